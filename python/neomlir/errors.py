@@ -1,0 +1,33 @@
+"""Every error that Neo raises on purpose. Each says what went wrong, where, and what to do next."""
+
+
+class NeoError(Exception):
+    """Base of all errors of Neo; tools print it as one message and exit with 1."""
+
+
+class ImportFailure(NeoError):
+    """A model could not be read or has operators that cannot be imported."""
+
+
+class PipelineError(NeoError):
+    """Pipeline text, a pass name or a pass option is wrong."""
+
+
+class PassFailure(NeoError):
+    """A pass failed on a module; carries the diagnostics with their locations."""
+
+
+class CompileError(NeoError):
+    """A program could not be compiled, or the compiler's worker process died."""
+
+
+class TargetError(NeoError):
+    """A target is unknown or its description is wrong."""
+
+
+class ArtifactError(NeoError):
+    """A `.neo` file is truncated, corrupted, or of another version or machine."""
+
+
+class ModelError(NeoError):
+    """A compiled model was called with the wrong arrays, or failed while running."""
