@@ -1,0 +1,40 @@
+# Everything runs from .venv/, which `make setup` makes; every other target depends on it.
+#
+#   make demo    read the text in a picture with two models compiled by Neo
+#   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
+#   make bench   Neo beside its peers, one core, interleaved
+#   make docs    write the generated reference pages under docs/
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.neo-setup
+JOBS ?= 2
+
+.DEFAULT_GOAL := test
+.PHONY: setup demo test lint bench docs
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[onnx,torch,dev,bench]'
+	touch $@
+
+demo: setup
+	$(BIN)/python examples/read_text.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# One OpenMP thread a process: the tests already run two at a time.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/lit -j$(JOBS) --order=smart test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+bench: setup
+	$(BIN)/python benchmarks/models.py
+
+docs: setup
+	$(BIN)/python -m neomlir.tools.docs docs
