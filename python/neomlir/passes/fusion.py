@@ -1,0 +1,169 @@
+"""Which operations share a kernel: the grouping that `neo-form-kernels` outlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.passes.dataflow import (
+    CHEAP,
+    Block,
+    indexing_maps,
+    is_contraction,
+    is_identity,
+    iterators,
+    loop_extents,
+    number_of_inputs,
+    results_of,
+    runs_on_host,
+)
+
+Domain = tuple[int | None, ...]
+
+
+@dataclass
+class Role:
+    """What one operation is to fusion.
+
+    `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction`, `other`.
+    `domain`: the extents of its loops; `kept`: those of its result, reduced loops as 1.
+    """
+
+    kind: str
+    domain: Domain = ()
+    kept: Domain = ()
+
+
+def role(op: ir.Operation) -> Role:
+    """Classify an operation for fusion."""
+    if op.name != "linalg.generic":
+        return Role("other")
+    domain = tuple(loop_extents(op))
+    loops = iterators(op)
+    maps = indexing_maps(op)
+    outputs = maps[number_of_inputs(op) :]
+    if "reduction" not in loops:
+        return Role("elementwise" if all(is_identity(m) for m in outputs) else "other", domain, domain)
+    kept = tuple(1 if kind == "reduction" else extent for extent, kind in zip(domain, loops, strict=True))
+    if is_contraction(op):
+        return Role("contraction", domain, kept)
+    innermost = {results_of(m)[-1] for m in maps[: number_of_inputs(op)] if len(m.results)}
+    reduced = {i for i, kind in enumerate(loops) if kind == "reduction"}
+    by_rows = is_identity(maps[0]) and innermost <= reduced and max(reduced) == len(loops) - 1
+    return Role("row" if by_rows else "window", domain, kept)
+
+
+class Groups:
+    """A partition of the kernel operations of a block, grown by merges that keep the graph of groups acyclic."""
+
+    def __init__(self, block: Block, max_ops: int) -> None:
+        """Each kernel operation starts alone; no group grows past `max_ops` operations."""
+        self.block = block
+        self.max_ops = max_ops
+        self.group: list[int] = list(range(len(block.ops)))
+        self.members: dict[int, list[int]] = {i: [i] for i in range(len(block.ops))}
+        self.kind: dict[int, str] = {}
+        self.rows: dict[int, tuple[Domain, Domain] | None] = {}
+        self.next: list[list[int]] = [[] for _ in block.ops]
+        for number, values in enumerate(block.reads):
+            for value in values:
+                if value in block.maker:
+                    self.next[block.maker[value]].append(number)
+
+    def is_kernel(self, number: int) -> bool:
+        """Whether the operation is computed by kernels (and not by the host or cloned where it is read)."""
+        op = self.block.ops[number]
+        return not runs_on_host(op) and op.name not in CHEAP
+
+    def may_merge(self, a: int, b: int) -> bool:
+        """Whether groups a and b can be one without a cycle through others."""
+        inside = {a, b}
+        if len(self.members[a]) + len(self.members[b]) > self.max_ops:
+            return False
+        todo = [g for m in inside for i in self.members[m] for n in self.next[i] if (g := self.group[n]) not in inside]
+        seen = set(todo)
+        while todo:
+            for i in self.members[todo.pop()]:
+                for n in self.next[i]:
+                    g = self.group[n]
+                    if g in inside:
+                        return False
+                    if g not in seen:
+                        seen.add(g)
+                        todo.append(g)
+        return True
+
+    def merge(self, into: int, other: int) -> None:
+        """Make two groups one."""
+        for i in self.members[other]:
+            self.group[i] = into
+        self.members[into] = sorted(self.members[into] + self.members.pop(other))
+
+
+def form_groups(block: Block, max_ops: int) -> Groups:
+    """Group the kernel operations of a block.
+
+    A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
+    same index (its epilogue). A reduction of rows joins all operations over the same rows: softmax, layer norm.
+    """
+    groups = Groups(block, max_ops)
+    roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
+    for number, op in enumerate(block.ops):
+        if not groups.is_kernel(number):
+            continue
+        groups.kind[number] = roles[number].kind
+        if roles[number].kind in ("elementwise", "row"):
+            _join_producers(groups, roles, number, op)
+    return groups
+
+
+def _join_producers(groups: Groups, roles: list[Role], number: int, op: ir.Operation) -> None:
+    block, mine = groups.block, roles[number]
+    for position, value in enumerate(op.operands):
+        producer = block.maker.get(value)
+        if producer is None or not groups.is_kernel(producer) or position >= number_of_inputs(op):
+            continue
+        here, there = groups.group[number], groups.group[producer]
+        if here == there:
+            continue
+        map_ = indexing_maps(op)[position]
+        fits = _is_epilogue(groups, roles, number, there, value, map_) or _shares_rows(
+            groups, roles, here, there, mine, roles[producer], map_
+        )
+        if fits and groups.may_merge(there, here):
+            kinds = {groups.kind[here], groups.kind[there]}
+            groups.merge(there, here)
+            groups.kind[there] = next(k for k in ("contraction", "window", "row", "elementwise") if k in kinds)
+
+
+def _is_epilogue(groups: Groups, roles: list[Role], number: int, there: int, value: ir.Value, map_: ir.AffineMap) -> bool:
+    if roles[number].kind != "elementwise" or groups.kind[there] not in ("contraction", "window", "elementwise"):
+        return False
+    alone = all(groups.group[user] in (there, groups.group[number]) for user in groups.block.users[value])
+    same = is_identity(map_) and tuple(ir.RankedTensorType(value.type).shape) == tuple(
+        -(2**63) if extent is None else extent for extent in roles[number].domain
+    )
+    return alone and same and groups.kind[groups.group[number]] in ("elementwise",)
+
+
+def _shares_rows(
+    groups: Groups, roles: list[Role], here: int, there: int, mine: Role, other: Role, map_: ir.AffineMap
+) -> bool:
+    if not {groups.kind[here], groups.kind[there]} <= {"row", "elementwise"}:
+        return False
+    reductions = [roles[i] for g in (here, there) for i in groups.members[g] if roles[i].kind == "row"]
+    if mine.kind == "row":
+        reductions.append(mine)
+    if not reductions:
+        return False
+    full, kept = reductions[0].domain, reductions[0].kept
+    dropped = tuple(e for e, k in zip(full, kept, strict=True) if k == e)
+    allowed = {full, kept, dropped}
+    if any((r.domain, r.kept) != (full, kept) for r in reductions) or None in full[-1:]:
+        return False
+    members = [roles[i] for g in (here, there) for i in groups.members[g]]
+    return all(r.domain in allowed for r in members) and all(_aligned(e, i) for i, e in enumerate(results_of(map_)))
+
+
+def _aligned(loop: int | None, position: int) -> bool:
+    return loop is None or loop == position
