@@ -1,0 +1,93 @@
+"""Compare a compiled model with the model it was made from, in that model's own framework."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from neomlir import peers
+from neomlir.errors import ModelError
+from neomlir.samples import Sampler, onnx_bounds, torch_bounds
+
+# Two entries this close to each other, relative to the largest, may change places by rounding alone.
+_TIE = 1e-4
+
+
+class Agreement(NamedTuple):
+    """How far one output is from the reference, the worst of all runs."""
+
+    name: str
+    error: float
+    """‖out - ref‖ / ‖ref‖ in double precision; infinite where one is finite and the other is not."""
+    argmax: float
+    """Share of rows along the last axis whose largest entry is the same one, near ties forgiven."""
+
+
+def check(
+    model_source: object,
+    compiled,
+    runs: int = 1,
+    seed: int = 0,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+) -> list[Agreement]:
+    """Run `model_source` and `compiled` on the same fresh random inputs; one `Agreement` an output of `compiled`.
+
+    `model_source` is what `neomlir.compile` was given: a path, bytes, ModelProto, `nn.Module` or ExportedProgram.
+    Floating-point inputs are standard normal, masks zeros and ones, indices below the size of the table they index.
+    Each run draws new inputs, and other sizes for dynamic dimensions; `sizes` gives shapes by name instead.
+    Raises PeerUnavailable where the framework is not installed, ModelError where a model refuses the inputs or the
+    two have different outputs.
+    """
+    example = Sampler(compiled.inputs, sizes=sizes, seed=seed).draw()
+    reference = peers.reference(model_source, example)
+    sampler = Sampler(compiled.inputs, index_bounds(model_source, example), sizes, seed)
+    worst: dict[str, Agreement] = {}
+    for run in range(runs):
+        inputs = sampler.draw(run)
+        expected = reference(inputs)
+        outputs = compiled.run(inputs)
+        if len(expected) != len(outputs):
+            raise ModelError(f"the compiled model has {len(outputs)} outputs, its source {len(expected)}")
+        for (name, output), wanted in zip(outputs.items(), expected, strict=True):
+            got = compare(name, output, wanted)
+            old = worst.get(name, got)
+            worst[name] = Agreement(name, max(old.error, got.error), min(old.argmax, got.argmax))
+    return list(worst.values())
+
+
+def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """What integer inputs of a source model may index, by name; `example` are arrays of valid shapes, whose values are not used."""
+    if not peers.is_onnx(model_source):
+        module = peers.torch_module(model_source)
+
+        def call(tensors):
+            positional, keyword = peers.torch_arguments(model_source, tensors)
+            module(*positional, **keyword)
+
+        return torch_bounds(call, example)
+    import onnx
+
+    if isinstance(model_source, (str, os.PathLike)):
+        return onnx_bounds(onnx.load(model_source, load_external_data=False))
+    return onnx_bounds(onnx.load_from_string(model_source) if isinstance(model_source, bytes) else model_source)
+
+
+def compare(name: str, output: np.ndarray, reference: np.ndarray) -> Agreement:
+    """The agreement of two arrays of one shape; ModelError where the shapes differ."""
+    if output.shape != reference.shape:
+        raise ModelError(f"output {name!r} has shape {output.shape}, its reference {reference.shape}")
+    a, b = output.astype(np.float64), reference.astype(np.float64)
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return Agreement(name, float("inf"), 0.0)
+    a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
+    norm = np.linalg.norm(b)
+    error = np.linalg.norm(a - b) / (norm if norm else 1.0)
+    argmax = 1.0
+    if b.ndim and b.size and b.shape[-1] > 1:
+        chosen = np.take_along_axis(b, a.argmax(-1)[..., None], -1)[..., 0]
+        argmax = float(np.mean(chosen >= b.max(-1) - _TIE * np.abs(b).max(initial=0.0)))
+    return Agreement(name, float(error), argmax)

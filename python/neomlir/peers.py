@@ -1,0 +1,194 @@
+"""Other frameworks that run the same model: the reference that a compiled model is checked against and timed beside.
+
+A peer is made from the source model and called with a dict of numpy arrays by input name; it gives a list of numpy
+arrays in the order of the model's outputs. A framework is imported only when a peer of it is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from neomlir.errors import ImportFailure, ModelError, NeoError
+
+Peer = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
+
+_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+
+
+class PeerUnavailable(NeoError):
+    """A peer is not installed, or can't run this kind of model."""
+
+
+def names() -> list[str]:
+    """The peers that can be asked for."""
+    return list(_PACKAGES)
+
+
+def make(name: str, source: object, example: Mapping[str, np.ndarray], threads: int = 1) -> Peer:
+    """The peer `name` on `source` with `threads` threads; `example` holds inputs of the shapes that it will be given.
+
+    Raises PeerUnavailable for an unknown name, a package that is not installed, or a model it can't run.
+    """
+    makers = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}
+    if name not in makers:
+        raise PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(makers)}")
+    try:
+        importlib.import_module(_PACKAGES[name])
+    except ImportError as error:
+        raise PeerUnavailable(f"{name} is not installed; `pip install {_PACKAGES[name]}` adds it") from error
+    return makers[name](source, example, threads)
+
+
+def reference(source: object, example: Mapping[str, np.ndarray]) -> Peer:
+    """The source model in its own framework: PyTorch for what PyTorch made, ONNX Runtime for ONNX."""
+    name = "onnxruntime" if is_onnx(source) else "torch"
+    return make(name, source, example, threads=len(os.sched_getaffinity(0)))
+
+
+def is_onnx(source: object) -> bool:
+    """Whether `source` is an ONNX model: a path ending in `.onnx`, bytes, or a ModelProto."""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).suffix == ".onnx"
+    return isinstance(source, bytes) or type(source).__name__ == "ModelProto"
+
+
+def onnx_bytes(source: object, example: Mapping[str, np.ndarray]) -> str | bytes:
+    """An ONNX model as a path or bytes; a PyTorch model is exported with the shapes of `example`.
+
+    Raises PeerUnavailable where the exporter fails.
+    """
+    if isinstance(source, (str, os.PathLike)) and is_onnx(source):
+        return os.fspath(source)
+    if is_onnx(source):
+        return source if isinstance(source, bytes) else source.SerializeToString()
+    import torch
+
+    module, tensors = torch_module(source), {name: torch.from_numpy(array) for name, array in example.items()}
+    positional, keyword = torch_arguments(source, tensors)
+    file = io.BytesIO()
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module, positional, file, kwargs=keyword, input_names=list(example), dynamo=False, opset_version=18
+            )
+    except Exception as error:
+        raise PeerUnavailable(f"PyTorch can't export this model to ONNX: {error}") from error
+    return file.getvalue()
+
+
+def torch_module(source: object):
+    """The callable `torch.nn.Module` of a module in evaluation mode, an ExportedProgram, or the path of a `.pt2`."""
+    import torch
+
+    if isinstance(source, (str, os.PathLike)):
+        source = torch.export.load(source)
+    if isinstance(source, torch.export.ExportedProgram):
+        return source.module()
+    if isinstance(source, torch.nn.Module):
+        return source.eval()
+    raise ImportFailure(f"no framework is known that runs a {type(source).__name__}")
+
+
+def torch_arguments(source: object, tensors: Mapping) -> tuple[tuple, dict]:
+    """Positional and keyword arguments of a PyTorch model from its flat inputs by name.
+
+    Keywords where the model's `forward` knows every name, else by position.
+    """
+    import inspect
+
+    import torch
+    from torch.utils import _pytree
+
+    if isinstance(source, (str, os.PathLike)):
+        source = torch.export.load(source)
+    if isinstance(source, torch.export.ExportedProgram):
+        return _pytree.tree_unflatten(list(tensors.values()), source.call_spec.in_spec)
+    known = inspect.signature(source.forward).parameters
+    if tensors and all(name in known for name in tensors):
+        return (), dict(tensors)
+    return tuple(tensors.values()), {}
+
+
+def _onnxruntime(source, example, threads) -> Peer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle workers would otherwise spin through the next peer's turn.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        session = onnxruntime.InferenceSession(onnx_bytes(source, example), options, providers=["CPUExecutionProvider"])
+    except NeoError:
+        raise
+    except Exception as error:
+        raise PeerUnavailable(f"ONNX Runtime can't load this model: {error}") from error
+    known = [value.name for value in session.get_inputs()]
+    renamed = dict(zip(known, example, strict=False)) if not set(known) <= set(example) else {n: n for n in known}
+
+    def run(inputs):
+        try:
+            return session.run(None, {name: inputs[renamed[name]] for name in known})
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime can't run this model on {_shapes(inputs)}: {error}") from error
+
+    return run
+
+
+def _openvino(source, example, threads) -> Peer:
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    data = onnx_bytes(source, example)
+    model = core.read_model(data if isinstance(data, str) else io.BytesIO(data))
+    model.reshape({port: example[_port_name(port, example)].shape for port in model.inputs})
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    ports = list(model.inputs)
+
+    def run(inputs):
+        result = request.infer([inputs[_port_name(port, inputs)] for port in ports], share_inputs=True)
+        return [np.asarray(result[index]) for index in range(len(model.outputs))]
+
+    return run
+
+
+def _port_name(port, inputs) -> str:
+    return next(name for name in port.get_names() if name in inputs)
+
+
+def _torch(source, example, threads) -> Peer:
+    import torch
+    from torch.utils import _pytree
+
+    if is_onnx(source):
+        raise PeerUnavailable("torch can't run an ONNX model")
+    module = torch_module(source)
+    torch.set_num_threads(threads)
+
+    def run(inputs):
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        positional, keyword = torch_arguments(source, tensors)
+        with torch.inference_mode():
+            leaves = _pytree.tree_leaves(module(*positional, **keyword))
+        return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+    return run
+
+
+def _shapes(inputs: Mapping[str, Sequence]) -> str:
+    return ", ".join(f"{name}: {'x'.join(map(str, np.shape(array)))}" for name, array in inputs.items())
