@@ -1,0 +1,34 @@
+"""Finding functions and kernels in a module."""
+
+from __future__ import annotations
+
+from neomlir.mlir import ir
+
+
+def name_of(op: ir.Operation) -> str:
+    """The symbol name of an operation."""
+    return ir.StringAttr(op.attributes["sym_name"]).value
+
+
+def functions(module: ir.Operation) -> list[ir.Operation]:
+    """The functions that stand directly in a module."""
+    return [op.operation for op in module.regions[0].blocks[0].operations if op.operation.name == "func.func"]
+
+
+def defined_functions(module: ir.Operation) -> list[ir.Operation]:
+    """Those with a body."""
+    return [f for f in functions(module) if len(f.regions[0].blocks)]
+
+
+def kernel_modules(module: ir.Operation) -> list[ir.Operation]:
+    """The nested modules that hold kernels, in order."""
+    return [
+        op.operation
+        for op in module.regions[0].blocks[0].operations
+        if op.operation.name == "builtin.module" and "neo.kernel" in op.operation.attributes
+    ]
+
+
+def kernels(module: ir.Operation) -> dict[str, ir.Operation]:
+    """The function of each nested kernel module by name; declarations count, `.grid` functions too."""
+    return {name_of(f): f for nested in kernel_modules(module) for f in functions(nested)}

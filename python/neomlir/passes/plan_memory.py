@@ -1,0 +1,319 @@
+"""Bufferise the host functions: every intermediate at an offset of one arena, every weight at one of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neomlir.errors import PassFailure
+from neomlir.mlir import ir
+from neomlir.passes.arena import Buffer, align, assign_offsets
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.dataflow import Block, is_tensor
+from neomlir.passes.functions import defined_functions, functions, kernels, name_of
+
+_VIEWS = {"tensor.expand_shape": "memref.expand_shape", "tensor.collapse_shape": "memref.collapse_shape",
+          "tensor.cast": "memref.cast"}
+
+
+@register
+@dataclass(frozen=True)
+class PlanMemory(ModulePass):
+    """Bufferise the host functions and plan their memory.
+
+    Expects the functions of level `kernels` and kernels of level `memref` (declarations suffice). Static intermediates
+    become views of the arena, reused by liveness; results are written straight to the caller's buffers; weights become
+    views of the weights at 64-byte aligned offsets (`neo.weights` on the function; arguments of their own where the
+    function defines weights). Buffers of dynamic size come from the runtime and go back after their last use.
+    Calls become `neo.dispatch`.
+    """
+
+    name = "neo-plan-memory"
+
+    def run(self, module: ir.Module) -> None:
+        """Rebuild every host function and drop the kernels' tensor declarations."""
+        known = kernels(module.operation)
+        with ir.Location.unknown(module.context):
+            for function in defined_functions(module.operation):
+                if name_of(function) not in ("neo_alloc", "neo_free", "neo_output"):
+                    _Host(module, function, known).rebuild()
+            for function in functions(module.operation):
+                if not len(function.regions[0].blocks) and name_of(function) in known:
+                    function.erase()
+
+
+def type_bytes(type_: ir.Type) -> int:
+    """Bytes of one element in memory; i1 takes a byte."""
+    if isinstance(type_, ir.IndexType):
+        return 8
+    return max(1, type_.width // 8) if hasattr(type_, "width") else 0
+
+
+def _memref(type_: ir.Type) -> ir.Type:
+    return ir.MemRefType.get(ir.RankedTensorType(type_).shape, ir.RankedTensorType(type_).element_type)
+
+
+def _bytes(type_: ir.Type) -> int:
+    size = type_bytes(ir.RankedTensorType(type_).element_type)
+    for extent in ir.RankedTensorType(type_).shape:
+        size *= extent
+    return size
+
+
+@dataclass
+class _Host:
+    module: ir.Module
+    old: ir.Operation
+    kernels: dict[str, ir.Operation]
+    values: dict[ir.Value, ir.Value] = field(default_factory=dict)
+
+    def rebuild(self) -> None:
+        self.block = Block.of(self.old)
+        self.index = ir.IndexType.get()
+        self.bytes_type = ir.Type.parse("memref<?xi8>")
+        self._find_roots()
+        self._find_lifetimes()
+        self._make_function()
+        for number, op in enumerate(self.block.ops[:-1]):
+            self._convert(number, op)
+            self._release(number)
+        ir.Operation.create("func.return", ip=self.at)
+        self.old.erase()
+
+    # What shares memory with what, and how long it lives.
+
+    def _find_roots(self) -> None:
+        """Follow views and destination-style calls to the `tensor.empty` (or argument, or load) that holds the data."""
+        self.root: dict[ir.Value, ir.Value] = {}
+        for op in self.block.ops:
+            if op.name in _VIEWS:
+                self.root[op.results[0]] = self.root.get(op.operands[0], op.operands[0])
+            elif op.name == "func.call":
+                for result, destination in zip(op.results, list(op.operands)[-len(op.results) :], strict=True):
+                    self.root[result] = self.root.get(destination, destination)
+        returned = list(self.block.ops[-1].operands)
+        self.output: dict[ir.Value, int] = {}
+        for number, value in enumerate(returned):
+            root = self.root.get(value, value)
+            maker = self.block.made_by(root)
+            if root in self.output or maker is None or maker.name != "tensor.empty":
+                raise PassFailure(f"{name_of(self.old)}: result {number} is not written by a kernel of its own")
+            self.output[root] = number
+
+    def _find_lifetimes(self) -> None:
+        self.lifetime: dict[ir.Value, Buffer] = {}
+        for number, op in enumerate(self.block.ops):
+            for value in self.block.reads[number]:
+                if op.name == "func.call" or op.name == "tensor.extract":
+                    root = self.root.get(value, value)
+                    maker = self.block.made_by(root)
+                    if maker is None or maker.name != "tensor.empty" or root in self.output:
+                        continue
+                    static = ir.RankedTensorType(root.type).has_static_shape
+                    buffer = self.lifetime.setdefault(root, Buffer(_bytes(root.type) if static else 0, number, number))
+                    buffer.last = number
+        static = {v: b for v, b in self.lifetime.items() if ir.RankedTensorType(v.type).has_static_shape}
+        self.arena_bytes = assign_offsets(list(static.values()))
+        self.offsets = {v: b.offset for v, b in static.items()}
+        self.free_after: dict[int, list[ir.Value]] = {}
+        for value, buffer in self.lifetime.items():
+            if value not in static:
+                self.free_after.setdefault(buffer.last, []).append(value)
+
+    # The new function.
+
+    def _make_function(self) -> None:
+        old = self.old
+        arguments = list(old.regions[0].blocks[0].arguments)
+        returned = list(self.block.ops[-1].operands)
+        self.defines_weights = "res_attrs" in old.attributes and "neo.defines" in str(old.attributes["res_attrs"])
+        loads = {}
+        for op in self.block.ops:
+            if op.name == "ml_program.global_load_const":
+                loads.setdefault(str(op.attributes["global"]), op)
+        types = [_memref(a.type) for a in arguments]
+        attributes = [self._attributes(old, "arg_attrs", i) for i in range(len(arguments))]
+        if self.defines_weights:
+            for symbol, op in loads.items():
+                types.append(_memref(op.results[0].type))
+                attributes.append(ir.DictAttr.get({"neo.weight": ir.FlatSymbolRefAttr.get(symbol[1:].strip('"'))}))
+        static = [v for v in returned if ir.RankedTensorType(v.type).has_static_shape]
+        for number, value in enumerate(returned):
+            types.append(_memref(value.type) if value in static else self.bytes_type)
+            attributes.append(self._attributes(old, "res_attrs", number))
+        pointer = ir.Type.parse("!llvm.ptr")
+        empty = ir.DictAttr.get({})
+        types += [self.bytes_type, self.bytes_type, pointer]
+        attributes += [empty, empty, empty]
+        offset, offsets = 0, {}
+        if not self.defines_weights:
+            for symbol, op in loads.items():
+                offsets[symbol[1:].strip('"')] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
+                offset = align(offset + _bytes(op.results[0].type))
+        i64 = ir.IntegerType.get_signless(64)
+        new = ir.Operation.create(
+            "func.func",
+            regions=1,
+            attributes={
+                "sym_name": old.attributes["sym_name"],
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
+                "arg_attrs": ir.ArrayAttr.get(attributes),
+                "neo.arena": ir.IntegerAttr.get(i64, self.arena_bytes),
+                "neo.weights": ir.DictAttr.get(offsets),
+                "neo.weights_size": ir.IntegerAttr.get(i64, offset),
+                "neo.outputs": ir.ArrayAttr.get([ir.TypeAttr.get(_memref(v.type)) for v in returned]),
+            },
+            ip=ir.InsertionPoint(old),
+        )
+        entry = ir.Block.create_at_start(new.regions[0], types)
+        self.at = ir.InsertionPoint(entry)
+        given = list(entry.arguments)
+        self.weights, self.arena, self.runtime = given[-3:]
+        self.values.update(zip(arguments, given, strict=False))
+        self.offset_of = {name: attribute.value for name, attribute in offsets.items()}
+        first = len(arguments)
+        if self.defines_weights:
+            self.loaded = dict(zip(loads, given[first:], strict=False))
+            first += len(loads)
+        self.results = given[first : first + len(returned)]
+        self.constants: dict[int, ir.Value] = {}
+
+    @staticmethod
+    def _attributes(function: ir.Operation, kind: str, position: int) -> ir.Attribute:
+        if kind not in function.attributes:
+            return ir.DictAttr.get({})
+        return function.attributes[kind][position]
+
+    def _create(self, name: str, types: list[ir.Type], operands: list[ir.Value], **attributes: ir.Attribute) -> ir.Value:
+        op = ir.Operation.create(name, results=types, operands=operands, attributes=attributes, ip=self.at)
+        return op.results[0] if types else op
+
+    def _constant(self, number: int) -> ir.Value:
+        return self._create("arith.constant", [self.index], [], value=ir.IntegerAttr.get(self.index, number))
+
+    def _view(self, bytes_: ir.Value, offset: int, type_: ir.Type, extents: list[ir.Value] = ()) -> ir.Value:
+        return self._create("memref.view", [type_], [bytes_, self._constant(offset), *extents])
+
+    def _convert(self, number: int, op: ir.Operation) -> None:
+        match op.name:
+            case "ml_program.global_load_const":
+                symbol = str(op.attributes["global"])
+                type_ = _memref(op.results[0].type)
+                self.values[op.results[0]] = (
+                    self.loaded[symbol]
+                    if self.defines_weights
+                    else self._view(self.weights, self.offset_of[symbol[1:].strip('"')], type_)
+                )
+            case "tensor.empty":
+                self.values[op.results[0]] = self._buffer(op)
+            case "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast":
+                attributes = {k: op.attributes[k] for k in op.attributes}
+                self.values[op.results[0]] = self._create(
+                    _VIEWS[op.name],
+                    [_memref(op.results[0].type)],
+                    [self.values[v] for v in op.operands],
+                    **attributes,
+                )
+            case "tensor.dim":
+                self.values[op.results[0]] = self._create("memref.dim", [self.index], [self.values[v] for v in op.operands])
+            case "tensor.extract":
+                self.values[op.results[0]] = self._create(
+                    "memref.load", [op.results[0].type], [self.values[v] for v in op.operands]
+                )
+            case "func.call":
+                self._dispatch(op)
+            case _:
+                clone = op.clone(ip=self.at)
+                for i, value in enumerate(op.operands):
+                    clone.operands[i] = self.values[value]
+                self.values.update(zip(op.results, clone.results, strict=True))
+
+    def _buffer(self, op: ir.Operation) -> ir.Value:
+        """Memory for a `tensor.empty`: the caller's, the arena's, or the runtime's."""
+        value = op.results[0]
+        type_ = _memref(value.type)
+        extents = [self.values[v] for v in op.operands]
+        if value in self.output:
+            number = self.output[value]
+            given = self.results[number]
+            if ir.RankedTensorType(value.type).has_static_shape:
+                return given if given.type == type_ else self._recast(given, type_)
+            return self._view(self._output(number, type_, extents), 0, type_, extents)
+        if value in self.offsets:
+            return self._view(self.arena, self.offsets[value], type_)
+        if value not in self.lifetime:
+            return self._view(self.arena, 0, type_, extents)
+        size = self._constant(type_bytes(type_.element_type))
+        for i, extent in enumerate(type_.shape):
+            factor = extents[sum(type_.is_dynamic_dim(j) for j in range(i))] if type_.is_dynamic_dim(i) else self._constant(extent)
+            size = self._create("arith.muli", [self.index], [size, factor],
+                                overflowFlags=ir.Attribute.parse("#arith.overflow<none>"))
+        self._declare("neo_alloc", [self.runtime.type, self.index], [self.bytes_type])
+        memory = self._create("func.call", [self.bytes_type], [self.runtime, size], callee=ir.FlatSymbolRefAttr.get("neo_alloc"))
+        self.allocated = getattr(self, "allocated", {})
+        self.allocated[value] = memory
+        return self._view(memory, 0, type_, extents)
+
+    def _output(self, number: int, type_: ir.MemRefType, dynamic: list[ir.Value]) -> ir.Value:
+        rest = iter(dynamic)
+        extents = [next(rest) if type_.is_dynamic_dim(i) else self._constant(e) for i, e in enumerate(type_.shape)]
+        name = f"neo_output_{len(extents)}"
+        self._declare(name, [self.runtime.type] + [self.index] * (1 + len(extents)), [self.bytes_type])
+        return self._create(
+            "func.call",
+            [self.bytes_type],
+            [self.runtime, self._constant(number), *extents],
+            callee=ir.FlatSymbolRefAttr.get(name),
+        )
+
+    def _recast(self, given: ir.Value, type_: ir.MemRefType) -> ir.Value:
+        """The caller's result seen in the shape that the kernel writes."""
+        strides, step = [], 1
+        for extent in reversed(type_.shape):
+            strides.insert(0, step)
+            step *= extent
+        return ir.Operation.create(
+            "memref.reinterpret_cast",
+            results=[type_],
+            operands=[given],
+            attributes={
+                "static_offsets": ir.DenseI64ArrayAttr.get([0]),
+                "static_sizes": ir.DenseI64ArrayAttr.get(list(type_.shape)),
+                "static_strides": ir.DenseI64ArrayAttr.get(strides),
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0, 0]),
+            },
+            ip=self.at,
+        ).results[0]
+
+    def _declare(self, name: str, arguments: list[ir.Type], results: list[ir.Type]) -> None:
+        if any(name_of(f) == name for f in functions(self.module.operation)):
+            return
+        ir.Operation.create(
+            "func.func",
+            regions=1,
+            attributes={
+                "sym_name": ir.StringAttr.get(name),
+                "sym_visibility": ir.StringAttr.get("private"),
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(arguments, results)),
+            },
+            ip=ir.InsertionPoint(functions(self.module.operation)[0]),
+        )
+
+    def _dispatch(self, op: ir.Operation) -> None:
+        callee = op.attributes["callee"]
+        kernel = self.kernels[ir.FlatSymbolRefAttr(callee).value]
+        operands = [self.values[v] for v in op.operands]
+        grid = kernel.attributes["neo.grid"]
+        if isinstance(grid, ir.IntegerAttr):
+            items = self._constant(grid.value)
+        else:
+            types = [v.type for v in operands]
+            self._declare(ir.FlatSymbolRefAttr(grid).value, types, [self.index])
+            items = self._create("func.call", [self.index], operands, callee=grid)
+        self._create("neo.dispatch", [], [self.runtime, items, *operands], kernel=callee)
+        for result, destination in zip(op.results, list(op.operands)[-len(op.results) :], strict=True):
+            self.values[result] = self.values[destination]
+
+    def _release(self, number: int) -> None:
+        for value in self.free_after.get(number, []):
+            self._declare("neo_free", [self.runtime.type, self.bytes_type], [])
+            self._create("func.call", [], [self.runtime, self.allocated[value]], callee=ir.FlatSymbolRefAttr.get("neo_free"))
