@@ -59,7 +59,7 @@ def check(
 
 
 def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """What integer inputs of a source model may index, by name; `example` are arrays of valid shapes, whose values are not used."""
+    """What integer inputs of a source model may index, by name; `example` are arrays of valid shapes."""
     if not peers.is_onnx(model_source):
         module = peers.torch_module(model_source)
 

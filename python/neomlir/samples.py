@@ -24,7 +24,8 @@ class Sampler:
     """Draws inputs for a model, the same ones for the same seed.
 
     `inputs` are (name, dtype, shape) triples as `Model.inputs` has them; a dimension that is not a positive integer is
-    dynamic. `bounds` maps names of integer inputs to the exclusive upper end of their range; `sizes` maps names to full shapes for inputs with dynamic dimensions.
+    dynamic. `bounds` maps names of integer inputs to the exclusive upper end of their range; `sizes`
+    maps names to full shapes for inputs with dynamic dimensions.
     Raises ModelError where a shape in `sizes` contradicts the model.
     """
 
@@ -60,13 +61,15 @@ class Sampler:
         )
         is_mask = any(word in name.lower() for word in _MASK_WORDS)
         if dtype == np.bool_ or is_mask:
-            mask = rng.integers(0, 2, shape)
+            mask = np.asarray(rng.integers(0, 2, shape))
             # A row that is masked out altogether has no defined softmax.
-            mask[..., :1] = 1
+            if mask.ndim:
+                mask[..., :1] = 1
             return mask.astype(dtype)
         if dtype.kind in "iu":
-            return rng.integers(0, min(self._bounds.get(name, 8), np.iinfo(dtype).max), shape).astype(dtype)
-        return rng.standard_normal(shape).astype(dtype)
+            high = min(self._bounds.get(name, 8), np.iinfo(dtype).max)
+            return np.asarray(rng.integers(0, high, shape)).astype(dtype)
+        return np.asarray(rng.standard_normal(shape)).astype(dtype)
 
 
 def is_static(size: object) -> bool:
