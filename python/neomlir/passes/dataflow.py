@@ -69,7 +69,9 @@ def indexing_maps(op: ir.Operation) -> list[ir.AffineMap]:
 
 def iterators(op: ir.Operation) -> list[str]:
     """The iterator types of a `linalg.generic`: `parallel` or `reduction` a loop."""
-    return ["reduction" if "reduction" in str(attribute) else "parallel" for attribute in op.attributes["iterator_types"]]
+    return [
+        "reduction" if "reduction" in str(attribute) else "parallel" for attribute in op.attributes["iterator_types"]
+    ]
 
 
 def results_of(map_: ir.AffineMap) -> list[int | None]:

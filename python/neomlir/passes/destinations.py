@@ -71,7 +71,9 @@ def _copy(value: ir.Value, at: ir.InsertionPoint) -> ir.Value:
             regions=1,
             attributes={
                 "indexing_maps": ir.ArrayAttr.get([map_, map_]),
-                "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank),
+                "iterator_types": ir.ArrayAttr.get(
+                    [ir.Attribute.parse("#linalg.iterator_type<parallel>")] * type_.rank
+                ),
                 "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1]),
             },
         )

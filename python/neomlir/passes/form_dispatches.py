@@ -18,7 +18,8 @@ class FormDispatches(ModulePass):
     """Make every bufferised kernel a function of buffers and a range, without results.
 
     The outermost `scf.forall` becomes an `scf.for` from `lo` to `hi`; `neo.grid` holds the number of its iterations, or,
-    where that depends on shapes, a function `@KERNEL.grid` of the same buffers gives it. Results that the body did not
+    where that depends on shapes, a function `@KERNEL.grid` of the same buffers gives it; `neo.signature` keeps the types for
+    the passes after the conversion to LLVM. Results that the body did not
     write in place are copied to their destinations; copies become `linalg.copy`.
     """
 
@@ -60,7 +61,8 @@ def _form(module: ir.Module, function: ir.Operation) -> None:
     else:
         _define_grid(module, function, entry, arguments, grid)
         function.attributes["neo.grid"] = ir.FlatSymbolRefAttr.get(f"{name_of(function)}.grid")
-    function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get([*types, index, index], []))
+    signature = ir.TypeAttr.get(ir.FunctionType.get([*types, index, index], []))
+    function.attributes["function_type"] = function.attributes["neo.signature"] = signature
     for attribute in ("arg_attrs", "res_attrs"):
         if attribute in function.attributes:
             del function.attributes[attribute]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def _outline(module: ir.Module, name: str, max_ops: int, kernels: dict[str, str]
             body = KernelBody(block, members)
             text = body.text()
             if text not in kernels:
-                kernels[text] = f"kernel_{len(kernels)}"
+                # Named after its text: the same kernel has the same name in every model, and so one place in the cache.
+                kernels[text] = f"{groups.kind[item]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
                 _define(module, new, text, kernels[text])
             destinations = [destination(block, value, values, at) for value in body.outputs]
             call = ir.Operation.create(

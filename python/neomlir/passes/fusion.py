@@ -136,7 +136,9 @@ def _join_producers(groups: Groups, roles: list[Role], number: int, op: ir.Opera
             groups.kind[there] = next(k for k in ("contraction", "window", "row", "elementwise") if k in kinds)
 
 
-def _is_epilogue(groups: Groups, roles: list[Role], number: int, there: int, value: ir.Value, map_: ir.AffineMap) -> bool:
+def _is_epilogue(
+    groups: Groups, roles: list[Role], number: int, there: int, value: ir.Value, map_: ir.AffineMap
+) -> bool:
     if roles[number].kind != "elementwise" or groups.kind[there] not in ("contraction", "window", "elementwise"):
         return False
     alone = all(groups.group[user] in (there, groups.group[number]) for user in groups.block.users[value])

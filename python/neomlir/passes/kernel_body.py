@@ -65,8 +65,11 @@ class KernelBody:
 
         for m in members:
             written = [v for v in block.ops[m].results if v in self.outputs and empty_of(block, v) is not None]
-            skipped = {block.ops[m].operands[len(block.ops[m].operands) - len(block.ops[m].results) + i]
-                       for i, v in enumerate(block.ops[m].results) if v in written}
+            skipped = {
+                block.ops[m].operands[len(block.ops[m].operands) - len(block.ops[m].results) + i]
+                for i, v in enumerate(block.ops[m].results)
+                if v in written
+            }
             for value in block.reads[m]:
                 if value in skipped:
                     fill = block.made_by(value)

@@ -11,8 +11,11 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import Block, is_tensor
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
 
-_VIEWS = {"tensor.expand_shape": "memref.expand_shape", "tensor.collapse_shape": "memref.collapse_shape",
-          "tensor.cast": "memref.cast"}
+_VIEWS = {
+    "tensor.expand_shape": "memref.expand_shape",
+    "tensor.collapse_shape": "memref.collapse_shape",
+    "tensor.cast": "memref.cast",
+}
 
 
 @register
@@ -157,6 +160,7 @@ class _Host:
                 "sym_name": old.attributes["sym_name"],
                 "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
                 "arg_attrs": ir.ArrayAttr.get(attributes),
+                "neo.signature": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
                 "neo.arena": ir.IntegerAttr.get(i64, self.arena_bytes),
                 "neo.weights": ir.DictAttr.get(offsets),
                 "neo.weights_size": ir.IntegerAttr.get(i64, offset),
@@ -183,7 +187,9 @@ class _Host:
             return ir.DictAttr.get({})
         return function.attributes[kind][position]
 
-    def _create(self, name: str, types: list[ir.Type], operands: list[ir.Value], **attributes: ir.Attribute) -> ir.Value:
+    def _create(
+        self, name: str, types: list[ir.Type], operands: list[ir.Value], **attributes: ir.Attribute
+    ) -> ir.Value:
         op = ir.Operation.create(name, results=types, operands=operands, attributes=attributes, ip=self.at)
         return op.results[0] if types else op
 
@@ -214,7 +220,9 @@ class _Host:
                     **attributes,
                 )
             case "tensor.dim":
-                self.values[op.results[0]] = self._create("memref.dim", [self.index], [self.values[v] for v in op.operands])
+                self.values[op.results[0]] = self._create(
+                    "memref.dim", [self.index], [self.values[v] for v in op.operands]
+                )
             case "tensor.extract":
                 self.values[op.results[0]] = self._create(
                     "memref.load", [op.results[0].type], [self.values[v] for v in op.operands]
@@ -244,11 +252,18 @@ class _Host:
             return self._view(self.arena, 0, type_, extents)
         size = self._constant(type_bytes(type_.element_type))
         for i, extent in enumerate(type_.shape):
-            factor = extents[sum(type_.is_dynamic_dim(j) for j in range(i))] if type_.is_dynamic_dim(i) else self._constant(extent)
-            size = self._create("arith.muli", [self.index], [size, factor],
-                                overflowFlags=ir.Attribute.parse("#arith.overflow<none>"))
+            factor = (
+                extents[sum(type_.is_dynamic_dim(j) for j in range(i))]
+                if type_.is_dynamic_dim(i)
+                else self._constant(extent)
+            )
+            size = self._create(
+                "arith.muli", [self.index], [size, factor], overflowFlags=ir.Attribute.parse("#arith.overflow<none>")
+            )
         self._declare("neo_alloc", [self.runtime.type, self.index], [self.bytes_type])
-        memory = self._create("func.call", [self.bytes_type], [self.runtime, size], callee=ir.FlatSymbolRefAttr.get("neo_alloc"))
+        memory = self._create(
+            "func.call", [self.bytes_type], [self.runtime, size], callee=ir.FlatSymbolRefAttr.get("neo_alloc")
+        )
         self.allocated = getattr(self, "allocated", {})
         self.allocated[value] = memory
         return self._view(memory, 0, type_, extents)
@@ -316,4 +331,6 @@ class _Host:
     def _release(self, number: int) -> None:
         for value in self.free_after.get(number, []):
             self._declare("neo_free", [self.runtime.type, self.bytes_type], [])
-            self._create("func.call", [], [self.runtime, self.allocated[value]], callee=ir.FlatSymbolRefAttr.get("neo_free"))
+            self._create(
+                "func.call", [], [self.runtime, self.allocated[value]], callee=ir.FlatSymbolRefAttr.get("neo_free")
+            )

@@ -1,0 +1,27 @@
+"""The stages every CPU pipeline shares, as pipeline text: what is done to each kernel, and to the host."""
+
+BUFFERIZE = (
+    "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
+    "canonicalize,cse,neo-form-dispatches"
+)
+SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),buffer-deallocation-pipeline"
+KERNEL_TO_LLVM = (
+    "neo-expand-math,canonicalize,cse,expand-strided-metadata,lower-affine,"
+    "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
+    "convert-vector-to-llvm{reassociate-fp-reductions=1},convert-math-to-llvm,convert-math-to-libm,"
+    "convert-to-llvm,reconcile-unrealized-casts,canonicalize,neo-emit-thunks"
+)
+HOST_TO_LLVM = (
+    "neo-lower-dispatch,expand-strided-metadata,lower-affine,convert-scf-to-cf,"
+    "convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse,neo-emit-entry"
+)
+
+
+def memref_stage(kernel_passes: str) -> str:
+    """From `vector` to `memref`; `kernel_passes` lower the linalg operations that no schedule took."""
+    return f"builtin.module(builtin.module({BUFFERIZE},{kernel_passes},{SCRATCH}),neo-plan-memory)"
+
+
+def llvm_stage() -> str:
+    """From `memref` to `llvm`."""
+    return f"builtin.module(builtin.module({KERNEL_TO_LLVM}),{HOST_TO_LLVM})"

@@ -1,0 +1,69 @@
+"""Give every host function its entry point of the ABI: `i32 neo_NAME(struct neo_call *)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.functions import name_of
+from neomlir.passes.llvm_text import Text, buffer_types, insert_function
+
+INPUTS, IN_DIMS, OUTPUTS, WEIGHTS, ARENA = 0, 8, 16, 24, 32
+_HUGE = 2**63 - 1
+
+
+@register
+@dataclass(frozen=True)
+class EmitEntry(ModulePass):
+    """Define `@neo_NAME(!llvm.ptr) -> i32` for every host function `@NAME` of level `llvm`, which becomes internal.
+
+    The entry reads inputs, their extents, outputs, weights and arena from `struct neo_call` (docs/levels.md).
+    """
+
+    name = "neo-emit-entry"
+
+    def run(self, module: ir.Module) -> None:
+        """Add an entry for every function that has a signature."""
+        with ir.Location.unknown(module.context):
+            for op in [o.operation for o in module.body.operations if o.operation.name == "llvm.func"]:
+                if "neo.signature" in op.attributes and "neo.outputs" in op.attributes:
+                    signature = ir.FunctionType(ir.TypeAttr(op.attributes["neo.signature"]).value)
+                    text = _entry(name_of(op), signature.inputs[:-3], len(ir.ArrayAttr(op.attributes["neo.outputs"])))
+                    insert_function(module.body, *text)
+                    op.attributes["linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
+                    del op.attributes["neo.signature"]
+
+
+def _entry(name: str, types: list[ir.Type], outputs: int) -> tuple[str, str]:
+    """The text of the entry, and the declaration of what it calls."""
+    text, flat, flat_types = Text(), [], []
+    inputs, dims, results = (text.load("%call", offset, "!llvm.ptr") for offset in (INPUTS, IN_DIMS, OUTPUTS))
+    for number, type_ in enumerate(types):
+        is_input = number < len(types) - outputs
+        table, slot = (inputs, number) if is_input else (results, number - (len(types) - outputs))
+        pointer = text.load(table, 8 * slot, "!llvm.ptr")
+        extents = []
+        if is_input and not type_.has_static_shape:
+            row = text.load(dims, 8 * number, "!llvm.ptr")
+            extents = [text.load(row, 8 * i, "i64") for i in range(type_.rank) if type_.is_dynamic_dim(i)]
+        elif not type_.has_static_shape:
+            extents = [text.constant(_HUGE)]
+        flat += text.buffer(type_, pointer, extents)
+        flat_types += buffer_types(type_)
+    for offset in (WEIGHTS, ARENA):
+        pointer = text.load("%call", offset, "!llvm.ptr")
+        flat += [pointer, pointer, text.constant(0), text.constant(_HUGE), text.constant(1)]
+        flat_types += ["!llvm.ptr", "!llvm.ptr", "i64", "i64", "i64"]
+    arguments, all_types = ", ".join([*flat, "%call"]), ", ".join([*flat_types, "!llvm.ptr"])
+    entry = "\n".join(
+        [
+            f"llvm.func @neo_{name}(%call: !llvm.ptr) -> i32 {{",
+            *text.lines,
+            f"  llvm.call @{name}({arguments}) : ({all_types}) -> ()",
+            "  %ok = llvm.mlir.constant(0 : i32) : i32",
+            "  llvm.return %ok : i32",
+            "}",
+        ]
+    )
+    return entry, f"llvm.func @{name}({all_types})"
