@@ -1,0 +1,63 @@
+"""Write every structured operation as a `linalg.generic`, so that later passes know one form only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir, linalg
+from neomlir.passes import structured as s
+from neomlir.passes.base import ModulePass, register
+
+# Fills stay: they say "this buffer starts as a constant" and cost nothing. The others have no loops of their own.
+_KEPT = frozenset({"linalg.generic", "linalg.fill", "linalg.index", "linalg.yield", "linalg.softmax"})
+
+
+@register
+@dataclass(frozen=True)
+class Generalize(ModulePass):
+    """Rewrite the named operations of linalg (convolutions, poolings, matmuls, transposes, …) as `linalg.generic`.
+
+    Unlike upstream's `linalg-generalize-named-ops` it keeps `linalg.fill`. Operations without loops of their own
+    (`linalg.softmax`, `linalg.pack`, Winograd transforms) are left as they are.
+    """
+
+    name = "neo-generalize"
+
+    def run(self, module: ir.Module) -> None:
+        with module.context:
+            for function in s.straight_line(module):
+                found: list[ir.Operation] = []
+                _collect(function, found)
+                for op in found:
+                    _generalize(op)
+
+
+def _collect(op: ir.Operation, found: list[ir.Operation]) -> None:
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                inner = inner.operation
+                if inner.name.startswith("linalg.") and inner.name not in _KEPT:
+                    found.append(inner)
+                else:
+                    _collect(inner, found)
+
+
+def _generalize(op: ir.Operation) -> None:
+    if not op.regions or len(op.regions[0].blocks) != 1 or not len(op.results):
+        return
+    maps = linalg.get_indexing_maps(op)
+    if maps is None or len(maps) != len(op.operands):
+        return
+    maps = [attribute.value for attribute in maps]
+    outputs = len(op.results)
+    parallel = set().union(*(s.uses_of(e) for m in maps[-outputs:] for e in m.results))
+    kinds = [s.PARALLEL if loop in parallel else s.REDUCTION for loop in range(maps[0].n_dims)]
+    operands = list(op.operands)
+    source = op.regions[0].blocks[0]
+    with ir.InsertionPoint(op), op.location:
+        generic, block = s.build_generic(operands[:-outputs], operands[-outputs:], maps, kinds, op.location)
+    # Some named operations (linalg.map, linalg.transpose) give their body no argument for the destination.
+    mapping = dict(zip(source.arguments, block.arguments, strict=False))
+    s.yield_(block, s.copy_body(op, block, mapping))
+    s.replace(op, list(generic.results))

@@ -1,0 +1,184 @@
+"""Lay the second operand of each contraction out as its micro-kernel reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir import targets
+from neomlir.mlir import arith, ir, tensor
+from neomlir.passes import structured as s
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.constants import Constants, width
+from neomlir.passes.contraction import Contraction
+from neomlir.schedules.tiles import panel_width, register_tile
+
+
+@register
+@dataclass(frozen=True)
+class PackContractions(ModulePass):
+    """Pack the weights of contractions into panels as wide as the register tile of the target.
+
+    Of `C[m, n] += A[m, k] * B[k, n]` (n is C's innermost dimension; m, k are any number of loops, so convolutions and
+    batched products count) a weight B becomes `[n floordiv r, batch…, k…, n mod r]`, padded with zeros where r does
+    not divide n, and is read through that map. A weight of a depthwise convolution gets its channels innermost. An
+    operand B that is not a weight is transposed if n is not its innermost dimension. The transposes of weights are
+    ordinary operations on weights, for `neo-hoist-constants` to move.
+    """
+
+    name = "neo-pack-contractions"
+
+    target: str = "host"
+    """The target whose register tile gives r."""
+
+    def run(self, module: ir.Module) -> None:
+        target = targets.get(self.target)
+        with module.context:
+            for function in s.straight_line(module):
+                constants = Constants.of(function)
+                for op in s.operations(function):
+                    found = Contraction.match(op)
+                    if found is None or not isinstance(op.operands[found.b].type, ir.RankedTensorType):
+                        continue
+                    if constants.weights(op.operands[found.b]):
+                        _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
+                        _pack(found, columns)
+                    elif not found.depthwise:
+                        _put_innermost(found)
+
+
+def _pack(c: Contraction, columns: int) -> None:
+    """Panels of a weight, or channels innermost for a depthwise filter."""
+    weight, map_ = c.op.operands[c.b], c.maps[c.b]
+    loops = s.positions(map_)
+    named = [p for p in loops if p is not None]
+    unit = all(
+        p is not None or (s.is_constant(e) and extent == 1)
+        for p, e, extent in zip(loops, map_.results, s.shape(weight), strict=True)
+    )
+    if (
+        not unit
+        or len(set(named)) != len(named)
+        or not s.has_static_shape(weight)
+        or len(named) < 2
+        or c.extents[c.n] == 1
+    ):
+        return
+    order = _weight_order(c, named)
+    with ir.InsertionPoint(c.op), c.op.location:
+        weight = _drop_units(weight, loops)
+        if c.depthwise:
+            if order != named:
+                _read(c, transpose(weight, [named.index(loop) for loop in order]), s.dims(order))
+            return
+        at = named.index(c.n)
+        r = panel_width(columns, s.shape(weight)[at])
+        panels = _panels(weight, at, r)
+        # After the split, dimension `at` counts panels and `at + 1` counts columns in a panel.
+        place = {loop: p if p < at else p + 1 for p, loop in enumerate(named)}
+        inner = [place[loop] for loop in order if loop != c.n]
+        packed = transpose(panels, [at, *inner, at + 1])
+    n = ir.AffineDimExpr.get(c.n)
+    middle = s.dims(loop for loop in order if loop != c.n)
+    _read(c, packed, [ir.AffineExpr.get_floor_div(n, r), *middle, ir.AffineExpr.get_mod(n, r)])
+
+
+def _weight_order(c: Contraction, named: list[int]) -> list[int]:
+    """Batch loops, reductions, and n last."""
+    reductions = [loop for loop in c.reductions if loop in named]
+    batch = [loop for loop in named if loop != c.n and loop not in reductions]
+    return [*batch, *reductions, c.n]
+
+
+def _put_innermost(c: Contraction) -> None:
+    """An explicit transpose of an operand that is not a weight, if n is not its innermost dimension."""
+    loops = s.positions(c.maps[c.b])
+    if None in loops or len(set(loops)) != len(loops) or loops[-1] == c.n:
+        return
+    order = _weight_order(c, loops)
+    with ir.InsertionPoint(c.op), c.op.location:
+        moved = transpose(c.op.operands[c.b], [loops.index(loop) for loop in order])
+    _read(c, moved, s.dims(order))
+
+
+def _read(c: Contraction, value: ir.Value, results: list[ir.AffineExpr]) -> None:
+    c.op.operands[c.b] = value
+    maps = list(c.maps)
+    maps[c.b] = ir.AffineMap.get(len(c.kinds), 0, results)
+    s.set_maps(c.op, maps)
+
+
+def _drop_units(value: ir.Value, loops: list[int | None]) -> ir.Value:
+    """`value` without the dimensions of extent 1 that no loop names."""
+    if None not in loops:
+        return value
+    groups: list[list[int]] = []
+    pending: list[int] = []
+    for number, loop in enumerate(loops):
+        pending.append(number)
+        if loop is not None:
+            groups.append(pending)
+            pending = []
+    groups[-1].extend(pending)
+    extents = s.shape(value)
+    kept = [extent for loop, extent in zip(loops, extents, strict=True) if loop is not None]
+    return tensor.collapse_shape(ir.RankedTensorType.get(kept, s.element_type(value)), value, groups)
+
+
+def _panels(value: ir.Value, at: int, r: int) -> ir.Value:
+    """Split dimension `at` into panels of r, the last padded with zeros."""
+    extents = s.shape(value)
+    element = s.element_type(value)
+    missing = -extents[at] % r
+    if missing:
+        extents[at] += missing
+        value = pad_high(value, at, missing)
+    split = [*extents[:at], extents[at] // r, r, *extents[at + 1 :]]
+    groups = [[p] if p < at else [at, at + 1] if p == at else [p + 1] for p in range(len(extents))]
+    return tensor.expand_shape(ir.RankedTensorType.get(split, element), value, groups, [], split)
+
+
+def pad_high(value: ir.Value, at: int, count: int) -> ir.Value:
+    """`value` with `count` zeros behind dimension `at`, at the current insertion point."""
+    extents = s.shape(value)
+    element = s.element_type(value)
+    zero = _zero(element)
+    low, high = [0] * len(extents), [count if p == at else 0 for p in range(len(extents))]
+    extents[at] += count
+    location = ir.Location.current
+    op = tensor.PadOp(ir.RankedTensorType.get(extents, element), value, [], [], low, high)
+    block = op.regions[0].blocks.append(*[ir.IndexType.get()] * len(low), arg_locs=[location] * len(low))
+    with ir.InsertionPoint(block):
+        tensor.YieldOp(zero)
+    return op.result
+
+
+def _zero(element: ir.Type) -> ir.Value:
+    attribute = ir.FloatAttr.get(element, 0.0) if _is_float(element) else ir.IntegerAttr.get(element, 0)
+    return arith.ConstantOp(element, attribute).result
+
+
+def _is_float(element: ir.Type) -> bool:
+    return not isinstance(element, ir.IntegerType | ir.IndexType)
+
+
+def transpose(value: ir.Value, order: list[int]) -> ir.Value:
+    """A generic that copies `value` so that result dimension i is its dimension `order[i]` (itself if in order)."""
+    if order == list(range(len(order))):
+        return value
+    extents = s.permuted(s.shape(value), order)
+    sizes = []
+    for number in order:
+        if s.shape(value)[number] < 0:
+            at = arith.ConstantOp(ir.IndexType.get(), ir.IntegerAttr.get(ir.IndexType.get(), number)).result
+            sizes.append(tensor.DimOp(value, at).result)
+    # A dynamic extent is any negative number to us; the bindings have their own.
+    dynamic = ir.ShapedType.get_dynamic_size()
+    type_ = ir.RankedTensorType.get([e if e >= 0 else dynamic for e in extents], s.element_type(value))
+    empty = ir.Operation.create("tensor.empty", results=[type_], operands=sizes).results[0]
+    rank = len(order)
+    source = ir.AffineMap.get(rank, 0, s.dims(s.inverse(order)))
+    op, block = s.build_generic(
+        [value], [empty], [source, ir.AffineMap.get_identity(rank)], [s.PARALLEL] * rank, ir.Location.current
+    )
+    s.yield_(block, [block.arguments[0]])
+    return op.results[0]

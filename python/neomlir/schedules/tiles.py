@@ -1,0 +1,34 @@
+"""How large the register tile of a contraction is on a target; weights are packed to it, schedules compute it."""
+
+from __future__ import annotations
+
+
+def register_tile(target, bits: int) -> tuple[int, int]:
+    """Rows and columns of the accumulator tile for elements of `bits` bits on `target`.
+
+    Two vectors a row; as many rows as leave registers for the two vectors of B and one of A (Goto and van de Geijn,
+    ACM TOMS 2008): 14 x 32 for f32 on AVX-512, 6 x 16 on AVX2, 14 x 8 on 128-bit vectors with 32 registers.
+    """
+    return tile_of(target.vector.bits, target.vector.registers, bits)
+
+
+def tile_of(vector_bits: int, registers: int, bits: int) -> tuple[int, int]:
+    """`register_tile` from the facts themselves; a target without vectors counts as one with four lanes."""
+    lanes = max(vector_bits // bits, 1)
+    if lanes == 1:
+        return 2, 4
+    rows = max((registers - 3) // 2, 1)
+    return rows, 2 * lanes
+
+
+def panel_width(columns: int, extent: int) -> int:
+    """How many columns of `extent` are packed into one panel on a target whose register tile has `columns`.
+
+    `columns` or half of them, whichever pads less (a tenth of the extent decides); fewer for narrow outputs:
+    the next power of two.
+    """
+    half = max(columns // 2, 1)
+    if extent < half:
+        return 1 << (extent - 1).bit_length()
+    padded = {width: -(-extent // width) * width for width in (columns, half)}
+    return half if (padded[columns] - padded[half]) * 10 > extent else columns
