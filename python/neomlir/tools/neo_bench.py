@@ -1,0 +1,131 @@
+"""`neo-bench`: how long a compiled model takes, beside other frameworks in the same process."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import neomlir
+from neomlir import peers, timing
+from neomlir.checking import compare, index_bounds
+from neomlir.errors import ImportFailure, NeoError
+from neomlir.samples import Sampler
+from neomlir.tools import console, sources
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool on `argv` (the process's arguments if None); the exit code."""
+    return console.run_tool(_parser(), _body, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "neo-bench",
+        description="Time a model: the process is kept on as many cores as there are threads, everything is warmed up, "
+        "and Neo and its peers take turns, call by call. Times are medians.",
+    )
+    add = parser.add_argument
+    add("model", metavar="OUT.neo|MODEL", help=f"a compiled program, or {sources.MODEL_HELP}")
+    add("--threads", type=console.positive_argument, default=1, metavar="N", help="threads and cores (default: 1)")
+    add("--runs", type=console.positive_argument, default=30, metavar="N", help="calls of each (default: 30)")
+    add("--against", default="", metavar="PEERS", help=f"any of {','.join(peers.names())}, with commas between")
+    add(
+        "--input",
+        action="append",
+        default=[],
+        type=console.shape_argument,
+        metavar="NAME=1x3x640x640xf32",
+        help="the shape of an input; repeat for more inputs",
+    )
+    add("--target", default="host", metavar="T", help="what to compile a MODEL for (default: host)")
+    add("--pipeline", metavar="P", help="the pipeline to compile a MODEL with")
+    add("--json", action="store_true", help="print times and ratios as JSON")
+    return parser
+
+
+def _body(arguments: argparse.Namespace) -> int:
+    wanted = [name.strip() for name in arguments.against.split(",") if name.strip()]
+    is_program = Path(arguments.model).suffix == ".neo"
+    if wanted and is_program:
+        raise ImportFailure("--against needs the source model, which a .neo file does not hold: give the model itself")
+    for name in wanted:
+        if name not in peers.names():
+            raise peers.PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(peers.names())}")
+    shapes = {name: shape for name, shape, _ in arguments.input}
+    source = None if is_program else sources.open_source(arguments.model)
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(arguments.model)
+        if source is not None:
+            program = Path(folder) / "model.neo"
+            _compile(arguments, source, shapes).save(program)
+        # Compiled on every core, loaded on the pinned ones: threads stay where they are made.
+        timing.pin(arguments.threads)
+        model = neomlir.load(program, threads=arguments.threads)
+    return _measure(arguments, model, source, shapes, wanted)
+
+
+def _measure(arguments, model, source, shapes, wanted) -> int:
+    sizes = {name: shape for name, shape in shapes.items() if None not in shape}
+    inputs = Sampler(model.inputs, sizes=sizes).draw()
+    if source is not None:
+        inputs = Sampler(model.inputs, index_bounds(source.model, inputs), sizes).draw()
+    calls, errors, missing = {"neo": lambda: model.run(inputs)}, {}, {}
+    expected = list(model.run(inputs).items())
+    for name in wanted:
+        try:
+            peer = peers.make(name, source.model, inputs, arguments.threads)
+        except NeoError as error:
+            missing[name] = str(error)
+            continue
+        errors[name] = max(compare(label, a, b).error for (label, a), b in zip(expected, peer(inputs), strict=True))
+        calls[name] = lambda peer=peer: peer(inputs)
+    times = timing.interleave(calls, arguments.runs)
+    _print(arguments, times, errors, missing)
+    return 1 if missing else 0
+
+
+def _compile(arguments, source, shapes):
+    with console.progress(arguments.json) as progress:
+        return neomlir.compile(
+            source.model,
+            target=arguments.target,
+            inputs=source.inputs if source.inputs is not None else shapes or None,
+            pipeline=arguments.pipeline,
+            progress=progress,
+        )
+
+
+def _print(arguments, times, errors, missing) -> None:
+    neo = times["neo"].median
+    if arguments.json:
+        results = {
+            name: {
+                **dataclasses.asdict(time),
+                "ratio": neo / time.median,
+                "difference": errors.get(name, 0.0),
+            }
+            for name, time in times.items()
+        }
+        console.print_json({"threads": arguments.threads, "results": results, "missing": missing})
+    else:
+        rows = [
+            (
+                name,
+                console.seconds(time.median),
+                f"{console.seconds(time.low)} to {console.seconds(time.high)}",
+                f"{neo / time.median:.2f}",
+                f"{errors[name]:.1e}" if name in errors else "",
+            )
+            for name, time in times.items()
+        ]
+        title = f"{arguments.model}: {arguments.threads} thread(s), median of {arguments.runs}"
+        console.print_table(title, ("", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"), rows)
+    for name, why in missing.items():
+        print(f"neo-bench: error: no times of {name}: {why}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

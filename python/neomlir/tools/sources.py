@@ -1,0 +1,59 @@
+"""The MODEL argument of the tools: a model file, or a function in a Python file that makes a PyTorch model."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neomlir.errors import ImportFailure
+
+MODEL_HELP = (
+    "a model file (.onnx, .pt2), or FILE.py:FUNCTION, a function that takes nothing and returns "
+    "(torch.nn.Module, example inputs); FILE.py is executed"
+)
+
+
+class Source(NamedTuple):
+    """What `neomlir.compile` takes, and the example inputs that came with it (None for a model file)."""
+
+    model: Any
+    inputs: Any
+
+
+def open_source(text: str) -> Source:
+    """The model that a MODEL argument names; runs the user's code for FILE.py:FUNCTION.
+
+    Raises ImportFailure where the file or function is missing, fails, or returns something else.
+    """
+    file, colon, function = text.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _call(Path(file), function)
+    if not Path(text).exists():
+        raise ImportFailure(f"no such file: {text}")
+    return Source(text, None)
+
+
+def _call(path: Path, function: str) -> Source:
+    if not path.is_file():
+        raise ImportFailure(f"no such file: {path}")
+    name = f"neo_source_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    # Its neighbours are importable, as they are when Python runs it; torch.export looks its classes up by module name.
+    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        made = getattr(module, function)() if hasattr(module, function) else None
+    except Exception as error:
+        raise ImportFailure(f"{path}:{function} raised {type(error).__name__}: {error}") from error
+    if made is None and not hasattr(module, function):
+        raise ImportFailure(f"{path} has no function {function!r}")
+    if not (isinstance(made, tuple) and len(made) == 2):
+        raise ImportFailure(
+            f"{path}:{function} must return (torch.nn.Module, example inputs), not {type(made).__name__}"
+        )
+    model, inputs = made
+    return Source(model.eval() if hasattr(model, "eval") else model, inputs)
