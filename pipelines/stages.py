@@ -25,3 +25,18 @@ def memref_stage(kernel_passes: str) -> str:
 def llvm_stage() -> str:
     """From `memref` to `llvm`."""
     return f"builtin.module(builtin.module({KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
+
+
+def form_kernels_stage(max_ops: int = 64) -> str:
+    """From `global` to `kernels`."""
+    return f"builtin.module(neo-form-kernels{{max-ops={max_ops}}})"
+
+
+def schedule_stage(target, ladder: str) -> str:
+    """From `kernels` to `vector`; `ladder` names the schedules that may be taken, best first."""
+    return f"builtin.module(builtin.module(neo-schedule{{target={target.name} ladder={ladder}}}))"
+
+
+def simple_global_stage() -> str:
+    """From `linalg` to `global` without a change of layouts: named operations generalised, elementwise chains fused."""
+    return "builtin.module(neo-generalize,canonicalize,cse)"

@@ -1,0 +1,15 @@
+"""`cpu`: the fast one. Whole-graph layouts and packing, then each kernel by the best schedule that takes it."""
+
+from neomlir.pipelines.common import global_stage
+from neomlir.pipelines.stages import form_kernels_stage, llvm_stage, memref_stage, schedule_stage
+
+
+def stages(target) -> dict[str, str]:
+    """The pipeline of each level, in order, from `global` down."""
+    return {
+        "global": global_stage(target),
+        "kernels": form_kernels_stage(),
+        "vector": schedule_stage(target, ladder="all"),
+        "memref": memref_stage("neo-lower-linalg{lanes=1}"),
+        "llvm": llvm_stage(),
+    }

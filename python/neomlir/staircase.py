@@ -1,0 +1,322 @@
+"""The way down: from an imported model to machine code and weights, level by level."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from neomlir import __version__
+from neomlir.cache import KernelCache, key_of
+from neomlir.codegen.link import link_shared
+from neomlir.codegen.objects import emit_object
+from neomlir.codegen.translate import to_llvm_ir
+from neomlir.elements import numpy_dtype
+from neomlir.errors import CompileError, NeoError, PipelineError
+from neomlir.frontends.base import Imported
+from neomlir.initialize import run_initialize
+from neomlir.kernel_job import KernelResult, compile_kernel
+from neomlir.mlir import ir
+from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
+from neomlir.pipeline import Pipeline
+from neomlir.targets import Target
+from neomlir.workers import parallel
+
+LEVELS = ("input", "linalg", "global", "kernels", "vector", "memref", "llvm")
+RUNGS = ("", "affine", "scalar")
+"""What a kernel is compiled with when its better schedules fail, in order."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Program:
+    """What a compile gives: shared library, weights at offsets, and what a report says."""
+
+    code: bytes
+    weights: list[tuple[int, np.ndarray]]
+    weight_bytes: int
+    arena_bytes: int
+    report: dict
+    kernels_level: str = ""
+
+
+@dataclass
+class Kernel:
+    """One kernel of the `kernels` level on its way down."""
+
+    name: str
+    text: str
+    callers: set[str]
+    calls: int
+    rung: int = 0
+    result: KernelResult | None = None
+    failures: list[str] = field(default_factory=list)
+
+
+def stages_of(pipeline: str, target: Target) -> dict[str, str]:
+    """The stages of a named pipeline (`cpu`, `cpu-affine`, …). Raises PipelineError for an unknown name."""
+    try:
+        module = importlib.import_module(f"neomlir.pipelines.{pipeline.replace('-', '_')}")
+        return module.stages(target)
+    except (ModuleNotFoundError, AttributeError) as error:
+        folder = Path(importlib.import_module("neomlir.pipelines").__file__).parent
+        names = sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if "def stages(" in p.read_text())
+        raise PipelineError(f"there is no pipeline {pipeline!r}; there are {', '.join(names)}") from error
+
+
+def split_stage(text: str) -> tuple[str, str]:
+    """A stage's passes for each kernel (those nested in `builtin.module`, which stand first) and for the host."""
+    inner = text.removeprefix("builtin.module(").removesuffix(")")
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(inner + ","):
+        depth += (character in "({") - (character in ")}")
+        if character == "," and depth == 0:
+            parts.append(inner[start:i])
+            start = i + 1
+    kernels = [p.removeprefix("builtin.module(").removesuffix(")") for p in parts if p.startswith("builtin.module(")]
+    host = [p for p in parts if p and not p.startswith("builtin.module(")]
+    return ",".join(kernels), ",".join(host)
+
+
+class Staircase:
+    """Takes one imported model down; `target` and `pipeline` say how."""
+
+    def __init__(
+        self,
+        imported: Imported,
+        target: Target,
+        pipeline: str = "cpu",
+        *,
+        jobs: int = 2,
+        cache: KernelCache | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Nothing runs yet."""
+        self.imported = imported
+        self.module = imported.module
+        self.target = target
+        self.stages = {"linalg": imported.pipeline, **stages_of(pipeline, target)}
+        self.jobs = jobs
+        self.cache = cache
+        self.progress = progress or (lambda *_: None)
+        self.times: list[dict] = []
+
+    def run_whole(self, last: str, on_level: Callable[[str, str, str | None], None] | None = None) -> None:
+        """Take the whole module down to level `last`, kernels and all; `on_level(level, text, next pipeline)` sees each."""
+        levels = [*self.stages]
+        reached = "input"
+        for level in levels[: levels.index(last) + 1] if last != "input" else []:
+            if on_level:
+                on_level(reached, str(self.module), self.stages[level])
+            self._stage(level, self.stages[level])
+            reached = level
+        if on_level:
+            on_level(reached, str(self.module), None)
+
+    def to_kernels(self) -> list[Kernel]:
+        """Down to level `kernels`; the kernels in order of their first call."""
+        for level in ("linalg", "global", "kernels"):
+            self._stage(level, self.stages[level])
+        return self.kernels()
+
+    def kernels(self) -> list[Kernel]:
+        """The kernels of a module at level `kernels`."""
+        calls: dict[str, list[str]] = {}
+        for function in defined_functions(self.module.operation):
+            for op in function.regions[0].blocks[0].operations:
+                if op.operation.name == "func.call":
+                    callee = ir.FlatSymbolRefAttr(op.operation.attributes["callee"]).value
+                    calls.setdefault(callee, []).append(name_of(function))
+        found = []
+        for nested in kernel_modules(self.module.operation):
+            name = name_of(functions(nested)[0])
+            found.append(Kernel(name, str(nested), set(calls.get(name, ())), len(calls.get(name, ()))))
+        return found
+
+    def run(self) -> Program:
+        """All the way down. Raises PassFailure or CompileError."""
+        start = time.perf_counter()
+        kernels = self.to_kernels()
+        self._compile_kernels(kernels)
+        kernels_level = str(self.module)
+        self._lower_host(kernels)
+        began = time.perf_counter()
+        weights, weight_bytes, arena_bytes = self._weights(kernels)
+        self._took("initialize", began)
+        began = time.perf_counter()
+        objects = [k.result.objects[self.target.name] for k in kernels if "main" in k.callers]
+        code = link_shared([self._host_object("neo_main", self.target), *objects], self.target, ["neo_main"])
+        self._took("link", began)
+        report = {
+            "levels": self.times,
+            "kernels": [self._describe(k) for k in kernels],
+            "cache_hits": self.hits,
+            "code_bytes": len(code),
+            "arena_bytes": arena_bytes,
+            "weight_bytes": weight_bytes,
+            "total_seconds": time.perf_counter() - start,
+        }
+        return Program(code, weights, weight_bytes, arena_bytes, report, kernels_level)
+
+    def _describe(self, kernel: Kernel) -> dict:
+        result = kernel.result
+        return {
+            "name": kernel.name,
+            "schedule": result.schedule,
+            "calls": kernel.calls,
+            "in": sorted(kernel.callers),
+            "fallback": "; ".join(kernel.failures) or result.fallback,
+            "seconds": result.seconds,
+        }
+
+    def _took(self, name: str, since: float) -> None:
+        self.times.append({"name": name, "seconds": time.perf_counter() - since})
+
+    def _stage(self, level: str, text: str) -> None:
+        began = time.perf_counter()
+        self.progress(level, 0, 1)
+        Pipeline(text).run(self.module)
+        self.progress(level, 1, 1)
+        self._took(level, began)
+
+    # Kernels, in worker processes.
+
+    def _targets(self, kernel: Kernel) -> dict[str, Target]:
+        targets = {self.target.name: self.target} if "main" in kernel.callers else {}
+        if "initialize" in kernel.callers:
+            targets["initialize"] = baseline()
+        return targets
+
+    def _compile_kernels(self, kernels: list[Kernel]) -> None:
+        began = time.perf_counter()
+        stages = {level: split_stage(self.stages[level])[0] for level in ("vector", "memref", "llvm")}
+        self.hits, todo = 0, []
+        for kernel in kernels:
+            kernel.key = key_of(
+                __version__, kernel.text, *stages.values(), *(repr(t) for t in self._targets(kernel).items())
+            )
+            entry = self.cache.get(kernel.key) if self.cache else None
+            if entry:
+                kernel.failures = entry.pop("failures")
+                kernel.rung = entry.pop("rung")
+                kernel.result = KernelResult(**entry)
+                self.hits += 1
+            else:
+                todo.append(kernel)
+        done = len(kernels) - len(todo)
+        while todo:
+            tasks = [(with_rung(k.text, k.rung), stages, self._targets(k), False) for k in todo]
+            again = []
+            for number, answer in parallel(compile_kernel, tasks, self.jobs):
+                kernel = todo[number]
+                if isinstance(answer, NeoError):
+                    kernel.failures.append(f"{RUNGS[kernel.rung] or 'scheduled'}: {first_line(answer)}")
+                    kernel.rung += 1
+                    if kernel.rung == len(RUNGS):
+                        raise CompileError(f"kernel {kernel.name} could not be compiled: {'; '.join(kernel.failures)}")
+                    again.append(kernel)
+                    continue
+                kernel.result = answer
+                done += 1
+                self.progress("kernels", done, len(kernels))
+                if self.cache:
+                    self.cache.put(kernel.key, {**answer.entry(), "failures": kernel.failures, "rung": kernel.rung})
+            todo = again
+        self._mark_rungs(kernels)
+        self._took("compile kernels", began)
+
+    def _mark_rungs(self, kernels: list[Kernel]) -> None:
+        """Write into the `kernels` level what was learnt, so that a replay takes the same schedules."""
+        rungs = {k.name: k.rung for k in kernels if k.rung}
+        with ir.Location.unknown(self.module.context):
+            for nested in kernel_modules(self.module.operation):
+                rung = rungs.get(name_of(functions(nested)[0]))
+                if rung:
+                    nested.attributes["neo.rung"] = ir.StringAttr.get(RUNGS[rung])
+
+    # The host.
+
+    def _lower_host(self, kernels: list[Kernel]) -> None:
+        for nested in kernel_modules(self.module.operation):
+            nested.erase()
+        with ir.Location.unknown(self.module.context):
+            for kernel in kernels:
+                ir.InsertionPoint(self.module.body).insert(ir.Operation.parse(kernel.result.interface))
+        for level in ("vector", "memref", "llvm"):
+            passes = split_stage(self.stages[level])[1]
+            if passes:
+                self._stage(level, f"builtin.module({passes})")
+            if level == "memref":
+                for nested in kernel_modules(self.module.operation):
+                    nested.erase()
+                self.plan = {name_of(f): _Plan.of(f) for f in defined_functions(self.module.operation)}
+
+    def _host_object(self, entry: str, target: Target) -> bytes:
+        return emit_object(to_llvm_ir(self.module, (entry,)), target)
+
+    def _weights(self, kernels: list[Kernel]) -> tuple[list[tuple[int, np.ndarray]], int, int]:
+        known = dict(self.imported.weights)
+        if "initialize" in self.plan:
+            plan = self.plan["initialize"]
+            defined = {name: np.empty(type_.shape, numpy_dtype(type_.element_type)) for name, type_ in plan.defines}
+            objects = [k.result.objects["initialize"] for k in kernels if "initialize" in k.callers]
+            objects.insert(0, self._host_object("neo_initialize", baseline()))
+            inputs = [known[name] for name in plan.reads]
+            run_initialize(objects, baseline(), inputs, list(defined.values()), plan.arena)
+            known.update(defined)
+        plan = self.plan["main"]
+        return [(offset, known[name]) for name, offset in plan.weights], plan.weights_size, plan.arena
+
+
+@dataclass
+class _Plan:
+    """The attributes that `neo-plan-memory` left on a host function."""
+
+    arena: int
+    weights: list[tuple[str, int]]
+    weights_size: int
+    reads: list[str]
+    defines: list[tuple[str, ir.MemRefType]]
+
+    @classmethod
+    def of(cls, function: ir.Operation) -> _Plan:
+        attributes = function.attributes
+        if "neo.arena" not in attributes:
+            return cls(0, [], 0, [], [])
+        arguments = [dict((a.name, a.attr) for a in d) if not hasattr(d, "items") else dict(d.items())
+                     for d in (ir.DictAttr(x) for x in ir.ArrayAttr(attributes["arg_attrs"]))]
+        reads = [ir.FlatSymbolRefAttr(a["neo.weight"]).value for a in arguments if "neo.weight" in a]
+        names = [ir.FlatSymbolRefAttr(a["neo.defines"]).value for a in arguments if "neo.defines" in a]
+        types = [ir.MemRefType(ir.TypeAttr(t).value) for t in ir.ArrayAttr(attributes["neo.outputs"])]
+        offsets = [(a.name, ir.IntegerAttr(a.attr).value) for a in ir.DictAttr(attributes["neo.weights"])]
+        return cls(
+            ir.IntegerAttr(attributes["neo.arena"]).value,
+            sorted(offsets, key=lambda pair: pair[1]),
+            ir.IntegerAttr(attributes["neo.weights_size"]).value,
+            reads,
+            list(zip(names, types, strict=True)) if names else [],
+        )
+
+
+def with_rung(text: str, rung: int) -> str:
+    """The nested module with the schedules it may take limited to those from `rung` on."""
+    if not rung:
+        return text
+    return text.replace("attributes {neo.kernel", f'attributes {{neo.kernel, neo.rung = "{RUNGS[rung]}"', 1)
+
+
+def first_line(error: NeoError) -> str:
+    """What a report has room for."""
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+def baseline() -> Target:
+    """The target of what runs at compile time: the same on every machine of an architecture, so that its results are."""
+    import platform
+
+    return Target.named({"aarch64": "neoverse-n1", "arm64": "neoverse-n1"}.get(platform.machine(), "x86-64-v2"))
