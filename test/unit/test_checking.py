@@ -1,0 +1,96 @@
+"""Comparing a compiled model with its source: inputs that are valid, errors that are seen."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from neomlir.checking import compare
+from neomlir.errors import ModelError
+from neomlir.samples import Sampler, onnx_bounds
+
+
+def spec(name, dtype, *shape):
+    return SimpleNamespace(name=name, dtype=dtype, shape=shape)
+
+
+def test_compare_measures_the_relative_error():
+    reference = np.array([[3.0, 4.0]], np.float32)
+    assert compare("y", reference, reference) == ("y", 0.0, 1.0)
+    assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).error == pytest.approx(0.1)
+
+
+def test_compare_sees_another_argmax_and_forgives_ties():
+    assert compare("y", np.array([[2.0, 1.0]]), np.array([[1.0, 2.0]])).argmax == 0.0
+    assert compare("y", np.array([[1.00001, 1.0]]), np.array([[1.0, 1.00001]])).argmax == 1.0
+
+
+def test_compare_sees_a_stray_nan_or_infinity():
+    reference = np.array([1.0, np.nan, np.inf])
+    assert compare("y", reference, reference).error == 0.0
+    assert compare("y", np.array([np.nan, np.nan, np.inf]), reference).error == np.inf
+    assert compare("y", np.array([1.0, np.nan, -np.inf]), reference).error == np.inf
+    assert compare("y", np.array([1.0, 1.0, np.inf]), reference).error == np.inf
+
+
+def test_compare_refuses_another_shape():
+    with pytest.raises(ModelError, match="shape"):
+        compare("y", np.zeros((2, 1)), np.zeros(2))
+
+
+def test_inputs_suit_their_types():
+    specs = [
+        spec("ids", "int64", 2, 50),
+        spec("attention_mask", "int64", 2, 50),
+        spec("flag", "bool", 9),
+        spec("x", "float32", 3),
+        spec("t", "float32"),
+    ]
+    drawn = Sampler(specs, bounds={"ids": 5}).draw()
+    assert [str(array.dtype) for array in drawn.values()] == ["int64", "int64", "bool", "float32", "float32"]
+    assert [array.shape for array in drawn.values()] == [(2, 50), (2, 50), (9,), (3,), ()]
+    assert set(np.unique(drawn["ids"])) == {0, 1, 2, 3, 4}
+    assert set(np.unique(drawn["attention_mask"])) == {0, 1}
+    assert (drawn["attention_mask"][:, 0] == 1).all()
+
+
+def test_inputs_depend_on_seed_and_run_only():
+    specs = [spec("x", "float32", None, 3, None)]
+    first, again, other = Sampler(specs).draw(), Sampler(specs).draw(), Sampler(specs, seed=1).draw()
+    assert np.array_equal(first["x"], again["x"])
+    assert not np.array_equal(first["x"], other["x"])
+    assert Sampler(specs).draw(1)["x"].shape != first["x"].shape
+
+
+def test_sizes_fix_dynamic_dimensions_only():
+    specs = [spec("x", "float32", None, 3)]
+    assert Sampler(specs, sizes={"x": (7, 3)}).draw()["x"].shape == (7, 3)
+    with pytest.raises(ModelError, match="can't be"):
+        Sampler(specs, sizes={"x": (7, 4)})
+    with pytest.raises(ModelError, match="no input 'y'"):
+        Sampler(specs, sizes={"y": (7, 3)})
+
+
+def test_index_bounds_come_from_the_table_behind_a_cast():
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["ids"], ["wide"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "wide"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT32, [4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 2])],
+        [helper.make_tensor("table", TensorProto.FLOAT, [11, 2], [0.0] * 22)],
+    )
+    assert onnx_bounds(onnx.load_from_string(helper.make_model(graph).SerializeToString())) == {"ids": 11}
+
+
+def test_index_bounds_come_from_torch_embeddings():
+    torch = pytest.importorskip("torch")
+    from neomlir.samples import torch_bounds
+
+    table = torch.nn.Embedding(7, 2)
+    inputs = {"ids": np.zeros((2, 3), np.int64), "scale": np.zeros((2, 3, 2), np.float32)}
+    assert torch_bounds(lambda tensors: table(tensors["ids"]) * tensors["scale"], inputs) == {"ids": 7}
