@@ -1,0 +1,65 @@
+"""The models that whole-model tests and benchmarks run, built from code or found in installed packages.
+
+    from models import MODELS
+    module, example_inputs = MODELS["resnet50"].build()
+
+A builder of kind "torch" gives (`nn.Module` in evaluation mode with random weights of a fixed seed, tuple of example
+tensors); a builder of kind "onnx" gives (path, dict of example arrays by input name). Builders import their framework
+when called, not before. The names that end in `_small` are cut down for quick tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+
+class Model(NamedTuple):
+    """How to build one model."""
+
+    builder: Callable[[], tuple[Any, Any]]
+    kind: str
+    """"torch" or "onnx"."""
+
+    def build(self) -> tuple[Any, Any]:
+        """(model, example inputs)."""
+        return self.builder()
+
+
+def _torch(file: str, function: str, **options: Any) -> Model:
+    return Model(partial(_call, file, function, options), "torch")
+
+
+def _onnx(function: str, **options: Any) -> Model:
+    return Model(partial(_call, "packaged", function, options), "onnx")
+
+
+def _call(file: str, function: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    return getattr(importlib.import_module(f"{__name__}.{file}"), function)(**options)
+
+
+MODELS: dict[str, Model] = {
+    "mlp": _torch("mlp", "build"),
+    "resnet50": _torch("resnet", "build"),
+    "resnet_small": _torch("resnet", "build", blocks=(1, 1), width=8, classes=10, size=32),
+    "mobilenet_v2": _torch("mobilenet", "build"),
+    "mobilenet_small": _torch("mobilenet", "build", stages=((1, 8, 1, 1), (6, 16, 2, 2)), classes=10, size=32),
+    "unet": _torch("unet", "build"),
+    "unet_small": _torch("unet", "build", width=8, depth=2, size=32),
+    "vit": _torch("vit", "build"),
+    "vit_small": _torch("vit", "build", width=32, heads=4, layers=1, patch=8, size=32, classes=10),
+    "lstm": _torch("lstm", "build"),
+    "lstm_small": _torch("lstm", "build", features=8, hidden=16, layers=1, steps=4),
+    "bert": _torch("transformer", "bert"),
+    "bert_small": _torch("transformer", "bert", layers=1, width=32, heads=2, tokens=16, vocabulary=100),
+    "gpt2": _torch("transformer", "gpt2"),
+    "gpt2_small": _torch("transformer", "gpt2", layers=1, width=32, heads=2, tokens=16, vocabulary=100),
+    "llama": _torch("transformer", "llama"),
+    "llama_small": _torch("transformer", "llama", layers=1, width=32, heads=4, tokens=16, vocabulary=100),
+    "minilm": _torch("transformer", "minilm"),
+    "ppocr_det": _onnx("ppocr_det"),
+    "ppocr_cls": _onnx("ppocr_cls"),
+    "ppocr_rec": _onnx("ppocr_rec"),
+}
