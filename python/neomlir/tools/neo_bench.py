@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import neomlir
 from neomlir import peers, timing
@@ -72,19 +74,33 @@ def _measure(arguments, model, source, shapes, wanted) -> int:
     inputs = Sampler(model.inputs, sizes=sizes).draw()
     if source is not None:
         inputs = Sampler(model.inputs, index_bounds(source.model, inputs), sizes).draw()
+    result = measure(model, source and source.model, inputs, wanted, arguments.threads, arguments.runs)
+    _print(arguments, result)
+    return 1 if result.missing else 0
+
+
+class Measured(NamedTuple):
+    """Times by contestant (`neo` first), how far each peer's outputs are from Neo's, and why a peer is missing."""
+
+    times: dict[str, timing.Timing]
+    errors: dict[str, float]
+    missing: dict[str, str]
+
+
+def measure(model, source, inputs: dict, wanted: Sequence[str], threads: int, runs: int) -> Measured:
+    """Time `model.run(inputs)` beside the peers `wanted` on its `source`, in turn."""
     calls, errors, missing = {"neo": lambda: model.run(inputs)}, {}, {}
-    expected = list(model.run(inputs).items())
+    outputs = list(model.run(inputs).items())
     for name in wanted:
         try:
-            peer = peers.make(name, source.model, inputs, arguments.threads)
+            peer = peers.make(name, source, inputs, threads)
+            pairs = zip(outputs, peer(inputs), strict=True)
+            errors[name] = max(compare(label, ours, theirs).error for (label, ours), theirs in pairs)
         except NeoError as error:
             missing[name] = str(error)
             continue
-        errors[name] = max(compare(label, a, b).error for (label, a), b in zip(expected, peer(inputs), strict=True))
         calls[name] = lambda peer=peer: peer(inputs)
-    times = timing.interleave(calls, arguments.runs)
-    _print(arguments, times, errors, missing)
-    return 1 if missing else 0
+    return Measured(timing.interleave(calls, runs), errors, missing)
 
 
 def _compile(arguments, source, shapes):
@@ -98,7 +114,8 @@ def _compile(arguments, source, shapes):
         )
 
 
-def _print(arguments, times, errors, missing) -> None:
+def _print(arguments, result: Measured) -> None:
+    times, errors, missing = result
     neo = times["neo"].median
     if arguments.json:
         results = {

@@ -1,0 +1,113 @@
+"""Whole models on Neo beside ONNX Runtime, OpenVINO and PyTorch: batch 1, fp32, interleaved, medians.
+
+    python benchmarks/models.py [MODEL …] [--threads N] [--runs N] [--against PEERS] [--json FILE]
+
+The models are those of test/e2e/models. Each is compiled on all cores, then timed in a process of its own that is kept
+on as many cores as there are threads.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "e2e"))
+
+DEFAULT = ("resnet50", "mobilenet_v2", "minilm", "ppocr_det")
+PEERS = "onnxruntime,openvino,torch"
+
+
+def measure_one(name: str, threads: int, runs: int, wanted: list[str]) -> dict:
+    """Compile and time one model in this process, which stays pinned."""
+    import neomlir
+    import numpy as np
+    from models import MODELS
+    from neomlir import timing
+    from neomlir.tools.neo_bench import measure
+
+    source, example = MODELS[name].build()
+    began = time.perf_counter()
+    compiled = neomlir.compile(
+        source, inputs={key: a.shape for key, a in example.items()} if isinstance(example, dict) else example
+    )
+    compile_seconds = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        compiled.save(Path(folder) / "model.neo")
+        timing.pin(threads)
+        model = neomlir.load(Path(folder) / "model.neo", threads=threads)
+    arrays = example.values() if isinstance(example, dict) else example
+    inputs = {spec.name: np.asarray(array) for spec, array in zip(model.inputs, arrays, strict=True)}
+    if MODELS[name].kind == "onnx":
+        wanted = [peer for peer in wanted if peer != "torch"]
+    result = measure(model, source, inputs, wanted, threads, runs)
+    return {
+        "model": name,
+        "compile_seconds": compile_seconds,
+        "times": {peer: dataclasses.asdict(timing_) for peer, timing_ in result.times.items()},
+        "differences": result.errors,
+        "missing": result.missing,
+    }
+
+
+def in_a_process(name: str, arguments: argparse.Namespace) -> dict:
+    """The same in a child process; a failure is a row too."""
+    command = [sys.executable, __file__, name, "--one"]
+    command += ["--threads", str(arguments.threads), "--runs", str(arguments.runs), "--against", arguments.against]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        return {"model": name, "failed": f"exit code {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(result: dict, peers: list[str]) -> list[str]:
+    """A line of the table: Neo's median, then each peer's with the ratio of Neo to it."""
+    if "failed" in result:
+        return [result["model"], result["failed"]]
+    times = {name: timing["median"] * 1e3 for name, timing in result["times"].items()}
+    cells = [f"{times[name]:.2f} ms ({times['neo'] / times[name]:.2f})" if name in times else "" for name in peers]
+    difference = max(result["differences"].values(), default=0.0)
+    return [
+        result["model"],
+        f"{times['neo']:.2f} ms",
+        *cells,
+        f"{difference:.1e}",
+        f"{result['compile_seconds']:.1f} s",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=DEFAULT, metavar="MODEL", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--against", default=PEERS, help=f"default: {PEERS}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    peers = [name for name in arguments.against.split(",") if name]
+    if arguments.one:
+        print(json.dumps(measure_one(arguments.models[0], arguments.threads, arguments.runs, peers)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "Neo", *(f"{name} (Neo / it)" for name in peers), "difference", "compiled in")
+    results = []
+    for name in arguments.models:
+        results.append(in_a_process(name, arguments))
+        table.add_row(*row(results[-1], peers))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if arguments.json:
+        document = {"machine": platform.processor() or platform.machine(), "threads": arguments.threads}
+        arguments.json.write_text(json.dumps({**document, "runs": arguments.runs, "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

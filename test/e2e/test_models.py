@@ -1,0 +1,75 @@
+"""Whole models compiled by Neo agree with the frameworks that they come from.
+
+Small configurations of every architecture, and the packaged models in full, run by default; `pytest -m full` runs the
+large ones, which take minutes.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import neomlir
+from models import MODELS
+
+LARGE = {"resnet50", "mobilenet_v2", "unet", "vit", "lstm", "bert", "gpt2", "llama"}
+TOLERANCE = 1e-5
+
+
+def names():
+    return [pytest.param(name, marks=pytest.mark.full if name in LARGE else ()) for name in MODELS]
+
+
+def agrees(source, compiled, **options):
+    agreements = neomlir.check(source, compiled, **options)
+    assert agreements
+    for agreement in agreements:
+        assert agreement.error <= TOLERANCE, agreement
+        assert agreement.argmax == 1.0, agreement
+
+
+def shapes(example):
+    return {name: array.shape for name, array in example.items()} if isinstance(example, dict) else example
+
+
+@pytest.mark.parametrize("name", names())
+def test_model_agrees_with_its_framework(name):
+    source, example = MODELS[name].build()
+    agrees(source, neomlir.compile(source, inputs=shapes(example)))
+
+
+@pytest.mark.parametrize("pipeline", ["cpu-scalar", "cpu-affine"])
+@pytest.mark.parametrize("name", ["mlp", "resnet_small", "bert_small"])
+def test_the_other_pipelines_agree_too(name, pipeline):
+    source, example = MODELS[name].build()
+    agrees(source, neomlir.compile(source, inputs=example, pipeline=pipeline))
+
+
+def test_recogniser_of_any_width_and_number_of_lines():
+    source, _ = MODELS["ppocr_rec"].build()
+    compiled = neomlir.compile(source, inputs={"x": (None, 3, 48, None)})
+    for batch, width in ((1, 320), (3, 96), (2, 488)):
+        agrees(source, compiled, sizes={"x": (batch, 3, 48, width)})
+
+
+def test_encoder_of_any_batch_and_length():
+    import torch
+
+    module, example = MODELS["bert_small"].build()
+    auto = torch.export.Dim.AUTO
+    pair = tuple(torch.cat([x, x]) for x in example)
+    program = torch.export.export(module, pair, dynamic_shapes=({0: auto, 1: auto},) * 2)
+    compiled = neomlir.compile(program)
+    for batch, tokens in ((1, 16), (4, 33)):
+        agrees(program, compiled, sizes={name: (batch, tokens) for name in ("input_ids", "attention_mask")})
+
+
+def test_threads_give_the_same_result():
+    import numpy as np
+
+    source, example = MODELS["resnet_small"].build()
+    one = neomlir.compile(source, inputs=example)
+    two = neomlir.compile(source, inputs=example, threads=2)
+    assert np.array_equal(one(*example), two(*example))
