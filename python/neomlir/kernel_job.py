@@ -31,7 +31,12 @@ class KernelResult:
 
     def entry(self) -> dict[str, Any]:
         """As the cache keeps it."""
-        return {"interface": self.interface, "schedule": self.schedule, "objects": self.objects, "fallback": self.fallback}
+        return {
+            "interface": self.interface,
+            "schedule": self.schedule,
+            "objects": self.objects,
+            "fallback": self.fallback,
+        }
 
 
 def compile_kernel(

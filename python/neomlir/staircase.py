@@ -15,6 +15,7 @@ from neomlir.cache import KernelCache, key_of
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
+from neomlir.costs import kernel_costs
 from neomlir.elements import numpy_dtype
 from neomlir.errors import CompileError, NeoError, PipelineError
 from neomlir.frontends.base import Imported
@@ -22,14 +23,12 @@ from neomlir.initialize import run_initialize
 from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
+from neomlir.passes.limit_schedules import RUNGS
 from neomlir.pipeline import Pipeline
 from neomlir.targets import Target
 from neomlir.workers import parallel
 
 LEVELS = ("input", "linalg", "global", "kernels", "vector", "memref", "llvm")
-RUNGS = ("", "affine", "scalar")
-"""What a kernel is compiled with when its better schedules fail, in order."""
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -53,6 +52,9 @@ class Kernel:
     text: str
     callers: set[str]
     calls: int
+    flops: int | None = None
+    bytes: int | None = None
+    key: str = ""
     rung: int = 0
     result: KernelResult | None = None
     failures: list[str] = field(default_factory=list)
@@ -95,8 +97,9 @@ class Staircase:
         jobs: int = 2,
         cache: KernelCache | None = None,
         progress: Progress | None = None,
+        reproducer: Path | None = None,
     ) -> None:
-        """Nothing runs yet."""
+        """Nothing runs yet. Each stage leaves what it starts from in the file `reproducer`."""
         self.imported = imported
         self.module = imported.module
         self.target = target
@@ -104,7 +107,16 @@ class Staircase:
         self.jobs = jobs
         self.cache = cache
         self.progress = progress or (lambda *_: None)
+        self.reproducer = reproducer
         self.times: list[dict] = []
+        self.hits = 0
+
+    def limit(self, rungs: dict[str, str]) -> None:
+        """Keep kernels from schedules above the given rung, as a step of the `kernels` stage."""
+        if rungs:
+            pairs = ";".join(f"{kernel}:{rung}" for kernel, rung in sorted(rungs.items()))
+            text = self.stages["kernels"].removesuffix(")")
+            self.stages["kernels"] = f"{text},neo-limit-schedules{{kernels={pairs}}})"
 
     def run_whole(self, last: str, on_level: Callable[[str, str, str | None], None] | None = None) -> None:
         """Take the whole module down to level `last`, kernels and all; `on_level(level, text, next pipeline)` sees each."""
@@ -135,8 +147,20 @@ class Staircase:
         found = []
         for nested in kernel_modules(self.module.operation):
             name = name_of(functions(nested)[0])
-            found.append(Kernel(name, str(nested), set(calls.get(name, ())), len(calls.get(name, ()))))
+            found.append(
+                Kernel(name, str(nested), set(calls.get(name, ())), len(calls.get(name, ())), *kernel_costs(nested))
+            )
         return found
+
+    def plan_schedules(self, kernels: list[Kernel]) -> list[dict]:
+        """The schedule each kernel would take, without compiling it."""
+        passes = split_stage(self.stages["vector"])[0]
+        tasks = [(k.text, {"vector": passes}, {}, False, "vector") for k in kernels]
+        for number, answer in parallel(compile_kernel, tasks, self.jobs):
+            kernels[number].result = (
+                KernelResult("", "scalar", {}, fallback=first_line(answer)) if isinstance(answer, NeoError) else answer
+            )
+        return [self._describe(k) for k in kernels]
 
     def run(self) -> Program:
         """All the way down. Raises PassFailure or CompileError."""
@@ -168,7 +192,10 @@ class Staircase:
         return {
             "name": kernel.name,
             "schedule": result.schedule,
+            "rung": RUNGS[kernel.rung],
             "calls": kernel.calls,
+            "flops": kernel.flops,
+            "bytes": kernel.bytes,
             "in": sorted(kernel.callers),
             "fallback": "; ".join(kernel.failures) or result.fallback,
             "seconds": result.seconds,
@@ -180,6 +207,8 @@ class Staircase:
     def _stage(self, level: str, text: str) -> None:
         began = time.perf_counter()
         self.progress(level, 0, 1)
+        if self.reproducer:
+            self.reproducer.write_text(f"// configuration: -pass-pipeline='{text}'\n{self.module}")
         Pipeline(text).run(self.module)
         self.progress(level, 1, 1)
         self._took(level, began)
@@ -195,7 +224,7 @@ class Staircase:
     def _compile_kernels(self, kernels: list[Kernel]) -> None:
         began = time.perf_counter()
         stages = {level: split_stage(self.stages[level])[0] for level in ("vector", "memref", "llvm")}
-        self.hits, todo = 0, []
+        todo = []
         for kernel in kernels:
             kernel.key = key_of(
                 __version__, kernel.text, *stages.values(), *(repr(t) for t in self._targets(kernel).items())
@@ -227,17 +256,7 @@ class Staircase:
                 if self.cache:
                     self.cache.put(kernel.key, {**answer.entry(), "failures": kernel.failures, "rung": kernel.rung})
             todo = again
-        self._mark_rungs(kernels)
         self._took("compile kernels", began)
-
-    def _mark_rungs(self, kernels: list[Kernel]) -> None:
-        """Write into the `kernels` level what was learnt, so that a replay takes the same schedules."""
-        rungs = {k.name: k.rung for k in kernels if k.rung}
-        with ir.Location.unknown(self.module.context):
-            for nested in kernel_modules(self.module.operation):
-                rung = rungs.get(name_of(functions(nested)[0]))
-                if rung:
-                    nested.attributes["neo.rung"] = ir.StringAttr.get(RUNGS[rung])
 
     # The host.
 
@@ -288,8 +307,10 @@ class _Plan:
         attributes = function.attributes
         if "neo.arena" not in attributes:
             return cls(0, [], 0, [], [])
-        arguments = [dict((a.name, a.attr) for a in d) if not hasattr(d, "items") else dict(d.items())
-                     for d in (ir.DictAttr(x) for x in ir.ArrayAttr(attributes["arg_attrs"]))]
+        arguments = [
+            dict((a.name, a.attr) for a in d) if not hasattr(d, "items") else dict(d.items())
+            for d in (ir.DictAttr(x) for x in ir.ArrayAttr(attributes["arg_attrs"]))
+        ]
         reads = [ir.FlatSymbolRefAttr(a["neo.weight"]).value for a in arguments if "neo.weight" in a]
         names = [ir.FlatSymbolRefAttr(a["neo.defines"]).value for a in arguments if "neo.defines" in a]
         types = [ir.MemRefType(ir.TypeAttr(t).value) for t in ir.ArrayAttr(attributes["neo.outputs"])]

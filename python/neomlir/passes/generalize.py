@@ -24,7 +24,7 @@ class Generalize(ModulePass):
     name = "neo-generalize"
 
     def run(self, module: ir.Module) -> None:
-        with module.context:
+        with module.context, module.operation.location:
             for function in s.straight_line(module):
                 found: list[ir.Operation] = []
                 _collect(function, found)

@@ -36,7 +36,7 @@ class HoistConstants(ModulePass):
         functions = {name_of(f): f for f in s.straight_line(module)}
         if "main" not in functions:
             return
-        with module.context:
+        with module.context, module.operation.location:
             chosen = self._choose(functions["main"])
             if not chosen:
                 return

@@ -43,7 +43,12 @@ class LowerLinalg(ModulePass):
             passmanager.PassManager.parse(f"builtin.module({text})").run(module.operation)
 
     def _affine(self) -> str:
-        passes = ["convert-linalg-to-affine-loops", "affine-loop-fusion", "affine-scalrep", "affine-loop-invariant-code-motion"]
+        passes = [
+            "convert-linalg-to-affine-loops",
+            "affine-loop-fusion",
+            "affine-scalrep",
+            "affine-loop-invariant-code-motion",
+        ]
         if self.tile:
             passes.append(f"affine-loop-tile{{cache-size={self.cache} separate=0}}")
         if self.lanes > 1:

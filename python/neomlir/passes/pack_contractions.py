@@ -10,6 +10,7 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
+from neomlir.passes.layouts import transpose
 from neomlir.schedules.tiles import panel_width, register_tile
 
 
@@ -32,7 +33,7 @@ class PackContractions(ModulePass):
 
     def run(self, module: ir.Module) -> None:
         target = targets.get(self.target)
-        with module.context:
+        with module.context, module.operation.location:
             for function in s.straight_line(module):
                 constants = Constants.of(function)
                 for op in s.operations(function):
@@ -159,26 +160,3 @@ def _zero(element: ir.Type) -> ir.Value:
 
 def _is_float(element: ir.Type) -> bool:
     return not isinstance(element, ir.IntegerType | ir.IndexType)
-
-
-def transpose(value: ir.Value, order: list[int]) -> ir.Value:
-    """A generic that copies `value` so that result dimension i is its dimension `order[i]` (itself if in order)."""
-    if order == list(range(len(order))):
-        return value
-    extents = s.permuted(s.shape(value), order)
-    sizes = []
-    for number in order:
-        if s.shape(value)[number] < 0:
-            at = arith.ConstantOp(ir.IndexType.get(), ir.IntegerAttr.get(ir.IndexType.get(), number)).result
-            sizes.append(tensor.DimOp(value, at).result)
-    # A dynamic extent is any negative number to us; the bindings have their own.
-    dynamic = ir.ShapedType.get_dynamic_size()
-    type_ = ir.RankedTensorType.get([e if e >= 0 else dynamic for e in extents], s.element_type(value))
-    empty = ir.Operation.create("tensor.empty", results=[type_], operands=sizes).results[0]
-    rank = len(order)
-    source = ir.AffineMap.get(rank, 0, s.dims(s.inverse(order)))
-    op, block = s.build_generic(
-        [value], [empty], [source, ir.AffineMap.get_identity(rank)], [s.PARALLEL] * rank, ir.Location.current
-    )
-    s.yield_(block, [block.arguments[0]])
-    return op.results[0]

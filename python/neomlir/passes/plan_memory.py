@@ -8,7 +8,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.arena import Buffer, align, assign_offsets
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.dataflow import Block, is_tensor
+from neomlir.passes.dataflow import Block
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
 
 _VIEWS = {
