@@ -6,11 +6,13 @@ arrays in the order of the model's outputs. A framework is imported only when a 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +76,16 @@ def onnx_bytes(source: object, example: Mapping[str, np.ndarray]) -> str | bytes
     positional, keyword = torch_arguments(source, tensors)
     file = io.BytesIO()
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        # The exporter prints the whole graph where it fails.
+        with warnings.catch_warnings(), _no_stdout(), torch.inference_mode():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module, positional, file, kwargs=keyword, input_names=list(example), dynamo=False, opset_version=18
             )
     except Exception as error:
-        raise PeerUnavailable(f"PyTorch can't export this model to ONNX: {error}") from error
+        raise PeerUnavailable(
+            f"PyTorch can't export this model to ONNX: {str(error).strip().splitlines()[0]}"
+        ) from error
     return file.getvalue()
 
 
@@ -115,6 +120,20 @@ def torch_arguments(source: object, tensors: Mapping) -> tuple[tuple, dict]:
     if tensors and all(name in known for name in tensors):
         return (), dict(tensors)
     return tuple(tensors.values()), {}
+
+
+@contextlib.contextmanager
+def _no_stdout() -> Iterator[None]:
+    """Send the process's stdout, that of its C++ parts too, nowhere for a while."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _onnxruntime(source, example, threads) -> Peer:
