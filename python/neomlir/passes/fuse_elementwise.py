@@ -1,0 +1,330 @@
+"""Merge chains of elementwise generics, and read through transposes, broadcasts and unit reshapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import arith, ir, linalg
+from neomlir.passes import structured as s
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.constants import Constants
+from neomlir.passes.contraction import sums_products
+from neomlir.passes.dataflow import captured_values, indexing_maps, iterators, number_of_inputs
+from neomlir.passes.layouts import RESHAPES, expanded_side, groups_of
+
+
+@register
+@dataclass(frozen=True)
+class FuseElementwise(ModulePass):
+    """Compute elementwise producers inside the one generic that reads them, and read copies at their source.
+
+    A producer is merged if all its loops are parallel, it has one result, all its readers are merged too, and no
+    element of it is computed twice (a reader that broadcasts it does not merge it). Contractions merge no
+    arithmetic, but read through copies and through reshapes that only add or drop dimensions of extent 1. A
+    transpose of a contraction's or reduction's result becomes the map of that result, if its innermost dimension
+    stays innermost. What depends on weights alone is not merged into what does not, so that it can be hoisted.
+    """
+
+    name = "neo-fuse-elementwise"
+
+    def run(self, module: ir.Module) -> None:
+        with module.context, module.operation.location:
+            for function in s.straight_line(module):
+                constants = Constants.of(function)
+                ops = s.operations(function)
+                order = {op: number for number, op in enumerate(ops)}
+                for op in reversed(ops):
+                    if len(op.results) and op.name in _REMOVABLE and all(_unused(r) for r in op.results):
+                        op.erase()
+                    elif op.name == "linalg.generic":
+                        _Consumer(op, constants, order).merge()
+                for op in s.operations(function):
+                    if op.name == "linalg.generic":
+                        _write_transposed(op)
+
+
+_REMOVABLE = frozenset(
+    {"linalg.generic", "linalg.fill", "tensor.empty", "tensor.collapse_shape", "tensor.expand_shape"}
+)
+
+
+def _unused(value: ir.Value) -> bool:
+    return next(iter(value.uses), None) is None
+
+
+def _users(value: ir.Value) -> set[ir.Operation]:
+    return {use.owner.operation for use in value.uses}
+
+
+class _Consumer:
+    """One generic, and what it takes in: operations whose loops are written as maps over its own loops."""
+
+    def __init__(self, op: ir.Operation, constants: Constants, order: dict[ir.Operation, int]):
+        self.op = op
+        self.constants = constants
+        self.order = order
+        self.maps = indexing_maps(op)
+        self.loops = self.maps[0].n_dims
+        self.inputs = number_of_inputs(op)
+        self.is_parallel = s.is_parallel(op)
+        self.is_contraction = not self.is_parallel and self.inputs == 2 and sums_products(op)
+        self.constant = all(result in constants for result in op.results)
+        self.merged: dict[ir.Operation, list[ir.AffineExpr]] = {op: s.dims(range(self.loops))}
+        self.reads: dict[ir.Value, list[ir.AffineMap]] = {}
+        # Read elsewhere instead: a view or a copy, or a scalar.
+        self.through: dict[ir.Value, tuple[ir.Value, ir.AffineMap]] = {}
+        self.scalars: dict[ir.Value, ir.Value] = {}
+
+    def merge(self) -> None:
+        """Take in what can be, and write the generic anew if anything was."""
+        for value, map_ in zip(list(self.op.operands)[: self.inputs], self.maps, strict=False):
+            if not isinstance(value.type, ir.RankedTensorType):
+                return
+            self._read(value, map_)
+        changed, known = True, set()
+        while changed:
+            changed = False
+            for value in list(self.reads):
+                if value not in known and self._take(value):
+                    known.add(value)
+                    changed = True
+        if known:
+            self._rebuild()
+
+    def _read(self, value: ir.Value, map_: ir.AffineMap) -> None:
+        maps = self.reads.setdefault(value, [])
+        if map_ not in maps:
+            maps.append(map_)
+
+    def _take(self, value: ir.Value) -> bool:
+        maker = s.maker(value)
+        if maker is None:
+            return False
+        if maker.name in RESHAPES:
+            back = _unit_reshape(maker)
+            return back is not None and self._look_through(value, maker.operands[0], back)
+        if maker.name == "linalg.generic":
+            if s.is_copy(maker):
+                back = _copy_map(maker)
+                kept = value in self.constants and not self.is_contraction and not self.constant and _moves_only(maker)
+                return back is not None and not kept and self._look_through(value, maker.operands[0], back)
+            return self._inline(value, maker)
+        if self.is_contraction:
+            return False
+        return self._scalar(value, maker)
+
+    def _scalar(self, value: ir.Value, maker: ir.Operation) -> bool:
+        if maker.name == "linalg.fill":
+            scalar = maker.operands[0]
+            if s.element_type(value) != scalar.type:
+                return False
+        elif maker.name == "arith.constant":
+            attribute = maker.attributes["value"]
+            if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
+                return False
+            with ir.InsertionPoint(self.op):
+                scalar = arith.ConstantOp(s.element_type(value), attribute.get_splat_value()).result
+        else:
+            return False
+        covered = set()
+        for other, maps in self.reads.items():
+            if other != value and other not in self.scalars:
+                covered |= _covered(maps)
+        covered |= _covered(self.maps[self.inputs :])
+        if len(covered) != self.loops:
+            return False
+        self.scalars[value] = scalar
+        return True
+
+    def _look_through(self, value: ir.Value, source: ir.Value, back: ir.AffineMap) -> bool:
+        """Read `source` where `value` was read: element e of `value` is element `back(e)` of `source`."""
+        self.through[value] = (source, back)
+        for map_ in self.reads[value]:
+            self._read(source, s.substitute(back, list(map_.results), self.loops))
+        return True
+
+    def _inline(self, value: ir.Value, maker: ir.Operation) -> bool:
+        maps = self.reads[value]
+        if self.is_contraction or len(maps) != 1 or len(maker.results) != 1 or not s.is_parallel(maker):
+            return False
+        if (value in self.constants and not self.constant) or not self._only_reader(value):
+            return False
+        loops = [p for p in s.positions(maps[0]) if p is not None]
+        extents = s.shape(value)
+        moving = {p for p in range(self.loops) if self._extent(p) != 1}
+        if not moving <= set(loops) or len(set(loops)) != len(loops) or len(loops) + extents.count(1) < len(extents):
+            return False
+        out = s.positions(indexing_maps(maker)[-1])
+        if sorted(p for p in out if p is not None) != list(range(len(out))) or _touches_destination(maker):
+            return False
+        exprs = s.permuted(list(maps[0].results), s.inverse(out))
+        if any(not isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in exprs):
+            return False
+        inputs = list(zip(list(maker.operands)[: number_of_inputs(maker)], indexing_maps(maker), strict=False))
+        if any(not isinstance(v.type, ir.RankedTensorType) for v, _ in inputs):
+            return False
+        new = [(v, s.substitute(m, exprs, self.loops)) for v, m in inputs]
+        if not self.is_parallel:
+            covered = _covered(m for _, m in new)
+            for other, others in self.reads.items():
+                if other != value and other not in self.through:
+                    covered |= _covered(others)
+            if len(covered | _covered(self.maps[self.inputs :])) != self.loops:
+                return False
+        for v, m in new:
+            self._read(v, m)
+        self.merged[maker] = exprs
+        return True
+
+    def _extent(self, loop: int) -> int:
+        for value, map_ in zip(self.op.operands, self.maps, strict=True):
+            for extent, place in zip(s.shape(value), s.positions(map_), strict=True):
+                if place == loop:
+                    return extent
+        return -1
+
+    def _only_reader(self, value: ir.Value) -> bool:
+        for user in _users(value):
+            if user in self.merged:
+                continue
+            if len(user.results) == 1 and user.results[0] in self.through and self._only_reader(user.results[0]):
+                continue
+            return False
+        return True
+
+    def _rebuild(self) -> None:
+        sources: dict[tuple[ir.Value, ir.AffineMap], int] = {}
+        for value, maps in self.reads.items():
+            if value in self.through or value in self.scalars or s.maker(value) in self.merged:
+                continue
+            for map_ in maps:
+                sources.setdefault((value, map_), len(sources))
+        outputs = list(self.op.operands)[self.inputs :]
+        inputs = [value for value, _ in sources]
+        maps = [map_ for _, map_ in sources] + self.maps[self.inputs :]
+        with ir.InsertionPoint(self.op):
+            new, block = s.build_generic(inputs, outputs, maps, iterators(self.op), self.op.location)
+        yields: dict[ir.Operation, list[ir.Value]] = {}
+
+        def at(value: ir.Value, map_: ir.AffineMap) -> ir.Value:
+            if value in self.through:
+                source, back = self.through[value]
+                return at(source, s.substitute(back, list(map_.results), self.loops))
+            if value in self.scalars:
+                return self.scalars[value]
+            maker = s.maker(value)
+            if maker in yields:
+                return yields[maker][0]
+            return block.arguments[sources[value, map_]]
+
+        for part in sorted(self.merged, key=self.order.__getitem__):
+            exprs = self.merged[part]
+            arguments = part.regions[0].blocks[0].arguments
+            mapping: dict[ir.Value, ir.Value] = {}
+            for number in range(number_of_inputs(part)):
+                map_ = s.substitute(indexing_maps(part)[number], exprs, self.loops)
+                mapping[arguments[number]] = at(part.operands[number], map_)
+            if part == self.op:
+                for number in range(len(outputs)):
+                    mapping[arguments[self.inputs + number]] = block.arguments[len(inputs) + number]
+            before = len(block.operations)
+            yields[part] = s.copy_body(part, block, mapping)
+            _renumber(block, before, exprs)
+            yields[part] = [mapping.get(v, v) for v in s.yielded(part)]
+        s.yield_(block, yields[self.op])
+        self.order[new] = self.order[self.op]
+        for old, result in zip(self.op.results, new.results, strict=True):
+            if old in self.constants:
+                self.constants.bytes_from[result] = self.constants.bytes_from[old]
+        s.replace(self.op, list(new.results))
+
+
+def _renumber(block: ir.Block, first: int, exprs: list[ir.AffineExpr]) -> None:
+    """Loop numbers of a body that was taken in are those of the consumer."""
+    for inner in [op.operation for op in block.operations][first:]:
+        if inner.name != "linalg.index":
+            continue
+        expr = exprs[ir.IntegerAttr(inner.attributes["dim"]).value]
+        with ir.InsertionPoint(inner), inner.location:
+            if isinstance(expr, ir.AffineDimExpr):
+                value = linalg.IndexOp(ir.AffineDimExpr(expr).position).result
+            else:
+                number = ir.IntegerAttr.get(ir.IndexType.get(), ir.AffineConstantExpr(expr).value)
+                value = arith.ConstantOp(ir.IndexType.get(), number).result
+        inner.results[0].replace_all_uses_with(value)
+        inner.erase()
+
+
+def _covered(maps) -> set[int]:
+    return {p for m in maps for p in s.positions(m) if p is not None}
+
+
+def _touches_destination(op: ir.Operation) -> bool:
+    block = op.regions[0].blocks[0]
+    return any(not _unused(argument) for argument in list(block.arguments)[number_of_inputs(op) :])
+
+
+def _unit_reshape(op: ir.Operation) -> ir.AffineMap | None:
+    """Where element e of a reshape's result stands in its source, if only dimensions of extent 1 come or go."""
+    extents = s.shape(expanded_side(op))
+    kept = []
+    for group in groups_of(op):
+        moving = [d for d in group if extents[d] != 1]
+        if len(moving) > 1:
+            return None
+        kept.append(moving[0] if moving else group[0])
+    if op.name == "tensor.expand_shape":
+        return ir.AffineMap.get(len(extents), 0, s.dims(kept))
+    zero = ir.AffineConstantExpr.get(0)
+    place = {d: g for g, d in enumerate(kept)}
+    results = [ir.AffineDimExpr.get(place[d]) if d in place else zero for d in range(len(extents))]
+    return ir.AffineMap.get(len(kept), 0, results)
+
+
+def _copy_map(op: ir.Operation) -> ir.AffineMap | None:
+    """Where element e of a copy's result stands in its source; None where its output is not a permutation."""
+    source, out = indexing_maps(op)
+    places = s.positions(out)
+    if None in places or sorted(places) != list(range(len(places))):
+        return None
+    return s.substitute(source, s.dims(s.inverse(places)), len(places))
+
+
+def _moves_only(op: ir.Operation) -> bool:
+    """Whether a copy repeats nothing: as many elements come out as go in."""
+    return s.shape(op.operands[0]).count(1) - len(s.shape(op.operands[0])) == s.shape(op.results[0]).count(1) - len(
+        s.shape(op.results[0])
+    )
+
+
+def _write_transposed(op: ir.Operation) -> None:
+    """Let a reduction write its result as its one reader, a transpose, has it."""
+    if s.is_parallel(op) or len(op.results) != 1 or not s.one_use(op.results[0]):
+        return
+    copy = next(iter(op.results[0].uses)).owner.operation
+    if not s.is_copy(copy) or copy.operands[0] != op.results[0]:
+        return
+    back = _copy_map(copy)
+    places = s.positions(back) if back else [None]
+    if None in places or sorted(places) != list(range(len(places))) or places[-1] != len(places) - 1:
+        return
+    fill = s.maker(op.operands[len(op.operands) - 1])
+    if fill is None or fill.name != "linalg.fill" or any(v in copy.results for v in captured_values(op)):
+        return
+    order = s.inverse(places)
+    maps = indexing_maps(op)
+    maps[-1] = ir.AffineMap.get(maps[-1].n_dims, 0, s.permuted(list(maps[-1].results), order))
+    sizes = s.maker(fill.operands[1])
+    if sizes is None or sizes.name != "tensor.empty":
+        return
+    dynamic = dict(zip((d for d, e in enumerate(s.shape(op.results[0])) if e < 0), sizes.operands, strict=True))
+    type_ = copy.results[0].type
+    with ir.InsertionPoint(op), op.location:
+        empty = ir.Operation.create(
+            "tensor.empty", results=[type_], operands=[dynamic[d] for d in order if d in dynamic]
+        ).results[0]
+        filled = linalg.fill(fill.operands[0], outs=[empty])
+    op.operands[len(op.operands) - 1] = filled
+    op.results[0].set_type(type_)
+    s.set_maps(op, maps)
+    s.replace(copy, [op.results[0]])
