@@ -7,9 +7,9 @@ from neomlir.pipelines.stages import form_kernels_stage, llvm_stage, memref_stag
 def stages(target) -> dict[str, str]:
     """The pipeline of each level, in order, from `global` down."""
     return {
-        "global": global_stage(target),
+        "global": global_stage(target.name),
         "kernels": form_kernels_stage(),
-        "vector": schedule_stage(target, ladder="all"),
+        "vector": schedule_stage(target),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
         "llvm": llvm_stage(),
     }

@@ -8,7 +8,7 @@ def stages(target) -> dict[str, str]:
     return {
         "global": simple_global_stage(),
         "kernels": form_kernels_stage(max_ops=1),
-        "vector": schedule_stage(target, ladder="none"),
+        "vector": schedule_stage(target, ladder="scalar"),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
         "llvm": llvm_stage(),
     }

@@ -32,9 +32,10 @@ def form_kernels_stage(max_ops: int = 64) -> str:
     return f"builtin.module(neo-form-kernels{{max-ops={max_ops}}})"
 
 
-def schedule_stage(target, ladder: str) -> str:
-    """From `kernels` to `vector`; `ladder` names the schedules that may be taken, best first."""
-    return f"builtin.module(builtin.module(neo-schedule{{target={target.name} ladder={ladder}}}))"
+def schedule_stage(target, ladder: str = "") -> str:
+    """From `kernels` to `vector`; `ladder` names the schedules that may be taken, best first; all of them by default."""
+    options = f"target={target.name}" + (f" ladder={ladder}" if ladder else "")
+    return f"builtin.module(builtin.module(neo-schedule{{{options}}}))"
 
 
 def simple_global_stage() -> str:

@@ -12,7 +12,7 @@ def to_llvm_ir(module: ir.Module, entries: tuple[str, ...] = ()) -> str:
     With `entries`, functions `neo_NAME` that are not among them are dropped with the host function they call, so that
     one module gives several programs. Raises CompileError for what has no translation.
     """
-    copy = module.operation.clone()
+    copy = module.operation.clone().operation
     for op in [o.operation for o in copy.regions[0].blocks[0].operations]:
         if op.name in ("builtin.module", "ml_program.global"):
             op.erase()

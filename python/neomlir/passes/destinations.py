@@ -12,9 +12,10 @@ _VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 def give_destinations(module: ir.Module) -> None:
     """Copy where a result would be no kernel's own; name the extents of dynamic results by those of the inputs."""
     dynamic = False
-    for function in _functions(module):
-        _copy_results(function)
-        dynamic |= _name_extents(function)
+    with ir.Location.unknown(module.context):
+        for function in _functions(module):
+            _copy_results(function)
+            dynamic |= _name_extents(function)
     if dynamic:
         with module.context:
             passmanager.PassManager.parse(

@@ -37,8 +37,9 @@ class FormKernels(ModulePass):
             if op.name == "func.func" and len(op.regions[0].blocks)
         ]
         kernels: dict[str, str] = {}
-        for name in names:
-            _outline(module, name, self.max_ops, kernels)
+        with ir.Location.unknown(module.context):
+            for name in names:
+                _outline(module, name, self.max_ops, kernels)
 
 
 def _outline(module: ir.Module, name: str, max_ops: int, kernels: dict[str, str]) -> None:

@@ -1,0 +1,221 @@
+"""`compile`, `dry_run` and `import_model`: the calls that users make."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neomlir import artifact
+from neomlir.cache import KernelCache
+from neomlir.errors import CompileError
+from neomlir.frontends import find, import_model
+from neomlir.runtime import Model, load
+from neomlir.staircase import LEVELS, Staircase
+from neomlir.targets import Target
+from neomlir.workers import WorkerDied, isolated
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Coverage:
+    """What a dry run found: operators without a lowering, and the kernels that the others form."""
+
+    missing: list[tuple[str, list[str]]] = field(default_factory=list)
+    """(operator, its nodes)."""
+    kernels: list[dict] = field(default_factory=list)
+    """`name`, `schedule`, `calls`, `flops` and `bytes` a call (None where extents are dynamic)."""
+
+
+def compile(
+    model: Any,
+    target: str | Target = "host",
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    pipeline: str | None = None,
+    *,
+    output: str | os.PathLike | None = None,
+    threads: int | None = None,
+    jobs: int | None = None,
+    dump: str | os.PathLike | None = None,
+    stop_at: str | None = None,
+    cache: bool = True,
+    isolate: bool = True,
+    include_ir: bool = False,
+    progress: Progress | None = None,
+) -> Model | str | None:
+    """Compile a model for a target.
+
+    Args:
+        model: a path, bytes or `ModelProto` of ONNX; a PyTorch `nn.Module`, `ExportedProgram` or `.pt2` path.
+        target: the name of a target, or `host` for this machine.
+        inputs: shapes by input name (`{"x": (1, 3, 640, 640)}`) or example arrays; a module needs examples. Dimensions
+            left open stay dynamic.
+        pipeline: a named pipeline: `cpu` (the default), `cpu-affine`, `cpu-scalar`.
+        output: where the `.neo` file goes; without it the model is held in memory.
+        threads: threads of the returned model.
+        jobs: kernels compiled at a time; by default the number of cores.
+        dump: a folder for each level as `NN-level.mlir` and the pipeline that leads to the next as `NN-level.pipeline`.
+        stop_at: stop at this level and return its text.
+        cache: use the kernel cache on disk.
+        isolate: compile in a worker process, so that a crash in MLIR is an error here.
+        include_ir: keep the `kernels` level in the file.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The compiled model, ready to run when the target is this machine's kind (None otherwise), or the text of a level.
+
+    Raises:
+        ImportFailure, TargetError, PipelineError, PassFailure, CompileError.
+    """
+    if stop_at is not None and stop_at not in LEVELS:
+        raise CompileError(f"there is no level {stop_at!r}; the levels are {', '.join(LEVELS)}")
+    chosen = target if isinstance(target, Target) else Target.named(target)
+    find(model)
+    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+        result = Path(scratch) / "model.neo"
+        options = {
+            "inputs": inputs,
+            "pipeline": pipeline or "cpu",
+            "jobs": jobs or os.cpu_count() or 1,
+            "dump": Path(dump) if dump else None,
+            "stop_at": stop_at,
+            "cache": cache,
+            "include_ir": include_ir,
+        }
+        answer = _in_worker(_compile, progress, isolate, scratch, model, chosen, result, options)
+        if stop_at is not None:
+            return answer
+        place = result
+        if output is not None:
+            place = Path(output)
+            _move(result, place)
+        return load(place, threads=threads or 1, report=answer) if chosen.runs_here() else None
+
+
+def dry_run(
+    model: Any,
+    target: str | Target = "host",
+    inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    pipeline: str | None = None,
+    *,
+    isolate: bool = True,
+    progress: Progress | None = None,
+) -> Coverage:
+    """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
+    chosen = target if isinstance(target, Target) else Target.named(target)
+    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu")
+
+
+def _move(source: Path, place: Path) -> None:
+    """Put the finished file in its place in one step, also across file systems."""
+    try:
+        with (
+            tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as file,
+            source.open("rb") as data,
+        ):
+            shutil.copyfileobj(data, file, 1 << 24)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, place)
+    except OSError as error:
+        raise CompileError(f"{place} cannot be written: {error.strerror}") from error
+
+
+def _in_worker(function: Callable, progress: Progress | None, isolate: bool, scratch: str, *arguments: Any) -> Any:
+    last = ["input"]
+
+    def on_event(event: tuple) -> None:
+        last[0] = event[0]
+        if progress:
+            progress(*event)
+
+    if not isolate:
+        return function(on_event, Path(scratch), *arguments)
+    try:
+        return isolated(function, Path(scratch), *arguments, on_event=on_event)
+    except WorkerDied as error:
+        kept = _keep_reproducer(Path(scratch))
+        hint = f"; `neo-opt --run-reproducer {kept}` repeats it" if kept else ""
+        raise CompileError(f"compiling stopped on the way to level {last[0]!r}: {error}{hint}") from error
+
+
+def _keep_reproducer(scratch: Path) -> Path | None:
+    source = scratch / "reproducer.mlir"
+    if not source.exists():
+        return None
+    kept = Path(tempfile.mkdtemp(prefix="neo-reproducer-")) / "reproducer.mlir"
+    shutil.copy(source, kept)
+    return kept
+
+
+def _staircase(
+    emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, **more: Any
+) -> Staircase:
+    from neomlir.dialects import context
+
+    emit(("input", 0, 1))
+    imported = import_model(model, inputs, context())
+    emit(("input", 1, 1))
+    return Staircase(
+        imported, target, pipeline, progress=lambda *event: emit(event), reproducer=scratch / "reproducer.mlir", **more
+    )
+
+
+def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: Path, options: dict) -> Any:
+    inputs, pipeline, stop_at = options["inputs"], options["pipeline"], options["stop_at"]
+    cache = KernelCache() if options["cache"] else None
+    if stop_at is not None:
+        stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+        stairs.run_whole(stop_at)
+        return str(stairs.module)
+    stairs = _staircase(emit, scratch, model, target, inputs, pipeline, jobs=options["jobs"], cache=cache)
+    program = stairs.run()
+    manifest = artifact.manifest(
+        inputs=stairs.imported.inputs,
+        outputs=stairs.imported.outputs,
+        target=target,
+        arena_bytes=program.arena_bytes,
+        entry="neo_main",
+        report=program.report["kernels"],
+    )
+    ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
+    artifact.write(result, manifest, program.code, program.weights, program.weight_bytes, ir_parts)
+    if options["dump"] is not None:
+        rungs = {k["name"]: k["rung"] for k in program.report["kernels"] if k["rung"]}
+        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs)
+    return program.report
+
+
+def _dump(
+    emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, folder: Path, rungs: dict
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+    stairs.limit(rungs)
+
+    def on_level(level: str, text: str, following: str | None) -> None:
+        name = f"{LEVELS.index(level):02}-{level}"
+        (folder / f"{name}.mlir").write_text(text)
+        if following is not None:
+            (folder / f"{name}.pipeline").write_text(following + "\n")
+
+    stairs.run_whole("llvm", on_level)
+
+
+def _dry_run(emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str) -> Coverage:
+    from neomlir.errors import ImportFailure
+
+    try:
+        stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+        kernels = stairs.to_kernels()
+    except ImportFailure as error:
+        missing = getattr(error, "missing", None)
+        if not missing:
+            raise
+        return Coverage(missing=missing)
+    return Coverage(kernels=stairs.plan_schedules(kernels))
