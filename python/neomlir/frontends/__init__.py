@@ -1,0 +1,49 @@
+"""From a model in its own framework to an `input`-level module. A framework is imported only for a model of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from neomlir import mlir
+from neomlir.errors import ImportFailure
+from neomlir.frontends.base import Frontend, Imported, Inputs, Spec
+from neomlir.mlir import ir
+
+__all__ = ["Frontend", "Imported", "Spec", "find", "import_model"]
+
+
+def frontends() -> list[Frontend]:
+    """Every frontend, in the order in which they are asked."""
+    from neomlir.frontends.onnx import Onnx
+    from neomlir.frontends.torch import Torch
+
+    return [Onnx(), Torch()]
+
+
+def find(source: Any) -> Frontend:
+    """The frontend that reads `source`. Raises ImportFailure where none does, or where no such file exists."""
+    every = frontends()
+    for frontend in every:
+        if frontend.reads(source):
+            return frontend
+    suffixes = ", ".join(suffix for frontend in every for suffix in frontend.suffixes)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if not path.exists():
+            raise ImportFailure(f"no such file: {path}")
+        raise ImportFailure(f"{path} is not a kind of model file that Neo reads; it reads {suffixes}")
+    raise ImportFailure(
+        f"a {type(source).__module__}.{type(source).__qualname__} is not a model that Neo reads; it reads files "
+        f"({suffixes}), the bytes or ModelProto of an ONNX model, and a PyTorch nn.Module or ExportedProgram"
+    )
+
+
+def import_model(source: Any, inputs: Inputs = None, context: ir.Context | None = None) -> Imported:
+    """Import a model to the `input` level.
+
+    `inputs` gives shapes (or example arrays) by input name or in order; each frontend has its page in docs/frontends.
+    Raises ImportFailure.
+    """
+    return find(source).import_(source, inputs, context or mlir.context())
