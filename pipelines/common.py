@@ -5,19 +5,23 @@ from __future__ import annotations
 
 def global_stage(target: str) -> str:
     """Pipeline text of the whole-program passes, weights packed for the register tile of `target` (a target name)."""
+    tidy = ("canonicalize", "cse")
     passes = [
         "neo-generalize",
-        "canonicalize",
-        "cse",
+        "neo-simplify-bodies",
+        *tidy,
+        "neo-split-inits",
         "neo-channels-last",
-        "canonicalize",
-        "cse",
+        *tidy,
         "neo-fuse-elementwise",
-        "canonicalize",
-        "cse",
+        *tidy,
+        "linalg-fold-unit-extent-dims",
+        *tidy,
+        "neo-fuse-elementwise",
+        *tidy,
+        "neo-fold-scales",
         f"neo-pack-contractions{{target={target}}}",
         "neo-hoist-constants",
-        "canonicalize",
-        "cse",
+        *tidy,
     ]
     return f"builtin.module({','.join(passes)})"

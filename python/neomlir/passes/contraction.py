@@ -55,10 +55,14 @@ class Contraction:
         if len(has) == 1:
             return cls(op, maps, kinds, extents, n, 1 - has[0], has[0], False)
         if len(has) == 2:
-            plain = [number for number in (1, 0) if None not in s.positions(maps[number])]
+            plain = [number for number in (1, 0) if _reads_loops(maps[number])]
             if plain:
                 return cls(op, maps, kinds, extents, n, 1 - plain[0], plain[0], True)
         return None
+
+
+def _reads_loops(map_: ir.AffineMap) -> bool:
+    return all(isinstance(e, ir.AffineDimExpr) or s.is_constant(e) for e in map_.results)
 
 
 def sums_products(op: ir.Operation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import arith, ir, linalg
@@ -30,17 +31,23 @@ class FuseElementwise(ModulePass):
     def run(self, module: ir.Module) -> None:
         with module.context, module.operation.location:
             for function in s.straight_line(module):
-                constants = Constants.of(function)
-                ops = s.operations(function)
-                order = {op: number for number, op in enumerate(ops)}
-                for op in reversed(ops):
-                    if len(op.results) and op.name in _REMOVABLE and all(_unused(r) for r in op.results):
-                        op.erase()
-                    elif op.name == "linalg.generic":
-                        _Consumer(op, constants, order).merge()
+                # Elementwise operations first, so that a reduction sees whole epilogues and not parts of them.
+                for wanted in (s.is_parallel, lambda _: True):
+                    _merge_all(function, wanted)
                 for op in s.operations(function):
                     if op.name == "linalg.generic":
                         _write_transposed(op)
+
+
+def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool]) -> None:
+    constants = Constants.of(function)
+    ops = s.operations(function)
+    order = {op: number for number, op in enumerate(ops)}
+    for op in reversed(ops):
+        if len(op.results) and op.name in _REMOVABLE and all(_unused(r) for r in op.results):
+            op.erase()
+        elif op.name == "linalg.generic" and wanted(op):
+            _Consumer(op, constants, order).merge()
 
 
 _REMOVABLE = frozenset(
@@ -67,7 +74,7 @@ class _Consumer:
         self.loops = self.maps[0].n_dims
         self.inputs = number_of_inputs(op)
         self.is_parallel = s.is_parallel(op)
-        self.is_contraction = not self.is_parallel and self.inputs == 2 and sums_products(op)
+        self.is_contraction = _is_contraction(op)
         self.constant = all(result in constants for result in op.results)
         self.merged: dict[ir.Operation, list[ir.AffineExpr]] = {op: s.dims(range(self.loops))}
         self.reads: dict[ir.Value, list[ir.AffineMap]] = {}
@@ -165,6 +172,9 @@ class _Consumer:
             return False
         new = [(v, s.substitute(m, exprs, self.loops)) for v, m in inputs]
         if not self.is_parallel:
+            # The epilogue of a contraction belongs to the contraction.
+            if any(_is_contraction(s.maker(v)) for v, _ in inputs):
+                return False
             covered = _covered(m for _, m in new)
             for other, others in self.reads.items():
                 if other != value and other not in self.through:
@@ -194,11 +204,21 @@ class _Consumer:
 
     def _rebuild(self) -> None:
         sources: dict[tuple[ir.Value, ir.AffineMap], int] = {}
-        for value, maps in self.reads.items():
-            if value in self.through or value in self.scalars or s.maker(value) in self.merged:
-                continue
-            for map_ in maps:
+
+        def find(value: ir.Value, map_: ir.AffineMap) -> None:
+            """Number what is read from outside in the order of the operands."""
+            maker = s.maker(value)
+            if value in self.through:
+                source, back = self.through[value]
+                find(source, s.substitute(back, list(map_.results), self.loops))
+            elif maker in self.merged:
+                for inner, inner_map in zip(list(maker.operands)[:-1], indexing_maps(maker), strict=False):
+                    find(inner, s.substitute(inner_map, self.merged[maker], self.loops))
+            elif value not in self.scalars:
                 sources.setdefault((value, map_), len(sources))
+
+        for value, map_ in zip(list(self.op.operands)[: self.inputs], self.maps, strict=False):
+            find(value, map_)
         outputs = list(self.op.operands)[self.inputs :]
         inputs = [value for value, _ in sources]
         maps = [map_ for _, map_ in sources] + self.maps[self.inputs :]
@@ -253,6 +273,12 @@ def _renumber(block: ir.Block, first: int, exprs: list[ir.AffineExpr]) -> None:
                 value = arith.ConstantOp(ir.IndexType.get(), number).result
         inner.results[0].replace_all_uses_with(value)
         inner.erase()
+
+
+def _is_contraction(op: ir.Operation | None) -> bool:
+    if op is None or op.name != "linalg.generic" or len(op.operands) != 3 or s.is_parallel(op):
+        return False
+    return len(op.results) == 1 and sums_products(op)
 
 
 def _covered(maps) -> set[int]:
