@@ -1,0 +1,79 @@
+"""Choose a schedule for each kernel and rewrite the kernel by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.errors import PassFailure
+from neomlir.mlir import ir
+from neomlir.passes.base import ModulePass, register
+from neomlir.schedules.base import LADDER, NotApplicable, find
+from neomlir.schedules.kernel import Kernel
+
+LOOPS = ("affine", "scalar")
+"""What is left to a kernel that no schedule takes: loops through the affine dialect, or plain ones."""
+
+
+@register
+@dataclass(frozen=True)
+class ScheduleKernels(ModulePass):
+    """Rewrite each kernel of a kernel module by the first schedule of the ladder that takes it.
+
+    Expects the level `kernels`: functions of `linalg` on tensors in destination style; leaves the level `vector`.
+    A kernel that no schedule takes keeps its body. The attribute `neo.schedule` of the function names the schedule,
+    or the way that is left: `affine`, and `scalar` where the ladder is empty. Schedules named in the module's
+    attribute `neo.refuse` (an array of strings) are passed over; its attribute `neo.rung`, left by
+    `neo-limit-schedules`, allows none and says what is left.
+    """
+
+    name = "neo-schedule"
+
+    target: str = "host"
+    """The target whose vectors, registers and caches the schedules are cut to."""
+
+    ladder: str = ",".join(LADDER)
+    """Names of schedules, best first, with commas between them; `affine` or `scalar` at the end says what is left to the
+    others. Empty leaves every kernel to plain loops."""
+
+    def run(self, module: ir.Module) -> None:
+        from neomlir.targets import get
+
+        names = [name for name in self.ladder.split(",") if name]
+        for name in names:
+            if name not in LADDER and name not in LOOPS:
+                raise PassFailure(
+                    f"{self.name}: no schedule is called {name!r}; there are {', '.join((*LADDER, *LOOPS))}"
+                )
+        target = get(self.target)
+        op = module.operation
+        refused = {a.value for a in op.attributes["neo.refuse"]} if "neo.refuse" in op.attributes else set()
+        rung = ir.StringAttr(op.attributes["neo.rung"]).value if "neo.rung" in op.attributes else None
+        allowed = [] if rung else [name for name in names if name in LADDER and name not in refused]
+        otherwise = rung or next((name for name in names if name in LOOPS), "affine" if names else "scalar")
+        for func in [o.operation for o in module.body.operations if o.operation.name == "func.func"]:
+            if len(func.regions[0].blocks):
+                schedule_function(func, allowed, target, otherwise)
+
+
+def schedule_function(func: ir.Operation, names: list[str], target, otherwise: str) -> str:
+    """Replace a kernel by its scheduled form beside it; gives the name of the schedule taken."""
+    taken = otherwise
+    try:
+        kernel = Kernel.read(func)
+    except NotApplicable:
+        names = []
+    for name in names:
+        schedule = find(name)
+        try:
+            with func.context, func.location:
+                if not schedule.applies(kernel, target):
+                    continue
+                made = schedule.build(kernel, target)
+        except NotApplicable:
+            continue
+        kernel = None
+        func.erase()
+        func, taken = made, name
+        break
+    func.attributes["neo.schedule"] = ir.StringAttr.get(taken, func.context)
+    return taken

@@ -1,0 +1,115 @@
+"""The core of every reduction over parallel vectors: a register tile of accumulators, reduced, finished, stored once.
+
+A tile is rows times vectors. The accumulators are values carried by the reduction loops, one a row and vector, so they
+stay in registers; an operand that does not depend on the row is loaded once for all rows, one that does not depend
+on the vector is a scalar, broadcast. What follows the reduction is computed on the accumulators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, apply
+from neomlir.schedules.nest import Tile
+from neomlir.schedules.root import Root, stored_at
+
+Row = Callable[[Index], list[Index]]
+"""Gives one index a dimension of the root from the index along the vectorised one."""
+
+
+class Accumulator:
+    """Emits register tiles of a root's reduction."""
+
+    def __init__(self, frame: Frame, root: Root, unrolled: frozenset[int] = frozenset()):
+        self.frame, self.root = frame, root
+        self.generic = root.generic
+        self.unrolled = unrolled
+        """Reduction loops that are written out, so that the loads of neighbouring rows coincide."""
+        self.order = list(root.reduced)
+        sizes = self.generic.sizes()
+        self.extents: dict[int, Size] = {
+            d: frame.memory.dim(sizes[d][0], sizes[d][1], frame.evaluator) for d in root.reduced
+        }
+        self.product = root.product()
+        self.factors: dict[int, Callable[[list[Index], Chunk], ir.Value]] = {}
+        """Inputs, by number, that are read from elsewhere."""
+
+    def tile(self, rows: list[Row], vectors: Tile) -> None:
+        """Reduce, finish and store the points of `rows` times `vectors`."""
+        b = self.frame.b
+        with b.scope():
+            places = [(self.root.loops(row(index)), chunk) for row in rows for index, chunk in vectors]
+            start = [value for loops, chunk in places for value in self._start(loops, chunk)]
+            found = self._reduce(places, [], start)
+            each = len(self.generic.results)
+            for i, (loops, chunk) in enumerate(places):
+                self._finish(loops, chunk, found[i * each : (i + 1) * each])
+
+    def _start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
+        g, evaluator = self.generic, self.frame.evaluator
+        found = []
+        for i, init in enumerate(g.inits):
+            place = tuple(apply(e, loops) for e in g.output_map(i).results)
+            found.append(self.frame.b.splat(evaluator.at(init, place, chunk), chunk.width))
+        return found
+
+    def _reduce(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
+        """The reduction loops inside `inner`, around one step for every place."""
+        d = len(inner)
+        if d == len(self.order):
+            return self._step(places, inner, held)
+        loop = self.order[d]
+        extent = self.extents[loop]
+        if loop in self.unrolled and isinstance(extent, int):
+            for k in range(extent):
+                held = self._reduce(places, [*inner, Index({}, k)], held)
+            return held
+        return self.frame.b.loop(0, extent, 1, lambda k, *held: self._reduce(places, [*inner, k], list(held)), held)
+
+    def _step(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
+        g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator
+        found = []
+        each = len(g.results)
+        for i, (loops, chunk) in enumerate(places):
+            loops = list(loops)
+            for d, k in zip(self.order, inner, strict=True):
+                loops[d] = k
+            mine = held[i * each : (i + 1) * each]
+            given = {len(g.inputs) + j: value for j, value in enumerate(mine)}
+            for number, read in self.factors.items():
+                given[number] = read(loops, chunk)
+            if self.product is None:
+                made = evaluator.body(g, loops, chunk, given)
+                found.extend(b.splat(value, chunk.width) for value in made)
+                continue
+            x, y, _ = self.product
+            x, y = (b.splat(v, chunk.width) for v in evaluator.body(g, loops, chunk, given, [x, y]))
+            if isinstance(ir.VectorType(x.type).element_type if chunk.width > 1 else x.type, ir.FloatType):
+                if self.frame.machine.fma:
+                    found.append(b.op("math.fma", [x.type], [x, y, mine[0]]).results[0])
+                else:
+                    found.append(
+                        b.op("arith.addf", [x.type], [mine[0], b.value("arith.mulf", x.type, x, y)]).results[0]
+                    )
+            else:
+                found.append(b.op("arith.addi", [x.type], [mine[0], b.value("arith.muli", x.type, x, y)]).results[0])
+        return found
+
+    def _finish(self, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
+        frame, g = self.frame, self.generic
+        for i, result in enumerate(g.results):
+            home = tuple(apply(e, loops) for e in g.output_map(i).results)
+
+            def bound(indices, chunk, home=home, value=held[i]):
+                if indices != home:
+                    raise NotApplicable("the reduction is read at another point than where it is stored")
+                return value
+
+            frame.evaluator.bound[result] = bound
+        for i, place in enumerate(stored_at(frame.kernel, g, loops)):
+            value = frame.evaluator.at(frame.kernel.results[i], place, chunk)
+            frame.memory.store(frame.destination(i), place, chunk, value)

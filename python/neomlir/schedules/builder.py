@@ -1,0 +1,315 @@
+"""Emits scalar and vector operations at one place, and remembers what it has emitted in the open scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from neomlir.mlir import arith, ir
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.index import Index, Part, Var, of
+
+Size = int | ir.Value
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A vector of `width` lanes along the vectorised dimension; width 1 is a scalar.
+
+    Lanes from `count` on are off: an int, or an SSA value of which `mask` is the vector; `tag` tells equal ones.
+    """
+
+    width: int
+    count: int | ir.Value | None = None
+    mask: ir.Value | None = None
+    tag: object = None
+
+    @property
+    def key(self) -> tuple:
+        return (self.width, self.count if isinstance(self.count, int) else self.tag)
+
+
+class Builder:
+    """Operations are emitted into the innermost open scope; equal requests in an open scope give the same value."""
+
+    def __init__(self, func: ir.Operation):
+        self.location = func.location
+        self.context = func.context
+        block = func.regions[0].blocks[0]
+        self._points = [ir.InsertionPoint(block)]
+        self._scopes: list[dict] = [{}]
+        self.index_type = ir.IndexType.get(self.context)
+        self.i1 = ir.IntegerType.get_signless(1, self.context)
+        self._nsw = ir.Attribute.parse("#arith.overflow<nsw>", self.context)
+        self._constants: dict = {}
+        self._top = ir.InsertionPoint(block.operations[0]) if len(block.operations) else None
+
+    # Scopes and the memory of what was emitted.
+
+    def known(self, key):
+        """What an open scope remembers under a key, or None."""
+        for scope in reversed(self._scopes):
+            value = scope.get(key)
+            if value is not None:
+                return value
+        return None
+
+    def remember(self, key, value):
+        self._scopes[-1][key] = value
+        return value
+
+    @contextmanager
+    def scope(self, block: ir.Block | None = None):
+        """Emit into `block` (or go on where we are) and forget at the end what was emitted in it."""
+        self._points.append(ir.InsertionPoint(block) if block is not None else self._points[-1])
+        self._scopes.append({})
+        try:
+            yield
+        finally:
+            self._points.pop()
+            self._scopes.pop()
+
+    # Plain operations.
+
+    def op(self, name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value], attributes=None, regions=0):
+        return ir.Operation.create(
+            name,
+            results=list(results),
+            operands=list(operands),
+            attributes=attributes,
+            regions=regions,
+            loc=self.location,
+            ip=self._points[-1],
+        )
+
+    def value(self, name: str, result: ir.Type, *operands: ir.Value, **attributes: ir.Attribute) -> ir.Value:
+        """One operation with one result, emitted once a scope."""
+        key = (name, result, operands, tuple(attributes.items()))
+        found = self.known(key)
+        if found is None:
+            found = self.remember(key, self.op(name, [result], operands, attributes or None).results[0])
+        return found
+
+    def constant(self, attribute: ir.Attribute) -> ir.Value:
+        """A constant, placed at the top of the function."""
+        found = self._constants.get(attribute)
+        if found is None:
+            found = ir.Operation.create(
+                "arith.constant",
+                results=[attribute.type],
+                attributes={"value": attribute},
+                loc=self.location,
+                ip=self.top,
+            ).results[0]
+            self._constants[attribute] = found
+        return found
+
+    @property
+    def top(self) -> ir.InsertionPoint:
+        """Before everything else in the function."""
+        if self._top is None:
+            block = self._points[0].block
+            if not len(block.operations):
+                return self._points[0]
+            self._top = ir.InsertionPoint(block.operations[0])
+        return self._top
+
+    def index(self, number: int) -> ir.Value:
+        return self.constant(ir.IntegerAttr.get(self.index_type, number))
+
+    def size(self, size: Size) -> ir.Value:
+        return self.index(size) if isinstance(size, int) else size
+
+    # Arithmetic on sizes and indices: folded where both sides are numbers.
+
+    def add(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        if b == 0 and isinstance(b, int):
+            return a
+        if a == 0 and isinstance(a, int):
+            return b
+        return self.value("arith.addi", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
+
+    def sub(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return self.value("arith.subi", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
+
+    def mul(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        if isinstance(a, int):
+            a, b = b, a
+        if b == 1 and isinstance(b, int):
+            return a
+        return self.value("arith.muli", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
+
+    def div(self, a: Size, b: Size) -> Size:
+        """Quotient of numbers that are not negative."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a // b
+        if isinstance(b, int) and b == 1:
+            return a
+        return self.value("arith.divui", self.index_type, self.size(a), self.size(b))
+
+    def rem(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return a % b
+        return self.value("arith.remui", self.index_type, self.size(a), self.size(b))
+
+    def ceildiv(self, a: Size, b: int) -> Size:
+        return self.div(self.add(a, b - 1), b)
+
+    def min(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        return self.value("arith.minsi", self.index_type, self.size(a), self.size(b))
+
+    def max(self, a: Size, b: Size) -> Size:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        return self.value("arith.maxsi", self.index_type, self.size(a), self.size(b))
+
+    def less(self, a: Size, b: Size) -> ir.Value:
+        predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), int(arith.CmpIPredicate.slt))
+        return self.value("arith.cmpi", self.i1, self.size(a), self.size(b), predicate=predicate)
+
+    def compute(self, index: Index) -> ir.Value:
+        """The index as a value; it holds no lane."""
+        if index.constant is not None:
+            return self.index(index.const)
+        key = ("index", index)
+        found = self.known(key)
+        if found is not None:
+            return found
+        total: Size = 0
+        for v, c in index.terms.items():
+            if isinstance(v, Part):
+                whole = self.compute(v.index)
+                term = (self.div if v.kind == "floordiv" else self.rem)(whole, v.divisor)
+            elif v.value is None:
+                raise NotApplicable("an index depends on the lane where it may not")
+            else:
+                term = v.value
+            total = self.add(total, self.mul(term, c))
+        return self.remember(key, self.size(self.add(total, index.const)))
+
+    def lanes(self, index: Index, width: int) -> ir.Value:
+        """The index of each lane, as a vector of index."""
+        vector = ir.VectorType.get([width], self.index_type)
+        if any(isinstance(v, Part) and v.index.lane for v in index.terms):
+            each = [self.compute(index.put_lane(lane)) for lane in range(width)]
+            return self.value("vector.from_elements", vector, *each)
+        step = self.value("vector.step", vector)
+        factor = index.terms.get(index.lane, 0)
+        if factor != 1:
+            step = self.value("arith.muli", vector, step, self.splat(self.index(factor), width))
+        base = self.compute(index.put_lane(0))
+        return self.value("arith.addi", vector, self.splat(base, width), step)
+
+    # Vectors.
+
+    def vector(self, width: int, element: ir.Type) -> ir.Type:
+        return ir.VectorType.get([width], element) if width > 1 else element
+
+    def splat(self, scalar: ir.Value, width: int) -> ir.Value:
+        if width == 1 or isinstance(scalar.type, ir.VectorType):
+            return scalar
+        owner = scalar.owner
+        if isinstance(owner, ir.OpView | ir.Operation) and owner.name == "arith.constant":
+            return self.constant(
+                ir.DenseElementsAttr.get_splat(self.vector(width, scalar.type), owner.attributes["value"])
+            )
+        return self.value("vector.broadcast", self.vector(width, scalar.type), scalar)
+
+    def zero(self, element: ir.Type) -> ir.Value:
+        return self.constant(number(element, 0))
+
+    def chunk(self, width: int, count: Size | None = None) -> Chunk:
+        """A chunk of which the first `count` lanes are on."""
+        if count is None or (isinstance(count, int) and count >= width):
+            return Chunk(width)
+        mask = self.value("vector.create_mask", ir.VectorType.get([width], self.i1), self.size(count))
+        return Chunk(width, count, mask, None if isinstance(count, int) else hash(count))
+
+    # Loops.
+
+    def loop(
+        self,
+        low: Size,
+        high: Size,
+        step: int,
+        body: Callable[..., Sequence[ir.Value] | None],
+        carried: Sequence[ir.Value] = (),
+    ) -> list[ir.Value]:
+        """`scf.for`; `body(index, *carried)` gives what is carried on. A single known iteration is emitted without a loop."""
+        if isinstance(low, int) and isinstance(high, int):
+            if high <= low:
+                return list(carried)
+            if high - low <= step:
+                return list(body(Index({}, low), *carried) or ())
+        types = [value.type for value in carried]
+        op = self.op("scf.for", types, [self.size(low), self.size(high), self.index(step), *carried], regions=1)
+        block = op.regions[0].blocks.append(self.index_type, *types, arg_locs=[self.location] * (1 + len(types)))
+        known = isinstance(low, int)
+        multiple = step if known and low % step == 0 else 1
+        last = high - 1 if isinstance(high, int) else None
+        iv = of(Var(block.arguments[0], multiple, low if known else 0, last))
+        with self.scope(block):
+            results = body(iv, *list(block.arguments)[1:]) or ()
+            self.op("scf.yield", [], results)
+        return list(op.results)
+
+    def when(self, condition: ir.Value, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
+        """`scf.if` without results."""
+        op = self.op("scf.if", [], [condition], regions=2)
+        for region, body in zip(op.regions, (then, otherwise), strict=True):
+            if body is None:
+                continue
+            with self.scope(region.blocks.append()):
+                body()
+                self.op("scf.yield", [], [])
+
+    def items(self, sizes: Sequence[Size], body: Callable[[list[Index]], None]) -> None:
+        """One work item for each point of `sizes`, the last fastest: an `scf.forall` of one dimension around `body`."""
+        total: Size = 1
+        for size in sizes:
+            total = self.mul(total, size)
+        if isinstance(total, int) and total <= 1:
+            if total:
+                body([Index() for _ in sizes])
+            return
+        dynamic = [] if isinstance(total, int) else [total]
+        marker = -(2**63)
+        attributes = {
+            "staticLowerBound": ir.DenseI64ArrayAttr.get([0], self.context),
+            "staticUpperBound": ir.DenseI64ArrayAttr.get([marker if dynamic else total], self.context),
+            "staticStep": ir.DenseI64ArrayAttr.get([1], self.context),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, len(dynamic), 0, 0], self.context),
+        }
+        op = self.op("scf.forall", [], dynamic, attributes, regions=1)
+        block = op.regions[0].blocks.append(self.index_type, arg_locs=[self.location])
+        with self.scope(block):
+            rest: Size = block.arguments[0]
+            indices: list[Index] = []
+            whole = [i for i, size in enumerate(sizes) if size != 1 or not isinstance(size, int)]
+            for i in range(len(sizes) - 1, -1, -1):
+                if i not in whole:
+                    indices.append(Index())
+                    continue
+                mine = self.rem(rest, sizes[i]) if i != whole[0] else rest
+                rest = self.div(rest, sizes[i]) if i != whole[0] else rest
+                high = sizes[i] - 1 if isinstance(sizes[i], int) else None
+                indices.append(of(Var(mine, 1, 0, high)))
+            body(indices[::-1])
+            end = self.op("scf.forall.in_parallel", [], [], regions=1)
+            end.regions[0].blocks.append()
+
+
+def number(element: ir.Type, n: float) -> ir.Attribute:
+    """The attribute of a number of an integer, index or floating-point type."""
+    if isinstance(element, ir.IntegerType | ir.IndexType):
+        return ir.IntegerAttr.get(element, int(n))
+    return ir.FloatAttr.get(element, float(n))

@@ -1,0 +1,319 @@
+"""The schedule of matrix products and convolutions: accumulator tiles in registers, panels of weights in cache.
+
+The loop nest is that of Goto and van de Geijn (ACM TOMS 2008) without packing of the rows: a work item is a block
+of rows that fits half the second-level cache times a panel of columns. Convolutions are products whose rows are output
+pixels and whose reduction runs over the window and the input channels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.schedules.accumulate import Accumulator
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.nest import Tile, blocks, full_tile, lane_index, rest_tile
+from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.tiles import register_tile
+
+_ITEM = 100_000
+"""Floating-point operations of a work item, at least."""
+_GUESS = 256
+"""What an extent is taken for where it is dynamic and only a cost hangs on it."""
+
+
+class Contraction(Schedule):
+    name = "contraction"
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) == 1 and len(kernel.roots[0].inputs) == 2
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        root = Root(kernel)
+        plan = Plan.make(root, kernel, target)
+        frame = Frame(kernel, target)
+        try:
+            Nest(frame, root, plan).emit()
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+@dataclass
+class Plan:
+    """Which dimensions play which part, and the register tile."""
+
+    columns: Dim
+    rows: list[Dim]
+    """Dimensions along which the panel is used again, the last one in registers."""
+    inner: Dim | None
+    """A short dimension that lies whole inside the register tile, inside `rows[-1]`."""
+    batch: list[Dim]
+    lanes: int
+    vectors: int
+    """Vectors of a register tile's row."""
+    height: int
+    """Rows of a register tile, at most."""
+    panel: int | None
+
+    @staticmethod
+    def make(root: Root, kernel: Kernel, target) -> Plan:
+        if root.product() is None:
+            raise NotApplicable("the reduction is not a sum of products")
+        if not root.dims:
+            raise NotApplicable("there is no dimension to vectorise")
+        columns = Plan.columns_of(root)
+        across = [i for i in range(2) if root.depends(i, columns)]
+        others = [d for d in root.dims if d is not columns]
+        rows = [d for d in others if not any(root.depends(i, d) for i in across)]
+        batch = [d for d in others if d not in rows]
+        lanes = max(1, target.vector.bits // kernel.element_bits)
+        panel = root.panel(columns)
+        if panel is not None:
+            lanes = math.gcd(lanes, panel)
+        if columns.size is not None and columns.size < lanes:
+            lanes = 1 << (columns.size - 1).bit_length()
+        height, wide = register_tile(target, kernel.element_bits)
+        vectors = max(1, wide // lanes if lanes * kernel.element_bits == target.vector.bits else 2)
+        if panel is not None and panel <= 4 * lanes:
+            vectors = panel // lanes
+        if columns.size is not None:
+            vectors = min(vectors, -(-columns.size // lanes))
+        budget = target.vector.registers
+        height = max(1, min((budget - vectors - 2) // vectors, 28 if budget > 16 else 12))
+        inner = None
+        if len(rows) > 1 and rows[-1].size is not None and rows[-1].size * 2 <= height:
+            inner = rows.pop()
+        tall = (rows[-1].size or height) * (inner.size if inner else 1) if rows else 1
+        if tall * vectors < 8:
+            # Few rows: more columns, so that enough independent sums hide the latency of the multiply-add.
+            more = max(1, min(8, (budget - 2) // (tall + 1)) // vectors)
+            if columns.size is not None:
+                more = min(more, max(1, columns.size // (vectors * lanes)))
+            vectors *= more
+        return Plan(columns, rows, inner, batch, lanes, vectors, height, panel)
+
+    @staticmethod
+    def columns_of(root: Root) -> Dim:
+        """The dimension that is vectorised: contiguous in what depends on it, and best in the result as well."""
+        fit = []
+        for place, dim in enumerate(root.dims):
+            across = [i for i in range(2) if root.depends(i, dim)]
+            if len(across) == 1 and all(root.contiguous(i, dim) for i in across):
+                last = place == len(root.dims) - 1
+                fit.append(((dim.size or _GUESS) >= 4, last, dim.size or _GUESS, -place, dim))
+        if not fit:
+            raise NotApplicable("no dimension lies contiguous in one factor and not in the other")
+        return max(fit, key=lambda f: f[:-1])[-1]
+
+
+class Nest:
+    """The loops of a contraction by a plan."""
+
+    def __init__(self, frame: Frame, root: Root, plan: Plan):
+        self.frame, self.root, self.plan = frame, root, plan
+        self.b = frame.b
+        self.sums = Accumulator(frame, root)
+        self._order_reduction()
+        sizes = root.generic.sizes()
+        self.size: dict[int, Size] = {}
+        for dim in root.dims:
+            size: Size = 1
+            for d in dim.loops:
+                size = self.b.mul(size, frame.memory.dim(*sizes[d], frame.evaluator))
+            self.size[id(dim)] = size
+        self.depth = math.prod(root.extents[d] or _GUESS for d in root.reduced)
+
+    def _order_reduction(self) -> None:
+        """Reduce in the order in which the panel lies in memory."""
+        root, columns = self.root, self.plan.columns
+        place = {d: i for i, d in enumerate(root.reduced)}
+        for i in range(2):
+            if root.depends(i, columns):
+                for _, access in root.accesses[i]:
+                    for position, index in enumerate(access):
+                        for d, probe in root.reduced_probes.items():
+                            if index.uses(probe):
+                                place[d] = position + 100
+        self.sums.order.sort(key=lambda d: place[d])
+
+    def emit(self) -> None:
+        b, plan = self.b, self.plan
+        tiles = self._tiles()
+        width = plan.lanes * plan.vectors
+        columns = self.size[id(plan.columns)]
+        panels = b.ceildiv(columns, width)
+        batch = [self.size[id(d)] for d in plan.batch]
+        cut, block, wide = self._block(tiles, panels, batch)
+        blocked = b.ceildiv(tiles[cut], block) if tiles else 1
+        axes = [*batch, *tiles[:cut], blocked, b.ceildiv(panels, wide)]
+
+        def item(indices: list[Index]) -> None:
+            fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
+            outer = indices[len(batch) : len(batch) + cut]
+            for dim, index in zip(plan.rows, outer, strict=False):
+                fixed[id(dim)] = index
+            low: Size = 0
+            high: Size = tiles[cut] if tiles else 1
+            if blocked != 1 or not isinstance(blocked, int):
+                low = b.compute(indices[-2] * block)
+                high = b.min(b.add(low, block), high)
+
+            def column(p: Index) -> None:
+                self._column_tile(p, columns, width, lambda tile: self._rows(fixed, len(outer), low, high, tiles, tile))
+
+            if wide == 1:
+                column(indices[-1])
+            else:
+                start = b.compute(indices[-1] * wide)
+                b.loop(start, b.min(b.add(start, wide), panels), 1, column)
+
+        b.items(axes, item)
+
+    def _tiles(self) -> list[Size]:
+        """The number of steps along each row dimension: single rows, and register tiles along the last."""
+        rows = self.plan.rows
+        if not rows:
+            return []
+        return [*[self.size[id(d)] for d in rows[:-1]], self._last_tiles()[0]]
+
+    def _last_tiles(self) -> tuple[Size, int]:
+        """Register tiles along the last row dimension, and their height (the larger one where there are two)."""
+        plan = self.plan
+        height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
+        size = self.size[id(plan.rows[-1])]
+        if not isinstance(size, int):
+            return self.b.ceildiv(size, height), height
+        count = -(-size // height)
+        return count, -(-size // count)
+
+    def _block(self, tiles: list[Size], panels: Size, batch: list[Size]) -> tuple[int, int, int]:
+        """Where the row loops are cut into items, the block there, and the panels of an item."""
+        plan, root = self.plan, self.root
+        height = plan.height if plan.rows else 1
+        flops = 2 * height * plan.lanes * plan.vectors * self.depth
+        count = math.prod(t if isinstance(t, int) else _GUESS for t in tiles)
+        others = math.prod(t if isinstance(t, int) else 16 for t in [panels, *batch])
+        least = max(1, -(-_ITEM // flops))
+        rows_input = 0 if root.depends(1, plan.columns) else 1
+        footprint = height * 4 * self._per_row(rows_input)
+        most = max(1, min(self.frame.machine.l2 // 2 // max(1, footprint), count * others // 16))
+        target = max(least, most)
+        if not tiles:
+            return 0, 1, least
+        cut, block = blocks(tiles, target, 1)
+        wide = max(1, -(-_ITEM // (flops * count))) if count < least else 1
+        return cut, block, wide
+
+    def _per_row(self, operand: int) -> int:
+        """Elements of the row operand that one row of the result adds to the working set."""
+        kind = self.root.generic.inputs[operand].type
+        total = math.prod(_GUESS if n < 0 else n for n in ir.ShapedType(kind).shape) if _shaped(kind) else 1
+        plan = self.plan
+        dims = [d for d in (*plan.rows, *plan.batch, plan.inner) if d is not None and self.root.depends(operand, d)]
+        return max(1, total // max(1, math.prod(d.size or _GUESS for d in dims)))
+
+    def _column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
+        """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
+        b, plan = self.b, self.plan
+        masks = self.frame.machine.masks
+        base = p * width
+        if isinstance(columns, int):
+            full, rest = columns // width, columns % width
+            here = p.constant
+            if not rest or (here is not None and here < full):
+                emit(full_tile(base, plan.lanes, plan.vectors))
+            elif not full:
+                emit(rest_tile(b, Index(), rest, plan.lanes, masks))
+            else:
+                last = Index({}, full * width)
+                b.when(
+                    b.less(b.compute(p), full),
+                    lambda: emit(full_tile(base, plan.lanes, plan.vectors)),
+                    lambda: emit(rest_tile(b, last, rest, plan.lanes, masks)),
+                )
+            return
+        start = b.compute(base)
+
+        def rest() -> None:
+            end = columns
+            if not masks:
+                b.loop(start, end, 1, lambda i: emit([(i, b.chunk(1))]))
+                return
+
+            def one(i: Index) -> None:
+                count = b.min(b.sub(end, b.compute(i)), plan.lanes)
+                emit([(lane_index(i, plan.lanes), b.chunk(plan.lanes, count))])
+
+            aligned = of(Var(start, plan.lanes))
+            for j in range(plan.vectors):
+                place = b.compute(aligned + j * plan.lanes)
+                b.when(b.less(place, end), lambda place=place: one(of(Var(place, plan.lanes))))
+
+        b.when(b.less(b.add(start, width - 1), columns), lambda: emit(full_tile(base, plan.lanes, plan.vectors)), rest)
+
+    def _rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
+        """The row loops from `depth` on, the first of them from `low` to `high`, around register tiles."""
+        b, rows = self.b, self.plan.rows
+        if not rows:
+            self._tile(fixed, None, 1, tile)
+        elif depth < len(rows) - 1:
+            following = tiles[depth + 1]
+
+            def body(i: Index) -> None:
+                self._rows({**fixed, id(rows[depth]): i}, depth + 1, 0, following, tiles, tile)
+
+            b.loop(low, high, 1, body)
+        else:
+            self._last(fixed, low, high, tile)
+
+    def _last(self, fixed: dict, low: Size, high: Size, tile: Tile) -> None:
+        """Register tiles `low` to `high` of the last row dimension."""
+        b = self.b
+        size = self.size[id(self.plan.rows[-1])]
+        count, height = self._last_tiles()
+        if isinstance(size, int):
+            # `taller` tiles of `height` rows, then tiles of one row less: no small tile is left at the end.
+            taller = count - (height * count - size)
+            b.loop(low, b.min(high, taller), 1, lambda t: self._tile(fixed, t * height, height, tile))
+            if taller < count:
+                first = b.max(low, taller)
+                b.loop(first, high, 1, lambda t: self._tile(fixed, t * (height - 1) + taller, height - 1, tile))
+            return
+        start: Size = b.mul(low, height)
+        end = b.min(b.mul(high, height), size)
+        for step in dict.fromkeys((height, min(4, height), 1)):
+            stop = b.add(start, b.mul(b.div(b.sub(end, start), step), step))
+            b.loop(start, stop, step, lambda i, step=step: self._tile(fixed, i, step, tile))
+            start = stop
+
+    def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
+        plan, dims = self.plan, self.root.dims
+        rows = []
+        for r in range(height):
+            for s in range(plan.inner.size if plan.inner else 1):
+                where = dict(fixed)
+                if base is not None:
+                    where[id(plan.rows[-1])] = base + r
+                if plan.inner:
+                    where[id(plan.inner)] = Index({}, s)
+
+                def row(column: Index, where=where) -> list[Index]:
+                    where = {**where, id(plan.columns): column}
+                    return [where[id(d)] for d in dims]
+
+                rows.append(row)
+        self.sums.tile(rows, tile)
+
+
+def _shaped(kind: ir.Type) -> bool:
+    return isinstance(kind, ir.RankedTensorType)
+
+
+SCHEDULE = Contraction()

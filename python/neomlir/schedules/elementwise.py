@@ -1,0 +1,151 @@
+"""The schedule of kernels that only read, compute and write point by point: bound by memory.
+
+Dimensions that every access walks together become one; the last one is walked in vectors. Where an operand lies
+the other way round, square blocks of it are transposed in registers.
+"""
+
+from __future__ import annotations
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame, static_shape
+from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.kernel import Kernel, merge, point
+from neomlir.schedules.nest import Tile, blocks, vectors
+
+_ITEM = 16384
+"""Points of a work item: about what takes as long as waking a thread."""
+
+
+class Elementwise(Schedule):
+    name = "elementwise"
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return not kernel.roots
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        frame = Frame(kernel, target)
+        try:
+            shapes = {tuple(static_shape(r)) for r in kernel.results}
+            for shape in sorted(shapes, key=str):
+                mine = [i for i, r in enumerate(kernel.results) if tuple(static_shape(r)) == shape]
+                Points(frame, mine).emit(alone=len(shapes) == 1)
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+class Points:
+    """The loops over all points of the results `which`, which have one shape."""
+
+    def __init__(self, frame: Frame, which: list[int]):
+        self.frame, self.which = frame, which
+        kernel = frame.kernel
+        self.results = [kernel.results[i] for i in which]
+        self.shape = static_shape(self.results[0])
+        self.groups = merge(kernel, self.shape, self.outputs)
+        sizes = frame.sizes(kernel.destinations[which[0]])
+        self.sizes: list[Size] = []
+        for group in self.groups:
+            size: Size = 1
+            for d in group:
+                size = frame.b.mul(size, sizes[d])
+            self.sizes.append(size)
+        self.lanes = frame.machine.lanes(kernel.element_bits)
+        self.turned = self._turned()
+        heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
+        self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
+
+    def outputs(self, indices: list[Index]):
+        """What is stored, where, at which indices."""
+        return [
+            (r, self.frame.kernel.destinations[i], tuple(indices))
+            for r, i in zip(self.results, self.which, strict=True)
+        ]
+
+    def _turned(self) -> int | None:
+        """The group along which an operand lies contiguous although the results do not, or None."""
+        if len(self.groups) < 2:
+            return None
+        probes = [of(Var(None)) for _ in self.groups]
+        indices = point(len(self.shape), self.groups, probes)
+        last = probes[-1]
+        for r in self.results:
+            for value, access in self.frame.kernel.leaves(r, indices):
+                if value is None or not access:
+                    continue
+                for g, probe in enumerate(probes[:-1]):
+                    moving = [i for i in access if i == last]
+                    size = self.sizes[g]
+                    if access[-1] == probe and len(moving) == 1 and (not isinstance(size, int) or size >= 4):
+                        return g
+        return None
+
+    def emit(self, alone: bool = True) -> None:
+        """Emit the loops, as work items where nothing else is in the function."""
+        b, sizes = self.frame.b, self.sizes
+        if not sizes:
+            self.store([], [(Index(), b.chunk(1))])
+            return
+        if self.turned is not None:
+            self.lanes = min(self.lanes, 16)
+            self.unroll = 1
+        cut, block = blocks(sizes, _ITEM, self.lanes * self.unroll)
+        if self.turned is not None and cut == self.turned:
+            block = max(self.lanes, block // self.lanes * self.lanes)
+        axes: list[Size] = [*sizes[:cut], b.ceildiv(sizes[cut], block)]
+
+        def item(indices: list[Index]) -> None:
+            low: Size = 0
+            if isinstance(axes[-1], int) and axes[-1] == 1:
+                high = sizes[cut]
+            else:
+                low = b.compute(indices[-1] * block)
+                high = b.min(b.add(low, block), sizes[cut])
+            self.inside(indices[:-1], low, high)
+
+        if alone:
+            b.items(axes, item)
+        else:
+            self.inside([], 0, sizes[0])
+
+    def inside(self, outer: list[Index], low: Size, high: Size) -> None:
+        """The loops inside `outer`, the first of them from `low` to `high`."""
+        b, d = self.frame.b, len(outer)
+        masks = self.frame.machine.masks
+        if d == len(self.sizes) - 1:
+            vectors(b, low, high, self.sizes[d], self.lanes, self.unroll, masks, lambda tile: self.store(outer, tile))
+            return
+        rest: Size = self.sizes[d + 1]
+        if d != self.turned:
+            b.loop(low, high, 1, lambda i: self.inside([*outer, i], 0, rest))
+            return
+        step = self.lanes
+        end = b.add(low, b.mul(b.div(b.sub(high, low), step), step))
+        b.loop(low, end, step, lambda i: self.inside([*outer, i], 0, rest))
+        self.turned = None
+        b.loop(end, high, 1, lambda i: self.inside([*outer, i], 0, rest))
+        self.turned = d
+
+    def store(self, outer: list[Index], tile: Tile) -> None:
+        """Compute and write the points of a tile, for all rows of a block where operands are transposed."""
+        frame = self.frame
+        rows = self.lanes if self.turned is not None else 1
+        if self.turned is not None:
+            frame.memory.block = (outer[self.turned], self.lanes)
+        for index, chunk in tile:
+            with frame.b.scope():
+                for row in range(rows):
+                    loops = list(outer)
+                    if rows > 1:
+                        loops[self.turned] = loops[self.turned] + row
+                    indices = point(len(self.shape), self.groups, [*loops, index] if self.groups else [])
+                    for i in self.which:
+                        value = frame.evaluator.at(frame.kernel.results[i], indices, chunk)
+                        frame.memory.store(frame.destination(i), indices, chunk, value)
+        frame.memory.block = None
+
+
+SCHEDULE = Elementwise()

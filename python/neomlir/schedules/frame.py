@@ -1,0 +1,95 @@
+"""The function that a schedule writes: buffers of the arguments, scheduled code, tensors of the destinations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.schedules.builder import Builder, Size
+from neomlir.schedules.evaluate import Evaluator
+from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.memory import Memory, memref
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the schedules ask of a target."""
+
+    vector_bits: int
+    masks: bool
+    registers: int
+    fma: bool
+    l2: int
+
+    @staticmethod
+    def of(target) -> Machine:
+        """Masked vector loads are taken to be cheap from 256 bits on (AVX2, AVX-512)."""
+        bits = target.vector.bits
+        return Machine(bits, bits >= 256, target.vector.registers, target.vector.fma_ports > 0, target.cache.l2)
+
+    def lanes(self, bits: int) -> int:
+        """Elements of `bits` bits in a vector register."""
+        return max(1, self.vector_bits // bits)
+
+
+class Frame:
+    """A new function beside the kernel's; `close` ends it and gives it, `drop` takes it back."""
+
+    def __init__(self, kernel: Kernel, target):
+        self.kernel = kernel
+        self.machine = Machine.of(target)
+        old = kernel.func
+        attributes = {name: old.attributes[name] for name in old.attributes}
+        self.func = ir.Operation.create(
+            "func.func", attributes=attributes, regions=1, loc=old.location, ip=ir.InsertionPoint(old)
+        )
+        types = [a.type for a in kernel.args]
+        self.block = self.func.regions[0].blocks.append(*types, arg_locs=[a.location for a in kernel.args])
+        buffers = {}
+        point = ir.InsertionPoint(self.block)
+        written = len(kernel.args) - len(kernel.destinations)
+        for i, (old_arg, arg) in enumerate(zip(kernel.args, self.block.arguments, strict=True)):
+            if not isinstance(arg.type, ir.RankedTensorType):
+                buffers[old_arg] = arg
+                continue
+            attributes = {} if i >= written else {"read_only": ir.UnitAttr.get(old.context)}
+            buffers[old_arg] = ir.Operation.create(
+                "bufferization.to_buffer",
+                results=[memref(arg.type)],
+                operands=[arg],
+                attributes=attributes,
+                loc=old.location,
+                ip=point,
+            ).results[0]
+        self.b = Builder(self.func)
+        self.memory = Memory(self.b, buffers)
+        self.evaluator = Evaluator(self.b, kernel, self.memory)
+
+    def destination(self, i: int) -> ir.Value:
+        """The buffer of the i-th result."""
+        return self.memory.of(self.kernel.destinations[i])
+
+    def sizes(self, value: ir.Value) -> list[Size]:
+        """The extents of a tensor, numbers where they are static."""
+        return [self.memory.dim(value, d, self.evaluator) for d in range(ir.RankedTensorType(value.type).rank)]
+
+    def close(self) -> ir.Operation:
+        b, context = self.b, self.func.context
+        unit = ir.UnitAttr.get(context)
+        results = [
+            b.op(
+                "bufferization.to_tensor", [r.type], [self.destination(i)], {"restrict": unit, "writable": unit}
+            ).results[0]
+            for i, r in enumerate(self.kernel.results)
+        ]
+        b.op("func.return", [], results)
+        return self.func
+
+    def drop(self) -> None:
+        self.func.erase()
+
+
+def static_shape(value: ir.Value) -> list[int | None]:
+    """The extents of a tensor, None where they are dynamic."""
+    kind = ir.RankedTensorType(value.type)
+    return [None if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank)]

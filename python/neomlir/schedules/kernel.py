@@ -1,0 +1,294 @@
+"""A kernel as the schedules see it: arguments, destinations, and a small graph of operations on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.index import MERGED, Index, Var, apply, of, split
+
+VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice", "tensor.pad")
+
+
+class Generic:
+    """A `linalg.generic` or `linalg.fill`: loops, one map an operand, and a body of scalars."""
+
+    def __init__(self, op: ir.Operation):
+        self.op = op
+        segments = list(op.attributes["operandSegmentSizes"])
+        operands = list(op.operands)
+        self.inputs, self.inits = operands[: segments[0]], operands[segments[0] :]
+        self.results = list(op.results)
+        self.body = op.regions[0].blocks[0]
+        if "indexing_maps" in op.attributes:
+            self.maps = [a.value for a in op.attributes["indexing_maps"]]
+            self.reduction = ["reduction" in str(a) for a in op.attributes["iterator_types"]]
+        else:  # linalg.fill
+            rank = ir.RankedTensorType(self.results[0].type).rank
+            context = op.context
+            self.maps = [ir.AffineMap.get(rank, 0, [], context), ir.AffineMap.get_identity(rank, context)]
+            self.reduction = [False] * rank
+        self.rank = len(self.reduction)
+
+    @property
+    def operands(self) -> list[ir.Value]:
+        return [*self.inputs, *self.inits]
+
+    @property
+    def yields(self) -> list[ir.Value]:
+        return list(list(self.body.operations)[-1].operands)
+
+    @cached_property
+    def used(self) -> list[bool]:
+        """Whether the body reads each operand."""
+        return [len(list(a.uses)) > 0 for a in self.body.arguments]
+
+    @cached_property
+    def local(self) -> set[ir.Value]:
+        """The values that the body computes."""
+        return {result for op in self.body.operations for result in op.operation.results}
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The operations of the body."""
+        return {op.operation.name for op in self.body.operations}
+
+    def output_map(self, result: int = 0) -> ir.AffineMap:
+        return self.maps[len(self.inputs) + result]
+
+    def sizes(self) -> list[tuple[ir.Value, int]]:
+        """For each loop an operand and its dimension that have the loop's extent."""
+        found: list[tuple[ir.Value, int] | None] = [None] * self.rank
+        for operand, m in zip(self.operands, self.maps, strict=True):
+            for position, expr in enumerate(m.results):
+                if not isinstance(expr, ir.AffineDimExpr):
+                    continue
+                static = not ir.RankedTensorType(operand.type).is_dynamic_dim(position)
+                if found[expr.position] is None or static:
+                    found[expr.position] = (operand, position)
+        if None in found:
+            raise NotApplicable("a loop's extent is no operand's extent")
+        return found
+
+    @cached_property
+    def extents(self) -> list[int | None]:
+        """The extent of each loop, None where it is dynamic."""
+        found = []
+        for value, d in self.sizes():
+            kind = ir.RankedTensorType(value.type)
+            found.append(None if kind.is_dynamic_dim(d) else kind.get_dim_size(d))
+        return found
+
+    def loops(self, result: int, indices: tuple[Index, ...]) -> list[Index | None]:
+        """The loop indices that give the element `indices` of a result; None for a reduced loop."""
+        loops: list[Index | None] = [None] * self.rank
+        for expr, index in zip(self.output_map(result).results, indices, strict=True):
+            if isinstance(expr, ir.AffineDimExpr):
+                if loops[expr.position] is not None:
+                    raise NotApplicable("a result reads one loop twice")
+                loops[expr.position] = index
+            elif not (isinstance(expr, ir.AffineConstantExpr) and expr.value == 0):
+                raise NotApplicable("a result is not written by a permutation of its loops")
+        for d, loop in enumerate(loops):
+            if loop is None and not self.reduction[d]:
+                raise NotApplicable("a result does not depend on a parallel loop")
+        return loops
+
+
+@dataclass
+class Kernel:
+    """One `func.func` of the level `kernels`: `results[i]` is to be stored in `destinations[i]`."""
+
+    func: ir.Operation
+    args: list[ir.Value]
+    destinations: list[ir.Value]
+    results: list[ir.Value]
+    generics: list[Generic]
+    others: list[ir.Operation]
+
+    @staticmethod
+    def read(func: ir.Operation) -> Kernel:
+        """Raises NotApplicable where the body is not a straight line of known operations that ends in a return."""
+        blocks = list(func.regions[0].blocks)
+        if len(blocks) != 1:
+            raise NotApplicable("the body has control flow")
+        ops = [op.operation for op in blocks[0].operations]
+        generics, others = [], []
+        for op in ops[:-1]:
+            if op.name in ("linalg.generic", "linalg.fill"):
+                generics.append(Generic(op))
+            elif len(op.regions) and op.name != "tensor.pad":
+                raise NotApplicable(f"no schedule knows {op.name}")
+            else:
+                others.append(op)
+        args = list(blocks[0].arguments)
+        results = list(ops[-1].operands)
+        if len(results) > len(args) or not results:
+            raise NotApplicable("a kernel has one destination a result")
+        destinations = args[len(args) - len(results) :]
+        if any(not isinstance(v.type, ir.RankedTensorType) for v in results):
+            raise NotApplicable("a result is not a tensor")
+        return Kernel(func, args, destinations, results, generics, others)
+
+    @cached_property
+    def roots(self) -> list[Generic]:
+        """The operations that reduce."""
+        return [g for g in self.generics if any(g.reduction)]
+
+    @cached_property
+    def by_result(self) -> dict[ir.Value, tuple[Generic, int]]:
+        return {r: (g, i) for g in self.generics for i, r in enumerate(g.results)}
+
+    def generic_of(self, value: ir.Value) -> tuple[Generic, int] | None:
+        """The generic operation that computes a value, and which of its results it is."""
+        return self.by_result.get(value)
+
+    @cached_property
+    def element_bits(self) -> int:
+        """Width of the widest element that is computed on; 64-bit integers beside floats are taken for indices."""
+        bits = {"f": 0, "i": 0}
+        values = [*self.args, *(r for g in self.generics for r in g.results)]
+        for value in values:
+            element = value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type
+            kind = "f" if isinstance(element, ir.FloatType) else "i"
+            bits[kind] = max(bits[kind], 64 if isinstance(element, ir.IndexType) else max(8, element.width))
+        return bits["f"] or bits["i"] or 32
+
+    def leaves(self, value: ir.Value, indices: tuple[Index, ...]) -> Iterator[tuple[ir.Value, tuple[Index, ...]]]:
+        """Every argument that the element `indices` of `value` reads, with the indices it is read at.
+
+        A reduced loop shows as a fresh variable. An argument that is read at computed places yields None.
+        """
+        yield from self._leaves(value, indices, {})
+
+    def _leaves(self, value, indices, reduced):
+        owner = value.owner
+        if isinstance(owner, ir.Block):
+            yield value, indices
+            return
+        found = self.generic_of(value)
+        if found is not None:
+            generic, result = found
+            loops = generic.loops(result, indices)
+            for d, loop in enumerate(loops):
+                if loop is None and generic.extents[d] == 1:
+                    loops[d] = Index()
+                elif loop is None:
+                    loops[d] = of(reduced.setdefault((generic, d), Var(None)))
+            if "linalg.index" in generic.names or "tensor.extract" in generic.names:
+                yield None, tuple(loops)
+            for operand, used, m in zip(generic.operands, generic.used, generic.maps, strict=True):
+                if used and isinstance(operand.type, ir.RankedTensorType):
+                    yield from self._leaves(operand, tuple(apply(e, loops) for e in m.results), reduced)
+            return
+        name = owner.name
+        if name == "tensor.cast":
+            yield from self._leaves(owner.operands[0], indices, reduced)
+        elif name in ("tensor.expand_shape", "tensor.collapse_shape"):
+            yield from self._leaves(owner.operands[0], through_reshape(owner, indices), reduced)
+        elif name in ("tensor.pad", "tensor.extract_slice", "tensor.insert_slice", "tensor.concat"):
+            for operand in owner.operands:
+                if isinstance(operand.type, ir.RankedTensorType):
+                    yield None, indices
+
+
+def through_reshape(op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index, ...]:
+    """The indices into the operand of an expand_shape or a collapse_shape."""
+    groups = [[i.value for i in group] for group in op.attributes["reassociation"]]
+    long = ir.RankedTensorType((op.results[0] if op.name == "tensor.expand_shape" else op.operands[0]).type)
+    found: list[Index] = []
+    for position, group in enumerate(groups):
+        inner = [long.get_dim_size(d) if not long.is_dynamic_dim(d) else None for d in group[1:]]
+        if op.name == "tensor.expand_shape":
+            total = indices[group[0]] if group else Index()
+            for d, size in zip(group[1:], inner, strict=True):
+                if total.constant == 0:
+                    total = indices[d]
+                    continue
+                if size is None:
+                    raise NotApplicable("a reshape has an inner dimension that is not static")
+                total = total * size + indices[d]
+            found.append(total)
+            continue
+        pieces: list[Index] = []
+        rest = indices[position]
+        sizes = [1 if not long.is_dynamic_dim(d) and long.get_dim_size(d) == 1 else None for d in group]
+        wide = [i for i, size in enumerate(sizes) if size is None]
+        for i in range(len(group) - 1, -1, -1):
+            if i not in wide:
+                pieces.append(Index())
+            elif i == wide[0]:
+                pieces.append(rest)
+            else:
+                size = inner[i - 1]
+                if size is None:
+                    raise NotApplicable("a reshape has an inner dimension that is not static")
+                rest, piece = split(rest, size)
+                pieces.append(piece)
+        found.extend(pieces[::-1])
+    return tuple(found)
+
+
+def merge(kernel: Kernel, shape: list[int | None], outputs, frozen: frozenset[int] = frozenset()) -> list[list[int]]:
+    """Group the dimensions larger than one so that every access walks those of a group together.
+
+    `outputs` gives (value, indices) of everything that is stored, from one variable a dimension;
+    dimensions in `frozen` stay alone.
+    """
+    probes = [Var(None) for _ in shape]
+    accesses = []
+    for value, destination, indices in outputs(
+        [Index() if n == 1 else of(p) for p, n in zip(probes, shape, strict=True)]
+    ):
+        accesses.append((destination, indices))
+        accesses.extend(kernel.leaves(value, indices))
+    stuck = set(frozen)
+    places = []
+    for value, indices in accesses:
+        mine = {}
+        for position, index in enumerate(indices):
+            for d, probe in enumerate(probes):
+                if index.is_(probe) and value is not None and d not in mine:
+                    mine[d] = position
+                elif index.uses(probe):
+                    stuck.add(d)
+        places.append((value, mine))
+
+    def together(a: int, b: int) -> bool:
+        if a in stuck or b in stuck:
+            return False
+        for value, mine in places:
+            if a not in mine and b not in mine:
+                continue
+            if a not in mine or b not in mine or mine[b] <= mine[a]:
+                return False
+            kind = ir.RankedTensorType(value.type)
+            sizes = [None if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank)]
+            if any(size != 1 for size in sizes[mine[a] + 1 : mine[b]]):
+                return False
+            if sizes[mine[b]] is not None and shape[b] is not None and sizes[mine[b]] != shape[b]:
+                return False
+        return True
+
+    groups: list[list[int]] = []
+    for d, size in enumerate(shape):
+        if size == 1:
+            continue
+        if groups and together(groups[-1][-1], d):
+            groups[-1].append(d)
+        else:
+            groups.append([d])
+    return groups
+
+
+def point(rank: int, groups: list[list[int]], loops: list[Index]) -> tuple[Index, ...]:
+    """The index of every dimension, from one index a group of merged ones."""
+    found: list[Index] = [Index()] * rank
+    for group, index in zip(groups, loops, strict=True):
+        for d in group[:-1]:
+            found[d] = of(MERGED)
+        found[group[-1]] = index
+    return tuple(found)

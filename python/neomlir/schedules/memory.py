@@ -1,0 +1,261 @@
+"""Reads and writes of buffers: contiguous vectors, masked ones, lanes gathered one by one, transposed blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.builder import Builder, Chunk, Size, number
+from neomlir.schedules.index import MERGED, Index, Var, lane_like, of
+
+SCALAR = Chunk(1)
+
+
+class Memory:
+    """The buffers of a kernel's arguments, and scratch rows."""
+
+    def __init__(self, builder: Builder, arguments: dict[ir.Value, ir.Value]):
+        self.b = builder
+        self._of = dict(arguments)
+        self.block: tuple[Index, int] | None = None
+        """(base index, width) of a second dimension tiled by the vector's width, along which blocks are transposed."""
+
+    def of(self, value: ir.Value) -> ir.Value:
+        """The buffer of a tensor argument or constant, or the new value of a scalar argument."""
+        found = self._of.get(value)
+        if found is None:
+            op = value.owner
+            if isinstance(op, ir.Block) or op.name != "arith.constant":
+                raise NotApplicable("a tensor has no buffer")
+            with_top = self.b.top
+            kind = ir.RankedTensorType(value.type)
+            constant = ir.Operation.create(
+                "arith.constant",
+                results=[kind],
+                attributes={"value": op.attributes["value"]},
+                loc=self.b.location,
+                ip=with_top,
+            )
+            found = ir.Operation.create(
+                "bufferization.to_buffer",
+                results=[memref(kind)],
+                operands=[constant.results[0]],
+                attributes={"read_only": ir.UnitAttr.get(self.b.context)},
+                loc=self.b.location,
+                ip=with_top,
+            ).results[0]
+            self._of[value] = found
+        return found
+
+    def dim(self, value: ir.Value, d: int, evaluator) -> Size:
+        """The extent of a dimension of any tensor of the kernel, from the arguments' extents."""
+        kind = ir.RankedTensorType(value.type)
+        if not kind.is_dynamic_dim(d):
+            return kind.get_dim_size(d)
+        b, owner = self.b, value.owner
+        if isinstance(owner, ir.Block):
+            return b.value("memref.dim", b.index_type, self.of(value), b.index(d))
+        found = evaluator.kernel.generic_of(value)
+        if found is not None:
+            generic, result = found
+            return self.dim(generic.inits[result], d, evaluator)
+        if owner.name == "tensor.empty":
+            return evaluator.scalar(
+                list(owner.operands)[[i for i in range(kind.rank) if kind.is_dynamic_dim(i)].index(d)]
+            )
+        if owner.name == "tensor.cast":
+            return self.dim(owner.operands[0], d, evaluator)
+        if owner.name == "tensor.expand_shape":
+            return evaluator.scalar(
+                list(owner.operands)[1:][[i for i in range(kind.rank) if kind.is_dynamic_dim(i)].index(d)]
+            )
+        if owner.name == "tensor.collapse_shape":
+            size: Size = 1
+            for inner in owner.attributes["reassociation"][d]:
+                size = b.mul(size, self.dim(owner.operands[0], inner.value, evaluator))
+            return size
+        if owner.name == "tensor.pad":
+            lows, highs, _ = evaluator.pad_parts(owner)
+            return b.add(b.add(self.dim(owner.operands[0], d, evaluator), lows[d]), highs[d])
+        raise NotApplicable(f"the extent of the result of {owner.name} is not known")
+
+    # Reading.
+
+    def load(self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+        """Elements of a buffer that nothing in the kernel writes; a scalar where no index holds a lane."""
+        b = self.b
+        buffer, indices = self._merged(buffer, indices)
+        element = ir.MemRefType(buffer.type).element_type
+        moving = [i for i, index in enumerate(indices) if index.lane]
+        if chunk.width == 1 or not moving:
+            return b.value("memref.load", element, buffer, *[b.compute(i) for i in indices])
+        if element == b.i1:
+            byte = self.load(self._bytes(buffer), indices, chunk)
+            return b.value("arith.trunci", b.vector(chunk.width, element), byte)
+        last = len(indices) - 1
+        if moving == [last] and lane_like(indices[last]):
+            vector = b.vector(chunk.width, element)
+            places = [b.compute(i.put_lane(0)) for i in indices]
+            if chunk.mask is None:
+                return b.value("vector.load", vector, buffer, *places)
+            # Lanes that are off read one: an integer division by them must not trap.
+            rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, 1)))
+            return b.value("vector.maskedload", vector, buffer, *places, chunk.mask, rest)
+        if self.block is not None and self._transposable(indices, chunk):
+            return self._transposed(buffer, indices, chunk, element)
+        return self.by_lane(lambda lane: self.load(buffer, tuple(i.put_lane(lane) for i in indices), SCALAR), chunk)
+
+    def by_lane(self, element: Callable[..., ir.Value], chunk: Chunk, numbered: bool = False) -> ir.Value:
+        """A vector put together from one scalar a lane that is on; the others repeat a lane that is on."""
+        b, count = self.b, chunk.count
+        lanes = []
+        for lane in range(chunk.width):
+            place = Index({}, lane)
+            if isinstance(count, int):
+                place = Index({}, min(lane, count - 1))
+            elif count is not None and lane:
+                place = of(Var(b.size(b.min(lane, b.sub(count, 1)))))
+            lanes.append(element(place, lane) if numbered else element(place))
+        return b.value("vector.from_elements", b.vector(chunk.width, lanes[0].type), *lanes)
+
+    def lane(self, vector: ir.Value, lane: int) -> ir.Value:
+        """One lane of a vector."""
+        position = ir.DenseI64ArrayAttr.get([lane], self.b.context)
+        return self.b.value("vector.extract", ir.VectorType(vector.type).element_type, vector, static_position=position)
+
+    def _transposable(self, indices: tuple[Index, ...], chunk: Chunk) -> bool:
+        base, width = self.block
+        moving = [i for i in indices if i.lane]
+        if chunk.width != width or chunk.mask is not None or len(moving) != 1 or indices[-1].lane:
+            return False
+        offset = indices[-1] + base * -1
+        return lane_like(moving[0]) and offset.constant is not None and 0 <= offset.constant < width
+
+    def _transposed(self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk, element: ir.Type) -> ir.Value:
+        base, width = self.block
+        b = self.b
+        offset = (indices[-1] + base * -1).const
+        start = (*indices[:-1], base)
+        key = ("transposed", buffer, start, width)
+        columns = b.known(key)
+        if columns is None:
+            vector = b.vector(width, element)
+            rows = []
+            for lane in range(width):
+                places = [b.compute(i.put_lane(lane)) for i in start]
+                rows.append(b.value("vector.load", vector, buffer, *places))
+            columns = b.remember(key, transpose(b, rows))
+        return columns[offset]
+
+    # Writing.
+
+    def store(self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk, value: ir.Value) -> None:
+        """Write the lanes that are on."""
+        b = self.b
+        buffer, indices = self._merged(buffer, indices)
+        element = ir.MemRefType(buffer.type).element_type
+        moving = [i for i, index in enumerate(indices) if index.lane]
+        if chunk.width == 1 or not moving:
+            if isinstance(value.type, ir.VectorType):
+                raise NotApplicable("a vector is stored to one place")
+            b.op("memref.store", [], [value, buffer, *[b.compute(i) for i in indices]])
+            return
+        value = b.splat(value, chunk.width)
+        if element == b.i1:
+            byte = b.vector(chunk.width, ir.IntegerType.get_signless(8, b.context))
+            self.store(self._bytes(buffer), indices, chunk, b.value("arith.extui", byte, value))
+            return
+        if moving == [len(indices) - 1] and lane_like(indices[-1]):
+            places = [b.compute(i.put_lane(0)) for i in indices]
+            if chunk.mask is None:
+                b.op("vector.store", [], [value, buffer, *places])
+            else:
+                b.op("vector.maskedstore", [], [buffer, *places, chunk.mask, value])
+            return
+        if chunk.count is not None and not isinstance(chunk.count, int):
+            raise NotApplicable("the results of a masked vector do not lie side by side")
+        for lane in range(chunk.width if chunk.count is None else chunk.count):
+            places = [b.compute(i.put_lane(lane)) for i in indices]
+            b.op("memref.store", [], [self.lane(value, lane), buffer, *places])
+
+    def scratch(self, shape: list[int], element: ir.Type) -> ir.Value:
+        """A buffer on the stack, private to whoever runs a range of work items."""
+        alignment = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.b.context), 64)
+        return ir.Operation.create(
+            "memref.alloca",
+            results=[ir.MemRefType.get(shape, element, loc=self.b.location)],
+            attributes={
+                "alignment": alignment,
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 0], self.b.context),
+            },
+            loc=self.b.location,
+            ip=self.b.top,
+        ).results[0]
+
+    # Views.
+
+    def _bytes(self, buffer: ir.Value) -> ir.Value:
+        """A buffer of i1 as the bytes that it is: vectors of i1 would be read as bits."""
+        kind = ir.MemRefType(buffer.type)
+        byte = ir.MemRefType.get(kind.shape, ir.IntegerType.get_signless(8, self.b.context), loc=self.b.location)
+        return self.b.value("builtin.unrealized_conversion_cast", byte, buffer)
+
+    def _merged(self, buffer: ir.Value, indices: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
+        """Collapse the dimensions of a buffer that are walked together."""
+        if not any(index.is_(MERGED) for index in indices):
+            return buffer, indices
+        kind = ir.MemRefType(buffer.type)
+        groups: list[list[int]] = []
+        places = []
+        going = False
+        for d, index in enumerate(indices):
+            (groups[-1].append if going else lambda d: groups.append([d]))(d)
+            if index.is_(MERGED):
+                going = True
+            elif not (going and index.constant == 0 and kind.shape[d] == 1):
+                going = False
+                places.append(index)
+        if len(places) != len(groups):
+            raise NotApplicable("merged dimensions end in nothing")
+        dynamic = ir.ShapedType.get_dynamic_size()
+        shape = []
+        for group in groups:
+            size = 1
+            for d in group:
+                size = dynamic if kind.shape[d] == dynamic or size == dynamic else size * kind.shape[d]
+            shape.append(size)
+        result = ir.MemRefType.get(shape, kind.element_type, loc=self.b.location)
+        i64 = ir.IntegerType.get_signless(64, self.b.context)
+        reassociation = ir.ArrayAttr.get(
+            [ir.ArrayAttr.get([ir.IntegerAttr.get(i64, d) for d in g], self.b.context) for g in groups], self.b.context
+        )
+        return self.b.value("memref.collapse_shape", result, buffer, reassociation=reassociation), tuple(places)
+
+
+def memref(kind: ir.RankedTensorType) -> ir.Type:
+    """The buffer type of a tensor type: the plain layout."""
+    return ir.MemRefType.get(kind.shape, kind.element_type, loc=ir.Location.unknown(kind.context))
+
+
+def transpose(b: Builder, rows: list[ir.Value]) -> list[ir.Value]:
+    """The columns of a square block of n rows of n lanes (n a power of two), in log2(n) rounds of n shuffles."""
+    n = len(rows)
+    rows = list(rows)
+    half = n // 2
+    while half:
+        low = [
+            i
+            for start in range(0, n, 2 * half)
+            for i in (*range(start, start + half), *range(start + n, start + n + half))
+        ]
+        high = [i + half for i in low]
+        for r in range(n):
+            if not r & half:
+                x, y = rows[r], rows[r + half]
+                rows[r], rows[r + half] = (
+                    b.value("vector.shuffle", x.type, x, y, mask=ir.DenseI64ArrayAttr.get(mask, b.context))
+                    for mask in (low, high)
+                )
+        half //= 2
+    return rows

@@ -1,0 +1,97 @@
+"""Loops along the vectorised dimension: full vectors, then what is left in masked or narrower ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from neomlir.schedules.builder import Builder, Chunk, Size
+from neomlir.schedules.index import Index, Var, lane, of
+
+Tile = list[tuple[Index, Chunk]]
+"""Vectors side by side: the index of each (a lane in it) and its chunk."""
+
+
+def full_tile(base: Index, lanes: int, number: int) -> Tile:
+    """`number` full vectors from `base` on."""
+    return [(lane_index(base + j * lanes, lanes), Chunk(lanes)) for j in range(number)]
+
+
+def lane_index(base: Index, width: int) -> Index:
+    return base + of(lane(width)) if width > 1 else base
+
+
+def rest_tile(b: Builder, base: Index, count: int, lanes: int, masks: bool) -> Tile:
+    """`count` elements, fewer than a register tile holds: full vectors, then a masked one or ever narrower ones."""
+    tile = full_tile(base, lanes, count // lanes)
+    base, count = base + count // lanes * lanes, count % lanes
+    while count:
+        width = 1 << (count - 1).bit_length()
+        if width != count and (not masks or count <= 3):
+            width //= 2
+            tile.append((lane_index(base, width), Chunk(width)))
+        else:
+            tile.append((lane_index(base, width), b.chunk(width, count)))
+        base, count = base + width, max(0, count - width)
+    return tile
+
+
+def vectors(
+    b: Builder, low: Size, high: Size, total: Size, lanes: int, unroll: int, masks: bool, emit: Callable[[Tile], None]
+) -> None:
+    """Cover `[low, high)` of a dimension of `total` elements with tiles of `unroll` vectors and smaller ones.
+
+    `low` is a multiple of `lanes`; `high` is one too, or is `total`.
+    """
+    if lanes == 1:
+        b.loop(low, high, 1, lambda i: emit(full_tile(i, 1, 1)))
+        return
+    full = b.mul(b.div(total, lanes), lanes)
+    end = full if _same(high, total) else b.min(high, full)
+    middle = b.add(low, b.mul(b.div(b.sub(end, low), lanes * unroll), lanes * unroll))
+    if unroll > 1:
+        b.loop(low, middle, lanes * unroll, lambda i: emit(full_tile(i, lanes, unroll)))
+        left = middle
+        if isinstance(end, int) and isinstance(middle, int):
+            if end > middle:
+                emit(full_tile(Index({}, middle), lanes, (end - middle) // lanes))
+            left = end
+        b.loop(left, end, lanes, lambda i: emit(full_tile(i, lanes, 1)))
+    else:
+        b.loop(low, end, lanes, lambda i: emit(full_tile(i, lanes, 1)))
+
+    def tail() -> None:
+        if isinstance(total, int):
+            emit(rest_tile(b, Index({}, full), total - full, lanes, masks))
+        elif masks:
+            emit([(lane_index(of(Var(full, lanes)), lanes), b.chunk(lanes, b.sub(total, full)))])
+
+    if isinstance(total, int) and total == full:
+        return
+    if isinstance(total, int) and isinstance(high, int):
+        if high == total:
+            tail()
+    elif not isinstance(total, int) and not masks:
+        b.loop(b.max(low, full), high, 1, lambda i: emit(full_tile(i, 1, 1)))
+    else:
+        b.when(b.less(full, high), tail)
+
+
+def _same(a: Size, c: Size) -> bool:
+    return a == c if isinstance(a, int) == isinstance(c, int) else False
+
+
+def blocks(sizes: Sequence[Size], target: int, step: int) -> tuple[int, int]:
+    """Where to cut a nest into work items of about `target` points: the dimension to block, and the block.
+
+    A block along the last dimension is a multiple of `step`.
+    """
+    inside = 1
+    for d in range(len(sizes) - 1, -1, -1):
+        size = sizes[d]
+        if not isinstance(size, int) or inside * size > target:
+            block = max(1, target // inside)
+            if d == len(sizes) - 1:
+                block = max(step, block // step * step)
+            return d, block
+        inside *= size
+    return 0, sizes[0] if sizes else 1
