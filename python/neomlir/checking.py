@@ -41,6 +41,7 @@ def check(
     Raises PeerUnavailable where the framework is not installed, ModelError where a model refuses the inputs or the
     two have different outputs.
     """
+    model_source = peers.opened(model_source)
     example = Sampler(compiled.inputs, sizes=sizes, seed=seed).draw()
     reference = peers.reference(model_source, example)
     sampler = Sampler(compiled.inputs, index_bounds(model_source, example), sizes, seed)
@@ -60,6 +61,7 @@ def check(
 
 def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dict[str, int]:
     """What integer inputs of a source model may index, by name; `example` are arrays of valid shapes."""
+    model_source = peers.opened(model_source)
     if not peers.is_onnx(model_source):
         module = peers.torch_module(model_source)
 

@@ -61,6 +61,17 @@ def is_onnx(source: object) -> bool:
     return isinstance(source, bytes) or type(source).__name__ == "ModelProto"
 
 
+def opened(source: object) -> object:
+    """`source`, or the ExportedProgram of a `.pt2` path. Raises ImportFailure."""
+    if not isinstance(source, (str, os.PathLike)) or is_onnx(source):
+        return source
+    if Path(source).suffix != ".pt2":
+        raise ImportFailure(f"no framework is known that runs {os.fspath(source)}")
+    from neomlir.frontends.torch_archive import load
+
+    return load(Path(source))
+
+
 def onnx_bytes(source: object, example: Mapping[str, np.ndarray]) -> str | bytes:
     """An ONNX model as a path or bytes; a PyTorch model is exported with the shapes of `example`.
 
@@ -72,6 +83,7 @@ def onnx_bytes(source: object, example: Mapping[str, np.ndarray]) -> str | bytes
         return source if isinstance(source, bytes) else source.SerializeToString()
     import torch
 
+    source = opened(source)
     module, tensors = torch_module(source), {name: torch.from_numpy(array) for name, array in example.items()}
     positional, keyword = torch_arguments(source, tensors)
     file = io.BytesIO()
@@ -90,11 +102,9 @@ def onnx_bytes(source: object, example: Mapping[str, np.ndarray]) -> str | bytes
 
 
 def torch_module(source: object):
-    """The callable `torch.nn.Module` of a module in evaluation mode, an ExportedProgram, or the path of a `.pt2`."""
+    """The callable `torch.nn.Module` of a module in evaluation mode or an ExportedProgram."""
     import torch
 
-    if isinstance(source, (str, os.PathLike)):
-        source = torch.export.load(source)
     if isinstance(source, torch.export.ExportedProgram):
         return source.module()
     if isinstance(source, torch.nn.Module):
@@ -112,8 +122,6 @@ def torch_arguments(source: object, tensors: Mapping) -> tuple[tuple, dict]:
     import torch
     from torch.utils import _pytree
 
-    if isinstance(source, (str, os.PathLike)):
-        source = torch.export.load(source)
     if isinstance(source, torch.export.ExportedProgram):
         return _pytree.tree_unflatten(list(tensors.values()), source.call_spec.in_spec)
     known = inspect.signature(source.forward).parameters
@@ -196,6 +204,7 @@ def _torch(source, example, threads) -> Peer:
 
     if is_onnx(source):
         raise PeerUnavailable("torch can't run an ONNX model")
+    source = opened(source)
     module = torch_module(source)
     torch.set_num_threads(threads)
 

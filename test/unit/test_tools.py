@@ -128,3 +128,20 @@ def test_saved_outputs_stay_in_their_folder(tmp_path):
     assert {path.parent for path in (tmp_path / "out").rglob("*")} == {tmp_path / "out"}
     for name, array in arrays.items():
         assert np.array_equal(np.load(files[name]), array)
+
+
+def test_shapes_take_the_place_of_example_inputs():
+    torch = pytest.importorskip("torch")
+
+    class Two(torch.nn.Module):
+        def forward(self, ids, x):
+            return x[ids]
+
+    source = sources.Source(Two(), (torch.zeros(3, dtype=torch.int64), torch.zeros(4)))
+    assert source.with_shapes([]) is source.inputs
+    inputs = source.with_shapes([("ids", (None,), None)])
+    assert inputs["ids"] == ((None,), "int64")
+    assert inputs["x"] is source.inputs[1]
+    with pytest.raises(ImportFailure, match="no input 'y'; its inputs are ids, x"):
+        source.with_shapes([("y", (1,), None)])
+    assert sources.Source("m.onnx", None).with_shapes([("x", (1, 2), "float32")]) == {"x": (1, 2)}

@@ -62,7 +62,7 @@ def _body(arguments: argparse.Namespace) -> int:
         program = Path(arguments.model)
         if source is not None:
             program = Path(folder) / "model.neo"
-            _compile(arguments, source, shapes).save(program)
+            _compile(arguments, source).save(program)
         # Compiled on every core, loaded on the pinned ones: threads stay where they are made.
         timing.pin(arguments.threads)
         model = neomlir.load(program, threads=arguments.threads)
@@ -103,12 +103,12 @@ def measure(model, source, inputs: dict, wanted: Sequence[str], threads: int, ru
     return Measured(timing.interleave(calls, runs), errors, missing)
 
 
-def _compile(arguments, source, shapes):
+def _compile(arguments, source):
     with console.progress(arguments.json) as progress:
         return neomlir.compile(
             source.model,
             target=arguments.target,
-            inputs=source.inputs if source.inputs is not None else shapes or None,
+            inputs=source.with_shapes(arguments.input),
             pipeline=arguments.pipeline,
             progress=progress,
         )

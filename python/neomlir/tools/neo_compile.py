@@ -56,10 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _body(arguments: argparse.Namespace) -> int:
     source = sources.open_source(arguments.model)
-    if arguments.input and source.inputs is not None:
-        raise ImportFailure("--input does not apply to FILE.py:FUNCTION, whose function gives the example inputs")
-    shapes = {name: shape for name, shape, _ in arguments.input}
-    inputs = source.inputs if source.inputs is not None else shapes or None
+    inputs = source.with_shapes(arguments.input)
     if arguments.dry_run:
         return _dry_run(arguments, source.model, inputs)
     output = Path(arguments.output or Path(arguments.model.rpartition(":")[0] or arguments.model).stem + ".neo")

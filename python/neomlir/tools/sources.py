@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +17,32 @@ MODEL_HELP = (
 )
 
 
+ShapeArgument = tuple[str, tuple[int | None, ...], str | None]
+
+
 class Source(NamedTuple):
     """What `neomlir.compile` takes, and the example inputs that came with it (None for a model file)."""
 
     model: Any
     inputs: Any
+
+    def with_shapes(self, shapes: Sequence[ShapeArgument]) -> Any:
+        """The `inputs` of `neomlir.compile`: the examples, with (name, shape, dtype) arguments in place of some.
+
+        Raises ImportFailure where the function of FILE.py:FUNCTION has no parameter of such a name.
+        """
+        if self.inputs is None:
+            return {name: shape for name, shape, _ in shapes} or None
+        if not shapes:
+            return self.inputs
+        examples = self.inputs
+        if not isinstance(examples, Mapping):
+            examples = dict(zip(inspect.signature(self.model.forward).parameters, examples, strict=False))
+        for name, shape, dtype in shapes:
+            if name not in examples:
+                raise ImportFailure(f"the model has no input {name!r}; its inputs are {', '.join(examples)}")
+            examples = {**examples, name: (shape, dtype or str(examples[name].dtype).removeprefix("torch."))}
+        return examples
 
 
 def open_source(text: str) -> Source:
