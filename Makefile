@@ -31,7 +31,7 @@ lint: setup
 # One OpenMP thread a process: the tests already run two at a time.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/lit -j$(JOBS) --order=smart test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 bench: setup
 	$(BIN)/python benchmarks/models.py
