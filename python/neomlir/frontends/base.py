@@ -48,14 +48,12 @@ class Imported:
         process: call it in a worker, and `frontends.unsupported.explain` after a worker died.
         """
         from neomlir.frontends.unsupported import explain
-        from neomlir.mlir import passmanager
 
         text = self.module.operation.get_asm(enable_debug_info=True)
         try:
             _run(self.pipeline, self.module)
         except Exception as error:
             raise explain(text, self.pipeline, self.source_name, str(error)) from error
-        assert passmanager
 
 
 def _run(pipeline: str, module: ir.Module) -> None:
