@@ -5,11 +5,11 @@ from neomlir.pipelines.stages import form_kernels_stage, llvm_stage, memref_stag
 
 def stages(target) -> dict[str, str]:
     """The pipeline of each level, in order, from `global` down."""
-    lanes = max(1, target.vector_bits // 32)
+    lanes = max(1, target.vector.bits // 32)
     return {
         "global": simple_global_stage(),
         "kernels": form_kernels_stage(),
         "vector": schedule_stage(target, ladder="affine"),
-        "memref": memref_stage(f"neo-lower-linalg{{lanes={lanes} tile=true cache={target.l1d // 1024}}}"),
+        "memref": memref_stage(f"neo-lower-linalg{{lanes={lanes} tile=true cache={target.cache.l1d // 1024}}}"),
         "llvm": llvm_stage(),
     }

@@ -1,6 +1,7 @@
 """The stages every CPU pipeline shares, as pipeline text: what is done to each kernel, and to the host."""
 
 BUFFERIZE = (
+    "func.func(tm-tensor-bufferize),"
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
     "canonicalize,cse,neo-form-dispatches"
 )
@@ -19,7 +20,8 @@ HOST_TO_LLVM = (
 
 def memref_stage(kernel_passes: str) -> str:
     """From `vector` to `memref`; `kernel_passes` lower the linalg operations that no schedule took."""
-    return f"builtin.module(builtin.module({BUFFERIZE},{kernel_passes},{SCRATCH}),neo-plan-memory)"
+    loops = "func.func(tm-tensor-to-loops)"
+    return f"builtin.module(builtin.module({BUFFERIZE},{loops},{kernel_passes},{SCRATCH}),neo-plan-memory)"
 
 
 def llvm_stage() -> str:

@@ -52,4 +52,9 @@ def context(*, allow_unregistered: bool = False) -> ir.Context:
     ctx = ir.Context()
     ctx.allow_unregistered_dialects = allow_unregistered
     importlib.import_module(f"{_PROVIDER}.dialects.torch").register_dialect(ctx)
+    # tm_tensor has no registration call of its own; a pass that depends on it loads it.
+    with ctx, ir.Location.unknown():
+        passmanager.PassManager.parse("builtin.module(func.func(tm-tensor-bufferize))").run(
+            ir.Module.create().operation
+        )
     return ctx

@@ -18,9 +18,8 @@ def to_llvm_ir(module: ir.Module, entries: tuple[str, ...] = ()) -> str:
             op.erase()
         elif entries and op.name == "llvm.func" and len(op.regions[0].blocks):
             name = ir.StringAttr(op.attributes["sym_name"]).value
-            if "neo.outputs" in op.attributes and f"neo_{name}" not in entries:
-                op.erase()
-            elif name in ("neo_main", "neo_initialize") and name not in entries:
+            entry = f"neo_{name}" if "neo.outputs" in op.attributes else name
+            if entry in ("neo_main", "neo_initialize") and entry not in entries:
                 op.erase()
     try:
         return llvm.translate_module_to_llvmir(copy)
