@@ -13,16 +13,7 @@ from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
 
 _GREATER = frozenset({"ogt", "oge", "ugt", "uge"})
 _LESS = frozenset({"olt", "ole", "ult", "ule"})
-_PREDICATES = ("false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord") + (
-    "ueq",
-    "ugt",
-    "uge",
-    "ult",
-    "ule",
-    "une",
-    "uno",
-    "true",
-)
+_PREDICATES = "false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno true".split()
 
 
 @register
