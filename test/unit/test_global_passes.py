@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from execute import random_inputs, random_weights, run
-
 from neomlir import Pipeline
 from neomlir.mlir import context, ir
 from neomlir.pipelines.common import global_stage
@@ -25,7 +24,8 @@ func.func @main(%x: tensor<{m}x12xf32>) -> tensor<{m}x{n}xf32> {{
   %t = linalg.transpose ins(%w : tensor<{n}x12xf32>) outs(%et : tensor<12x{n}xf32>) permutation = [1, 0]
   %e = tensor.empty() : tensor<{m}x{n}xf32>
   %b = linalg.broadcast ins(%bias : tensor<{n}xf32>) outs(%e : tensor<{m}x{n}xf32>) dimensions = [0]
-  %r = linalg.matmul ins(%x, %t : tensor<{m}x12xf32>, tensor<12x{n}xf32>) outs(%b : tensor<{m}x{n}xf32>) -> tensor<{m}x{n}xf32>
+  %r = linalg.matmul ins(%x, %t : tensor<{m}x12xf32>, tensor<12x{n}xf32>)
+    outs(%b : tensor<{m}x{n}xf32>) -> tensor<{m}x{n}xf32>
   return %r : tensor<{m}x{n}xf32>
 }}
 """

@@ -11,9 +11,9 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
 
-_GREATER = frozenset({"ogt", "oge", "ugt", "uge"})
-_LESS = frozenset({"olt", "ole", "ult", "ule"})
-_PREDICATES = "false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno true".split()
+_CMP = arith.CmpFPredicate
+_GREATER = frozenset({_CMP.OGT, _CMP.OGE, _CMP.UGT, _CMP.UGE})
+_LESS = frozenset({_CMP.OLT, _CMP.OLE, _CMP.ULT, _CMP.ULE})
 
 
 @register
@@ -123,7 +123,7 @@ def _select(op: ir.Operation) -> ir.Value | None:
             chosen, other = right, left
         else:
             return None
-    predicate = _PREDICATES[ir.IntegerAttr(compare.attributes["predicate"]).value]
+    predicate = _CMP(ir.IntegerAttr(compare.attributes["predicate"]).value)
     if predicate not in _GREATER | _LESS:
         return None
     largest = (predicate in _GREATER) == (chosen == left)
