@@ -32,8 +32,8 @@ class ScheduleKernels(ModulePass):
     """The target whose vectors, registers and caches the schedules are cut to."""
 
     ladder: str = ",".join(LADDER)
-    """Names of schedules, best first, with commas between them; `affine` or `scalar` at the end says what is left to the
-    others. Empty leaves every kernel to plain loops."""
+    """Names of schedules, best first, with commas between them; `affine` or `scalar` at the end says what is left to
+    the others. Empty leaves every kernel to plain loops."""
 
     def run(self, module: ir.Module) -> None:
         from neomlir.targets import get

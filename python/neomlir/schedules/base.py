@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from neomlir.mlir import ir
     from neomlir.schedules.kernel import Kernel
 
-LADDER = ("contraction", "elementwise")
+LADDER = ("contraction", "window", "reduction", "elementwise")
 """The schedules of this package, from the most specialised to the most general."""
 
 
-class NotApplicable(Exception):  # noqa: N818  (not an error: the kernel takes the next schedule of the ladder)
-    """A schedule cannot take a kernel; says why."""
+class NotApplicable(Exception):
+    """A schedule cannot take a kernel and says why; no error: the kernel takes the next schedule of the ladder."""
 
 
 class Schedule(abc.ABC):

@@ -244,7 +244,7 @@ class Builder:
         body: Callable[..., Sequence[ir.Value] | None],
         carried: Sequence[ir.Value] = (),
     ) -> list[ir.Value]:
-        """`scf.for`; `body(index, *carried)` gives what is carried on. A single known iteration is emitted without a loop."""
+        """`scf.for`; `body(index, *carried)` gives what is carried on. One known iteration is emitted without a loop."""
         if isinstance(low, int) and isinstance(high, int):
             if high <= low:
                 return list(carried)

@@ -17,7 +17,7 @@ from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Tile, blocks, full_tile, lane_index, rest_tile
+from neomlir.schedules.nest import Strips, Tile, blocks, full_tile, lane_index, rest_tile
 from neomlir.schedules.root import Dim, Root
 from neomlir.schedules.tiles import register_tile
 
@@ -128,6 +128,9 @@ class Nest:
             for d in dim.loops:
                 size = self.b.mul(size, frame.memory.dim(*sizes[d], frame.evaluator))
             self.size[id(dim)] = size
+        if plan.rows:
+            height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
+            self.strips = Strips(frame.b, self.size[id(plan.rows[-1])], height)
         self.depth = math.prod(root.extents[d] or _GUESS for d in root.reduced)
 
     def _order_reduction(self) -> None:
@@ -181,17 +184,7 @@ class Nest:
         rows = self.plan.rows
         if not rows:
             return []
-        return [*[self.size[id(d)] for d in rows[:-1]], self._last_tiles()[0]]
-
-    def _last_tiles(self) -> tuple[Size, int]:
-        """Register tiles along the last row dimension, and their height (the larger one where there are two)."""
-        plan = self.plan
-        height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
-        size = self.size[id(plan.rows[-1])]
-        if not isinstance(size, int):
-            return self.b.ceildiv(size, height), height
-        count = -(-size // height)
-        return count, -(-size // count)
+        return [*[self.size[id(d)] for d in rows[:-1]], self.strips.count]
 
     def _block(self, tiles: list[Size], panels: Size, batch: list[Size]) -> tuple[int, int, int]:
         """Where the row loops are cut into items, the block there, and the panels of an item."""
@@ -271,27 +264,7 @@ class Nest:
 
             b.loop(low, high, 1, body)
         else:
-            self._last(fixed, low, high, tile)
-
-    def _last(self, fixed: dict, low: Size, high: Size, tile: Tile) -> None:
-        """Register tiles `low` to `high` of the last row dimension."""
-        b = self.b
-        size = self.size[id(self.plan.rows[-1])]
-        count, height = self._last_tiles()
-        if isinstance(size, int):
-            # `taller` tiles of `height` rows, then tiles of one row less: no small tile is left at the end.
-            taller = count - (height * count - size)
-            b.loop(low, b.min(high, taller), 1, lambda t: self._tile(fixed, t * height, height, tile))
-            if taller < count:
-                first = b.max(low, taller)
-                b.loop(first, high, 1, lambda t: self._tile(fixed, t * (height - 1) + taller, height - 1, tile))
-            return
-        start: Size = b.mul(low, height)
-        end = b.min(b.mul(high, height), size)
-        for step in dict.fromkeys((height, min(4, height), 1)):
-            stop = b.add(start, b.mul(b.div(b.sub(end, start), step), step))
-            b.loop(start, stop, step, lambda i, step=step: self._tile(fixed, i, step, tile))
-            start = stop
+            self.strips.cover(low, high, lambda i, height: self._tile(fixed, i, height, tile))
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
         plan, dims = self.plan, self.root.dims

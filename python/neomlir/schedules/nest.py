@@ -95,3 +95,30 @@ def blocks(sizes: Sequence[Size], target: int, step: int) -> tuple[int, int]:
             return d, block
         inside *= size
     return 0, sizes[0] if sizes else 1
+
+
+class Strips:
+    """A dimension cut into strips of at most `height` rows; static ones differ by at most one row."""
+
+    def __init__(self, b: Builder, size: Size, height: int):
+        self.b, self.size = b, size
+        self.count: Size = b.ceildiv(size, height)
+        if isinstance(self.count, int):
+            height = -(-size // max(1, self.count))
+        self.height = height
+
+    def cover(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
+        """Call `emit(first row, rows)` inside loops over the strips `low` to `high`."""
+        b, size, height = self.b, self.size, self.height
+        if isinstance(size, int):
+            taller = self.count - (height * self.count - size)
+            b.loop(low, b.min(high, taller), 1, lambda t: emit(t * height, height))
+            if taller < self.count:
+                b.loop(b.max(low, taller), high, 1, lambda t: emit(t * (height - 1) + taller, height - 1))
+            return
+        start: Size = b.mul(low, height)
+        end = b.min(b.mul(high, height), size)
+        for step in dict.fromkeys((height, min(4, height), 1)):
+            stop = b.add(start, b.mul(b.div(b.sub(end, start), step), step))
+            b.loop(start, stop, step, lambda i, step=step: emit(i, step))
+            start = stop

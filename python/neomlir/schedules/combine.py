@@ -1,0 +1,76 @@
+"""How the partial results of a reduction are put together: sums, products, extremes, logical operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.schedules.builder import Builder, number
+from neomlir.schedules.kernel import Generic
+
+_KINDS = {
+    "arith.addf": ("add", 0.0),
+    "arith.mulf": ("mul", 1.0),
+    "arith.maximumf": ("maximumf", float("-inf")),
+    "arith.minimumf": ("minimumf", float("inf")),
+    "arith.maxnumf": ("maxnumf", float("-inf")),
+    "arith.minnumf": ("minnumf", float("inf")),
+    "arith.addi": ("add", 0),
+    "arith.muli": ("mul", 1),
+    "arith.ori": ("or", 0),
+    "arith.xori": ("xor", 0),
+    "arith.maxui": ("maxui", 0),
+    "arith.maxsi": ("maxsi", "low"),
+    "arith.minsi": ("minsi", "high"),
+    "arith.andi": ("and", -1),
+    "arith.minui": ("minui", -1),
+}
+
+
+@dataclass(frozen=True)
+class Combination:
+    """`result = name(accumulator, value)`: associative, commutative, with a neutral element."""
+
+    name: str
+    value: ir.Value
+    """What is combined into the accumulator, a value of the body."""
+
+    def combine(self, b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
+        return b.value(self.name, x.type, x, y)
+
+    def neutral(self, b: Builder, element: ir.Type, lanes: int) -> ir.Value:
+        """A vector of neutral elements."""
+        n = _KINDS[self.name][1]
+        if n in ("low", "high"):
+            n = -(1 << (element.width - 1)) if n == "low" else (1 << (element.width - 1)) - 1
+        return b.splat(b.constant(number(element, n)), lanes)
+
+    def across(self, b: Builder, vector: ir.Value) -> ir.Value:
+        """The lanes of a vector combined to one."""
+        if not isinstance(vector.type, ir.VectorType):
+            return vector
+        kind = ir.Attribute.parse(f"#vector.kind<{_KINDS[self.name][0]}>", b.context)
+        return b.value("vector.reduction", ir.VectorType(vector.type).element_type, vector, kind=kind)
+
+
+def combinations(root: Generic) -> list[Combination] | None:
+    """How each result of a reduction is combined, or None where the body is not `acc = op(acc, value)` for all."""
+    found = []
+    accumulators = list(root.body.arguments)[len(root.inputs) :]
+    for accumulator, total in zip(accumulators, root.yields, strict=True):
+        op = total.owner
+        if isinstance(op, ir.Block) or op.name not in _KINDS:
+            return None
+        x, y = op.operands
+        value = y if x == accumulator else x if y == accumulator else None
+        if value is None or len(list(accumulator.uses)) != 1 or _reads(value, accumulators):
+            return None
+        found.append(Combination(op.name, value))
+    return found
+
+
+def _reads(value: ir.Value, accumulators: list[ir.Value]) -> bool:
+    """Whether a value of the body depends on an accumulator."""
+    if value in accumulators:
+        return True
+    return not isinstance(value.owner, ir.Block) and any(_reads(o, accumulators) for o in value.owner.operands)

@@ -1,0 +1,384 @@
+"""The schedule of rows: softmax, normalisations, means, and whatever reads a reduction of its own row.
+
+For each row every reduction runs over it in order, in several vectors at once, and ends as a scalar; then the results
+are computed along the row, which by then is in the first-level cache. Where the row runs across the vectors
+(reducing a dimension that is not the innermost), neighbouring rows are the lanes instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.combine import Combination, combinations
+from neomlir.schedules.frame import Frame, static_shape
+from neomlir.schedules.index import Index, Var, apply, of
+from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.nest import Tile, blocks, vectors
+from neomlir.schedules.rows import Rows
+
+_ITEM = 16384
+"""Elements of a work item, about."""
+_SCRATCH = 65536
+"""Bytes on the stack for rows that are kept, at most."""
+_SUMS = 4
+"""Vectors that a reduction along a row accumulates side by side."""
+
+
+class Reduction(Schedule):
+    name = "reduction"
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return bool(kernel.roots)
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        rows = Rows.of(kernel)
+        frame = Frame(kernel, target)
+        try:
+            Nest(frame, rows).emit()
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+class Nest:
+    """The loops over rows, and what is done in each."""
+
+    def __init__(self, frame: Frame, rows: Rows):
+        self.frame, self.rows, self.b = frame, rows, frame.b
+        self.kernel = frame.kernel
+        self.lanes = frame.machine.lanes(self.kernel.element_bits)
+        self.sizes = frame.sizes(self.kernel.destinations[0])
+        self.across = self._across()
+        self.room = _SCRATCH
+        self.filled: set[Generic] = set()
+
+    def _across(self) -> bool:
+        """Whether neighbouring rows are the lanes: what is read lies contiguous along the last outer dimension."""
+        if not self.rows.outer or self.rows.outer[-1][0] != len(self.sizes) - 1:
+            return False
+        d, probe = self.rows.outer[-1]
+        size = static_shape(self.kernel.results[0])[d]
+        if size is not None and size < min(4, self.lanes):
+            return False
+        for root, place in self.rows.demanded.items():
+            loops = root.loops(0, place)
+            full = [of(Var(None)) if loop is None else loop for loop in loops]
+            for operand, used, m in zip(root.operands, root.used, root.maps, strict=True):
+                if not used or not isinstance(operand.type, ir.RankedTensorType):
+                    continue
+                for value, access in self.kernel.leaves(operand, tuple(apply(e, full) for e in m.results)):
+                    if value is None or not access:
+                        continue
+                    if any(i.uses(probe) for i in access[:-1]) or (
+                        access[-1].uses(probe) and not access[-1].is_(probe)
+                    ):
+                        return False
+        return True
+
+    def emit(self) -> None:
+        b, outer = self.b, self.rows.outer
+        sizes: list[Size] = [self.sizes[d] for d, _ in outer]
+        row = 1
+        for root in self.rows.demanded:
+            points = 1
+            for d, extent in enumerate(root.extents):
+                points *= (extent or 256) if root.reduction[d] else 1
+            row = max(row, points)
+        if not sizes:
+            self._row([], Chunk(1))
+            return
+        step = self.lanes if self.across else 1
+        cut, block = blocks(sizes, max(1, _ITEM // row), step)
+        blocked = b.ceildiv(sizes[cut], block)
+
+        def item(indices: list[Index]) -> None:
+            low: Size = 0
+            high = sizes[cut]
+            if not isinstance(blocked, int) or blocked != 1:
+                low = b.compute(indices[-1] * block)
+                high = b.min(b.add(low, block), high)
+            self._outer(indices[:-1], sizes, low, high)
+
+        b.items([*sizes[:cut], blocked], item)
+
+    def _outer(self, indices: list[Index], sizes: list[Size], low: Size, high: Size) -> None:
+        b, d = self.b, len(indices)
+        if d < len(sizes) - 1:
+            b.loop(low, high, 1, lambda i: self._outer([*indices, i], sizes, 0, sizes[d + 1]))
+        elif not self.across:
+            b.loop(low, high, 1, lambda i: self._row([*indices, i], Chunk(1)))
+        else:
+
+            def emit(tile: Tile) -> None:
+                for index, chunk in tile:
+                    self._row([*indices, index], chunk)
+
+            vectors(b, low, high, sizes[d], self.lanes, 1, self.frame.machine.masks, emit)
+
+    # One row (or one vector of rows).
+
+    def _row(self, outer: list[Index], chunk: Chunk) -> None:
+        b, rows = self.b, self.rows
+        put = {probe: index for (_, probe), index in zip(rows.outer, outer, strict=True)}
+
+        def here(index: Index) -> Index:
+            for probe, value in put.items():
+                index = index.put(probe, value)
+            return index
+
+        with b.scope():
+            bound = self.frame.evaluator.bound
+            before = dict(bound)
+            self.filled = set()
+            kept = self._keep()
+            for root in self.kernel.roots:
+                if root in rows.demanded:
+                    self._reduce(root, tuple(here(i) for i in rows.demanded[root]), chunk, kept)
+            for i, place in enumerate(rows.places):
+                self._write(i, [None if p is None else here(p) for p in place], chunk)
+            bound.clear()
+            bound.update(before)
+
+    def _keep(self) -> dict[Generic, Callable]:
+        """Scratch rows for what is dear and read twice; gives how each is told that it has been filled."""
+        frame, told = self.frame, {}
+        if self.across:
+            return told
+        for g in self.rows.kept():
+            shape = static_shape(g.results[0])
+            element = ir.RankedTensorType(g.results[0].type).element_type
+            reader = next((r for r in self.rows.demanded if g.results[0] in r.inputs), None)
+            if reader is None or not isinstance(element, ir.FloatType):
+                continue
+            m = reader.maps[reader.inputs.index(g.results[0])]
+            inner = [
+                position
+                for position, expr in enumerate(m.results)
+                if isinstance(expr, ir.AffineDimExpr) and reader.reduction[expr.position]
+            ]
+            size, static = element.width // 8, True
+            for position in inner:
+                static = static and shape[position] is not None
+                size *= shape[position] or 1
+            covered = {e.position for e in m.results if isinstance(e, ir.AffineDimExpr)}
+            whole = all(d in covered for d in range(reader.rank) if reader.reduction[d])
+            if not static or not inner or not whole or size > self.room:
+                continue
+            key = ("scratch", g)
+            buffer = self._buffers.get(key) if hasattr(self, "_buffers") else None
+            if buffer is None:
+                self._buffers = getattr(self, "_buffers", {})
+                buffer = self._buffers[key] = frame.memory.scratch([shape[p] for p in inner], element)
+                self.room -= size
+            told[reader] = (g, buffer, inner)
+            self._bind(g, buffer, inner)
+        return told
+
+    def _bind(self, g: Generic, buffer: ir.Value, inner: list[int]) -> None:
+        """Before the row is filled a read computes and stores, afterwards it loads."""
+        frame = self.frame
+
+        def read(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+            place = tuple(indices[p] for p in inner)
+            if g in self.filled:
+                return frame.memory.load(buffer, place, chunk)
+            made = frame.evaluator.body(g, g.loops(0, indices), chunk)[0]
+            frame.memory.store(buffer, place, chunk, made)
+            return made
+
+        frame.evaluator.bound[g.results[0]] = read
+
+    def _reduce(self, root: Generic, place: tuple[Index, ...], chunk: Chunk, kept: dict) -> None:
+        """Compute a reduction at one place and bind its results."""
+        frame, b = self.frame, self.b
+        evaluator = frame.evaluator
+        loops = root.loops(0, place)
+        inits = []
+        for i, init in enumerate(root.inits):
+            at = tuple(apply(e, [Index() if x is None else x for x in loops]) for e in root.output_map(i).results)
+            inits.append(evaluator.at(init, at, chunk))
+        extents = {d: frame.memory.dim(*root.sizes()[d], evaluator) for d, loop in enumerate(loops) if loop is None}
+        order = [d for d, extent in extents.items() if extent != 1 or not isinstance(extent, int)]
+        for d in extents:
+            if d not in order:
+                loops[d] = Index()
+        ways = None if self.across else combinations(root)
+        if ways is None or not order:
+            values = self._plainly(root, loops, order, extents, chunk, inits)
+        else:
+            values = self._along(root, loops, self._innermost(root, order, loops), extents, ways, inits)
+        for i, result in enumerate(root.results):
+            home = tuple(apply(e, [Index() if x is None else x for x in loops]) for e in root.output_map(i).results)
+
+            def bound(indices, _, home=home, value=values[i]):
+                if indices != home:
+                    raise NotApplicable("a reduction is read at another place than its row")
+                return value
+
+            evaluator.bound[result] = bound
+        if root in kept:
+            self.filled.add(kept[root][0])
+
+    def _innermost(self, root: Generic, order: list[int], loops: list[Index | None]) -> list[int]:
+        """The reduced loops with the one that lies contiguous in memory last."""
+        probes = {d: Var(None) for d in order}
+        full = [of(probes[d]) if loop is None else loop for d, loop in enumerate(loops)]
+        for operand, used, m in zip(root.inputs, root.used, root.maps, strict=False):
+            if used and isinstance(operand.type, ir.RankedTensorType):
+                for value, access in self.kernel.leaves(operand, tuple(apply(e, full) for e in m.results)):
+                    for d in order:
+                        if value is not None and access and access[-1].is_(probes[d]):
+                            return [x for x in order if x != d] + [d]
+        return order
+
+    def _plainly(self, root, loops, order, extents, chunk, inits) -> list[ir.Value]:
+        """Reduce element by element: scalars, or one vector of neighbouring rows."""
+        b, evaluator = self.b, self.frame.evaluator
+
+        def nest(depth: int, loops: list, *held: ir.Value) -> list[ir.Value]:
+            if depth == len(order):
+                given = {len(root.inputs) + i: v for i, v in enumerate(held)}
+                return [b.splat(v, chunk.width) for v in evaluator.body(root, loops, chunk, given)]
+            d = order[depth]
+
+            def body(k: Index, *held: ir.Value) -> list[ir.Value]:
+                return nest(depth + 1, [k if i == d else x for i, x in enumerate(loops)], *held)
+
+            return b.loop(0, extents[d], 1, body, list(held))
+
+        return nest(0, list(loops), *[b.splat(v, chunk.width) for v in inits])
+
+    def _along(self, root, loops, order, extents, ways: list[Combination], inits) -> list[ir.Value]:
+        """Reduce in vectors along the last loop, then across the lanes."""
+        b, lanes = self.b, self.lanes
+        last, size = order[-1], extents[order[-1]]
+        if isinstance(size, int) and size < lanes:
+            lanes = max(1, 1 << (size.bit_length() - 1))
+        unroll = _SUMS if not isinstance(size, int) or size >= lanes * _SUMS else 1
+        masks = self.frame.machine.masks
+        neutral = [way.neutral(b, root.results[i].type.element_type, lanes) for i, way in enumerate(ways)]
+        totals = list(inits)
+
+        def points(base: list, index: Index, chunk: Chunk) -> list[ir.Value]:
+            full = [index if i == last else x for i, x in enumerate(base)]
+            made = self.frame.evaluator.body(root, full, chunk, {}, [way.value for way in ways])
+            return [b.splat(v, chunk.width) for v in made]
+
+        def row(depth: int, base: list, *held: ir.Value) -> list[ir.Value]:
+            if depth == len(order) - 1:
+                return inner(base, list(held))
+            d = order[depth]
+            return b.loop(
+                0,
+                extents[d],
+                1,
+                lambda k, *held: row(depth + 1, [k if i == d else x for i, x in enumerate(base)], *held),
+                list(held),
+            )
+
+        count = len(ways)
+
+        def inner(base: list, held: list[ir.Value]) -> list[ir.Value]:
+            from neomlir.schedules.nest import full_tile, lane_index
+
+            full = b.mul(b.div(size, lanes), lanes)
+            wide = b.mul(b.div(size, lanes * unroll), lanes * unroll)
+
+            def many(number: int):
+                def body(k: Index, *held: ir.Value) -> list[ir.Value]:
+                    held = list(held)
+                    for j, (index, chunk) in enumerate(full_tile(k, lanes, number)):
+                        made = points(base, index, chunk)
+                        for i, way in enumerate(ways):
+                            held[j * count + i] = way.combine(b, held[j * count + i], made[i])
+                    return held
+
+                return body
+
+            held = b.loop(0, wide, lanes * unroll, many(unroll), held)
+            if unroll > 1:
+                held = b.loop(wide, full, lanes, many(1), held)
+            if isinstance(size, int) and size == full:
+                return held
+            if masks and lanes > 1:
+                rest = b.sub(size, full)
+                chunk = b.chunk(lanes, rest)
+                if isinstance(rest, int):
+                    made = points(base, lane_index(Index({}, full), lanes), chunk)
+                    return self._masked(ways, made, chunk, neutral, held)
+
+                def tail(k: Index, *held: ir.Value) -> list[ir.Value]:
+                    made = points(base, lane_index(of(Var(b.compute(k), lanes)), lanes), chunk)
+                    return self._masked(ways, made, chunk, neutral, list(held))
+
+                return b.loop(full, size, lanes, tail, held)
+
+            def single(k: Index, *held: ir.Value) -> list[ir.Value]:
+                made = points(base, k, Chunk(1))
+                return [
+                    *held[:-count],
+                    *(way.combine(b, h, m) for way, h, m in zip(ways, held[-count:], made, strict=True)),
+                ]
+
+            return b.loop(full, size, 1, single, held)
+
+        start = neutral * unroll
+        # Without masks the last elements are added to the scalars one by one.
+        scalars = [] if masks and lanes > 1 else totals
+        held = row(0, list(loops), *start, *scalars)
+        if scalars:
+            totals = held[len(start) :]
+        found = []
+        for i, way in enumerate(ways):
+            mine = [held[j * count + i] for j in range(unroll)]
+            while len(mine) > 1:
+                mine = [way.combine(b, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
+            found.append(way.combine(b, totals[i], way.across(b, mine[0])))
+        return found
+
+    def _masked(self, ways, made, chunk: Chunk, neutral, held: list[ir.Value]) -> list[ir.Value]:
+        b = self.b
+        for i, way in enumerate(ways):
+            value = b.value("arith.select", made[i].type, chunk.mask, made[i], neutral[i])
+            held[i] = way.combine(b, held[i], value)
+        return held
+
+    def _write(self, i: int, place: list[Index | None], chunk: Chunk) -> None:
+        """Compute and store result `i` along the row."""
+        frame, b = self.frame, self.b
+        sizes = frame.sizes(self.kernel.destinations[i])
+        free = [d for d, index in enumerate(place) if index is None]
+
+        def store(indices: list, chunk: Chunk) -> None:
+            at = tuple(indices)
+            with b.scope():
+                value = frame.evaluator.at(self.kernel.results[i], at, chunk)
+                frame.memory.store(frame.destination(i), at, chunk, value)
+
+        def nest(depth: int, place: list) -> None:
+            if depth == len(free):
+                store(place, chunk)
+                return
+            d = free[depth]
+
+            def filled(index: Index) -> list:
+                return [index if p == d else x for p, x in enumerate(place)]
+
+            if depth < len(free) - 1 or self.across:
+                b.loop(0, sizes[d], 1, lambda k: nest(depth + 1, filled(k)))
+                return
+
+            def emit(tile: Tile) -> None:
+                for index, piece in tile:
+                    store(filled(index), piece)
+
+            vectors(b, 0, sizes[d], sizes[d], self.lanes, 2, frame.machine.masks, emit)
+
+        nest(0, place)
+
+
+SCHEDULE = Reduction()

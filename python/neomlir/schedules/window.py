@@ -1,0 +1,167 @@
+"""The schedule of reductions that keep a contiguous dimension: depthwise convolution, pooling, sums over rows.
+
+Channels are walked in vectors. A register tile is several neighbouring points of the result, and the window's loops
+are written out around it, so that an input that several of them read is loaded once.
+"""
+
+from __future__ import annotations
+
+import math
+
+from neomlir.mlir import ir
+from neomlir.schedules.accumulate import Accumulator
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index
+from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.nest import Strips, Tile, blocks, vectors
+from neomlir.schedules.root import Dim, Root
+
+_ITEM = 50_000
+"""Multiply-adds of a work item, about."""
+_UNROLL = 10
+"""Steps of the reduction that are written out, at most."""
+
+
+class Window(Schedule):
+    name = "window"
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) == 1
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        root = Root(kernel)
+        columns = _columns(root)
+        frame = Frame(kernel, target)
+        try:
+            Nest(frame, root, columns).emit()
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+def _columns(root: Root) -> Dim:
+    """The dimension that is vectorised: contiguous wherever it is read, and in the results where possible."""
+    inputs = range(len(root.generic.inputs))
+    fit = [
+        (dim is root.dims[-1], i)
+        for i, dim in enumerate(root.dims)
+        if (dim.size is None or dim.size > 1)
+        and any(root.depends(o, dim) for o in inputs)
+        and all(root.contiguous(o, dim) for o in inputs if root.depends(o, dim))
+    ]
+    if not fit:
+        raise NotApplicable("no dimension of the result lies contiguous in the inputs")
+    return root.dims[max(fit)[1]]
+
+
+class Nest:
+    """The loops: rows of the result outside, register tiles along the last of them, channels inside."""
+
+    def __init__(self, frame: Frame, root: Root, columns: Dim):
+        b = frame.b
+        self.frame, self.root, self.columns, self.b = frame, root, columns, b
+        self.rows = [d for d in root.dims if d is not columns]
+        sizes = root.generic.sizes()
+        self.size: dict[int, Size] = {}
+        for dim in root.dims:
+            size: Size = 1
+            for d in dim.loops:
+                size = b.mul(size, frame.memory.dim(*sizes[d], frame.evaluator))
+            self.size[id(dim)] = size
+        self.sums = Accumulator(frame, root, self._written_out())
+        self.depth = math.prod(root.extents[d] or 64 for d in root.reduced)
+        self.lanes = frame.machine.lanes(frame.kernel.element_bits)
+        panel = root.panel(columns)
+        if panel is not None:
+            self.lanes = math.gcd(self.lanes, panel)
+        if columns.size is not None and columns.size < self.lanes:
+            self.lanes = 1 << (columns.size - 1).bit_length()
+        results = len(root.generic.results)
+        free = max(2, (frame.machine.registers * 5 // 8) // results)
+        reused = bool(self.sums.unrolled)
+        height = max(1, free // 2) if reused and self.rows else 1
+        self.vectors = max(1, min(8, free // height))
+        if columns.size is not None:
+            self.vectors = min(self.vectors, max(1, columns.size // self.lanes))
+        if self.rows:
+            self.strips = Strips(b, self.size[id(self.rows[-1])], min(height, 8))
+
+    def _written_out(self) -> frozenset[int]:
+        """The innermost loops of the reduction, as long as few enough steps come of it."""
+        found: list[int] = []
+        steps = 1
+        for d in reversed(self.root.reduced):
+            extent = self.root.extents[d]
+            if extent is None or steps * extent > _UNROLL:
+                break
+            steps *= extent
+            found.append(d)
+        return frozenset(found)
+
+    def emit(self) -> None:
+        b = self.b
+        steps: list[Size] = [self.size[id(d)] for d in self.rows[:-1]]
+        height = 1
+        if self.rows:
+            steps.append(self.strips.count)
+            height = self.strips.height
+        steps.append(self.size[id(self.columns)])
+        target = max(1, _ITEM // (self.depth * height))
+        cut, block = blocks(steps, target, self.lanes * self.vectors)
+        blocked = b.ceildiv(steps[cut], block)
+
+        def item(indices: list[Index]) -> None:
+            low: Size = 0
+            high = steps[cut]
+            if not isinstance(blocked, int) or blocked != 1:
+                low = b.compute(indices[-1] * block)
+                high = b.min(b.add(low, block), high)
+            if cut == len(self.rows):
+                # The last index of the rows counts strips, of which each is covered by itself.
+                self._outer(indices[:-1], steps, low, high)
+            else:
+                self._inside({}, indices[:-1], steps, low, high)
+
+        b.items([*steps[:cut], blocked], item)
+
+    def _outer(self, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
+        fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}
+        if not self.rows:
+            self._columns(fixed, None, 1, low, high)
+            return
+        strip = self.b.compute(indices[-1])
+        after = self.b.add(strip, 1)
+        self.strips.cover(strip, after, lambda base, height: self._columns(fixed, base, height, low, high))
+
+    def _inside(self, fixed: dict, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
+        depth = len(indices)
+        fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}
+        if depth == len(self.rows) - 1:
+            width = steps[-1]
+            self.strips.cover(low, high, lambda base, height: self._columns(fixed, base, height, 0, width))
+            return
+        self.b.loop(low, high, 1, lambda i: self._inside(fixed, [*indices, i], steps, 0, steps[depth + 1]))
+
+    def _columns(self, fixed: dict, base: Index | None, height: int, low: Size, high: Size) -> None:
+        def emit(tile: Tile) -> None:
+            rows = []
+            for r in range(height):
+                where = dict(fixed)
+                if base is not None:
+                    where[id(self.rows[-1])] = base + r
+
+                def row(column: Index, where=where) -> list[Index]:
+                    where = {**where, id(self.columns): column}
+                    return [where[id(d)] for d in self.root.dims]
+
+                rows.append(row)
+            self.sums.tile(rows, tile)
+
+        masks = self.frame.machine.masks
+        vectors(self.b, low, high, self.size[id(self.columns)], self.lanes, self.vectors, masks, emit)
+
+
+SCHEDULE = Window()
