@@ -16,7 +16,7 @@ from neomlir.mlir import ir
 
 PIPELINE = (
     "builtin.module(torch-onnx-to-torch-backend-pipeline,torch-backend-to-linalg-on-tensors-backend-pipeline,"
-    "neo-drop-asserts,neo-weights-to-globals,canonicalize,cse)"
+    "neo-drop-asserts,neo-lower-tm-tensor,neo-weights-to-globals,canonicalize,cse)"
 )
 # Operators that are expanded as the ONNX standard defines them, for want of a lowering of their own.
 EXPANDED = frozenset({"MeanVarianceNormalization"})

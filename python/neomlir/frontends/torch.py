@@ -23,7 +23,7 @@ PIPELINE = (
     "builtin.module(func.func(torch-match-quantized-custom-ops),"
     "torchdynamo-export-to-torch-backend-pipeline{extra-library=},"
     "torch-backend-to-linalg-on-tensors-backend-pipeline,"
-    "neo-drop-asserts,neo-weights-to-globals,canonicalize,cse)"
+    "neo-drop-asserts,neo-lower-tm-tensor,neo-weights-to-globals,canonicalize,cse)"
 )
 
 
@@ -77,14 +77,11 @@ class Torch(Frontend):
 
 
 def _import(program: Any, name: str, context: ir.Context) -> Imported:
+    from neomlir.frontends.torch_decompositions import table
     from neomlir.frontends.torch_graph import prepare
-    from neomlir.mlir import fx_decomp_util, fx_importer
+    from neomlir.mlir import fx_importer
 
-    table = dict(fx_decomp_util.get_decomposition_table())
-    for operator in [o for o in table if "_native_batch_norm_legit_no_training" in str(o)]:
-        # Kept whole, so that it can be folded into the convolution before it.
-        del table[operator]
-    prepared = prepare(program.run_decompositions(table))
+    prepared = prepare(program.run_decompositions(table()))
     importer = fx_importer.FxImporter(context=context)
     importer.import_graph_module(prepared.graph_module, func_name="main")
     module = importer.module

@@ -44,6 +44,7 @@ def prepare(program: torch.export.ExportedProgram) -> Prepared:
 
     users: list[torch.fx.Node] = []
     states: list[torch.fx.Node] = []
+    mutable: list[tuple[str, torch.Tensor]] = []
     holders: dict[torch.fx.Node, str] = {}
     for spec in program.graph_signature.input_specs:
         node = placeholders[spec.arg.name]
@@ -55,7 +56,7 @@ def prepare(program: torch.export.ExportedProgram) -> Prepared:
                 _bind(graph, node, spec.arg)
         elif spec.kind == InputKind.BUFFER and spec.target in mutated:
             states.append(node)
-            result.inputs.append((spec.target, node.meta["val"]))
+            mutable.append((spec.target, node.meta["val"]))
             result.state[spec.target] = values[spec.target]
         elif isinstance(spec.arg, TensorArgument) and spec.target in values:
             holders[node] = spec.target
@@ -64,6 +65,7 @@ def prepare(program: torch.export.ExportedProgram) -> Prepared:
         else:
             graph.erase_node(node)
 
+    result.inputs += mutable
     _outputs(program, result)
     fold(graph, holders, values)
     _tie(holders, values)

@@ -1,0 +1,50 @@
+"""Decompositions of ATen operators that give better programs than the importer's own lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+aten = torch.ops.aten
+
+
+def table() -> dict[Any, Callable]:
+    """What `ExportedProgram.run_decompositions` takes. Batch norm stays whole, so that it can be folded."""
+    from neomlir.mlir import fx_decomp_util
+
+    chosen = dict(fx_decomp_util.get_decomposition_table())
+    chosen.pop(aten._native_batch_norm_legit_no_training.default, None)
+    chosen[aten.index_put.default] = index_put
+    return chosen
+
+
+def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: bool = False):
+    """Writing along one dimension (a cache at a position) as a choice between the old and the new for each element.
+
+    One row index a position, found by comparing positions with indices; of equal indices the last one stays. Anything
+    else is left to the importer.
+    """
+    given = [(d, index) for d, index in enumerate(indices) if index is not None]
+    if accumulate or len(given) != 1:
+        return NotImplemented
+    dimension, index = given[0]
+    if index.dim() != 1 or index.dtype not in (torch.int64, torch.int32) or not isinstance(index.shape[0], int):
+        return NotImplemented
+    count, extent = index.shape[0], self.shape[dimension]
+    if count == 0:
+        return NotImplemented
+    column = [1] * self.dim()
+    column[dimension] = extent
+    shape = list(self.shape)
+    shape[dimension] = count
+    # Indices count from the end where negative, as everywhere in PyTorch.
+    index = torch.where(index < 0, index + extent, index)
+    values = values.expand(shape)
+    match = torch.arange(extent).unsqueeze(1) == index.unsqueeze(0)
+    if count == 1:
+        return torch.where(match.reshape(column), values, self)
+    order = torch.where(match, torch.arange(1, count + 1).unsqueeze(0), 0).amax(1)
+    rows = torch.index_select(values, dimension, (order - 1).clamp(min=0))
+    return torch.where((order > 0).reshape(column), rows, self)
