@@ -244,7 +244,7 @@ class Builder:
         body: Callable[..., Sequence[ir.Value] | None],
         carried: Sequence[ir.Value] = (),
     ) -> list[ir.Value]:
-        """`scf.for`; `body(index, *carried)` gives what is carried on. One known iteration is emitted without a loop."""
+        """`scf.for`; `body(index, *carried)` gives what is carried on. One known iteration becomes no loop."""
         if isinstance(low, int) and isinstance(high, int):
             if high <= low:
                 return list(carried)
@@ -272,14 +272,22 @@ class Builder:
                 body()
                 self.op("scf.yield", [], [])
 
-    def items(self, sizes: Sequence[Size], body: Callable[[list[Index]], None]) -> None:
-        """One work item for each point of `sizes`, the last fastest: an `scf.forall` of one dimension around `body`."""
-        total: Size = 1
-        for size in sizes:
-            total = self.mul(total, size)
+    def items(self, groups: Sequence[tuple[Sequence[Size], Callable[[list[Index]], None]]]) -> None:
+        """One work item for each point of each group's sizes (the last fastest), in one `scf.forall` of one dimension.
+
+        A group is (sizes, body); `body` is called with the indices of the item in its group.
+        """
+        starts: list[Size] = [0]
+        for sizes, _ in groups:
+            count: Size = 1
+            for size in sizes:
+                count = self.mul(count, size)
+            starts.append(self.add(starts[-1], count))
+        total = starts[-1]
         if isinstance(total, int) and total <= 1:
-            if total:
-                body([Index() for _ in sizes])
+            for (sizes, body), low, high in zip(groups, starts, starts[1:], strict=False):
+                if low != high:
+                    body([Index() for _ in sizes])
             return
         dynamic = [] if isinstance(total, int) else [total]
         marker = -(2**63)
@@ -292,20 +300,34 @@ class Builder:
         op = self.op("scf.forall", [], dynamic, attributes, regions=1)
         block = op.regions[0].blocks.append(self.index_type, arg_locs=[self.location])
         with self.scope(block):
-            rest: Size = block.arguments[0]
-            indices: list[Index] = []
-            whole = [i for i, size in enumerate(sizes) if size != 1 or not isinstance(size, int)]
-            for i in range(len(sizes) - 1, -1, -1):
-                if i not in whole:
-                    indices.append(Index())
-                    continue
-                mine = self.rem(rest, sizes[i]) if i != whole[0] else rest
-                rest = self.div(rest, sizes[i]) if i != whole[0] else rest
-                high = sizes[i] - 1 if isinstance(sizes[i], int) else None
-                indices.append(of(Var(mine, 1, 0, high)))
-            body(indices[::-1])
+            self._group(list(groups), starts, block.arguments[0])
             end = self.op("scf.forall.in_parallel", [], [], regions=1)
             end.regions[0].blocks.append()
+
+    def _group(self, groups: list, starts: list[Size], item: ir.Value) -> None:
+        """Run the body of the group that a work item belongs to."""
+        sizes, body = groups[0]
+
+        def first() -> None:
+            body(self._unflatten(sizes, self.sub(item, starts[0]) if starts[0] != 0 else item))
+
+        if len(groups) == 1:
+            first()
+        else:
+            self.when(self.less(item, starts[1]), first, lambda: self._group(groups[1:], starts[1:], item))
+
+    def _unflatten(self, sizes: Sequence[Size], rest: Size) -> list[Index]:
+        indices: list[Index] = []
+        whole = [i for i, size in enumerate(sizes) if not isinstance(size, int) or size != 1]
+        for i in range(len(sizes) - 1, -1, -1):
+            if i not in whole:
+                indices.append(Index())
+                continue
+            mine = self.rem(rest, sizes[i]) if i != whole[0] else rest
+            rest = self.div(rest, sizes[i]) if i != whole[0] else rest
+            high = sizes[i] - 1 if isinstance(sizes[i], int) else None
+            indices.append(of(Var(self.size(mine), 1, 0, high)))
+        return indices[::-1]
 
 
 def number(element: ir.Type, n: float) -> ir.Attribute:

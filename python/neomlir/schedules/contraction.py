@@ -177,7 +177,7 @@ class Nest:
                 start = b.compute(indices[-1] * wide)
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)
 
-        b.items(axes, item)
+        b.items([(axes, item)])
 
     def _tiles(self) -> list[Size]:
         """The number of steps along each row dimension: single rows, and register tiles along the last."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.builder import Size
-from neomlir.schedules.frame import Frame, static_shape
+from neomlir.schedules.boxes import Box, all_boxes
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel, merge, point
 from neomlir.schedules.nest import Tile, blocks, vectors
@@ -27,10 +28,12 @@ class Elementwise(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         frame = Frame(kernel, target)
         try:
-            shapes = {tuple(static_shape(r)) for r in kernel.results}
-            for shape in sorted(shapes, key=str):
-                mine = [i for i, r in enumerate(kernel.results) if tuple(static_shape(r)) == shape]
-                Points(frame, mine).emit(alone=len(shapes) == 1)
+            nests = [Points(frame, box) for box in all_boxes(frame)]
+            if any(nest.box.overlaps for nest in nests):
+                for nest in nests:
+                    nest.inside([], 0, nest.sizes[0]) if nest.sizes else nest.store([], [(Index(), Chunk(1))])
+            else:
+                frame.b.items([nest.items() for nest in nests])
             return frame.close()
         except NotApplicable:
             frame.drop()
@@ -38,32 +41,31 @@ class Elementwise(Schedule):
 
 
 class Points:
-    """The loops over all points of the results `which`, which have one shape."""
+    """The loops over all points of a box, merged as far as its accesses allow."""
 
-    def __init__(self, frame: Frame, which: list[int]):
-        self.frame, self.which = frame, which
+    def __init__(self, frame: Frame, box: Box):
+        self.frame, self.box = frame, box
         kernel = frame.kernel
-        self.results = [kernel.results[i] for i in which]
-        self.shape = static_shape(self.results[0])
+        self.shape = [size if isinstance(size, int) else None for size in box.sizes]
         self.groups = merge(kernel, self.shape, self.outputs)
-        sizes = frame.sizes(kernel.destinations[which[0]])
         self.sizes: list[Size] = []
         for group in self.groups:
             size: Size = 1
             for d in group:
-                size = frame.b.mul(size, sizes[d])
+                size = frame.b.mul(size, box.sizes[d])
             self.sizes.append(size)
         self.lanes = frame.machine.lanes(kernel.element_bits)
         self.turned = self._turned()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
+        if self.turned is not None:
+            self.lanes = min(self.lanes, 16)
+            self.unroll = 1
 
     def outputs(self, indices: list[Index]):
-        """What is stored, where, at which indices."""
-        return [
-            (r, self.frame.kernel.destinations[i], tuple(indices))
-            for r, i in zip(self.results, self.which, strict=True)
-        ]
+        """What is computed (None for a fill) at which indices, into which destination at which."""
+        at = tuple(indices)
+        return [(w.value, w.read(at), self.frame.kernel.destinations[w.result], w.place(at)) for w in self.box.writes]
 
     def _turned(self) -> int | None:
         """The group along which an operand lies contiguous although the results do not, or None."""
@@ -72,8 +74,10 @@ class Points:
         probes = [of(Var(None)) for _ in self.groups]
         indices = point(len(self.shape), self.groups, probes)
         last = probes[-1]
-        for r in self.results:
-            for value, access in self.frame.kernel.leaves(r, indices):
+        for write in self.box.writes:
+            if write.value is None:
+                continue
+            for value, access in self.frame.kernel.leaves(write.value, write.read(indices)):
                 if value is None or not access:
                     continue
                 for g, probe in enumerate(probes[:-1]):
@@ -83,33 +87,25 @@ class Points:
                         return g
         return None
 
-    def emit(self, alone: bool = True) -> None:
-        """Emit the loops, as work items where nothing else is in the function."""
+    def items(self):
+        """The sizes of the work items, and what an item does."""
         b, sizes = self.frame.b, self.sizes
         if not sizes:
-            self.store([], [(Index(), b.chunk(1))])
-            return
-        if self.turned is not None:
-            self.lanes = min(self.lanes, 16)
-            self.unroll = 1
+            return [], lambda _: self.store([], [(Index(), Chunk(1))])
         cut, block = blocks(sizes, _ITEM, self.lanes * self.unroll)
-        if self.turned is not None and cut == self.turned:
+        if cut == self.turned:
             block = max(self.lanes, block // self.lanes * self.lanes)
-        axes: list[Size] = [*sizes[:cut], b.ceildiv(sizes[cut], block)]
+        blocked = b.ceildiv(sizes[cut], block)
 
         def item(indices: list[Index]) -> None:
             low: Size = 0
-            if isinstance(axes[-1], int) and axes[-1] == 1:
-                high = sizes[cut]
-            else:
+            high = sizes[cut]
+            if not isinstance(blocked, int) or blocked != 1:
                 low = b.compute(indices[-1] * block)
-                high = b.min(b.add(low, block), sizes[cut])
+                high = b.min(b.add(low, block), high)
             self.inside(indices[:-1], low, high)
 
-        if alone:
-            b.items(axes, item)
-        else:
-            self.inside([], 0, sizes[0])
+        return [*sizes[:cut], blocked], item
 
     def inside(self, outer: list[Index], low: Size, high: Size) -> None:
         """The loops inside `outer`, the first of them from `low` to `high`."""
@@ -142,9 +138,12 @@ class Points:
                     if rows > 1:
                         loops[self.turned] = loops[self.turned] + row
                     indices = point(len(self.shape), self.groups, [*loops, index] if self.groups else [])
-                    for i in self.which:
-                        value = frame.evaluator.at(frame.kernel.results[i], indices, chunk)
-                        frame.memory.store(frame.destination(i), indices, chunk, value)
+                    for write in self.box.writes:
+                        if write.value is None:
+                            value = write.scalar
+                        else:
+                            value = frame.evaluator.at(write.value, write.read(indices), chunk)
+                        frame.memory.store(frame.destination(write.result), write.place(indices), chunk, value)
         frame.memory.block = None
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
-from neomlir.schedules.builder import Builder, Chunk, number
+from neomlir.schedules.builder import Builder, Chunk, Size
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.kernel import Generic, Kernel, through_reshape
+from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, dropped, through_reshape
 from neomlir.schedules.memory import Memory
 
 SCALAR = Chunk(1)
@@ -56,7 +56,7 @@ class Evaluator:
         name = owner.name
         if name == "tensor.empty":
             return self.b.zero(value.type.element_type)
-        if name == "tensor.cast":
+        if name in SAME:
             return self.at(owner.operands[0], indices, chunk)
         if name in ("tensor.expand_shape", "tensor.collapse_shape"):
             return self.at(owner.operands[0], through_reshape(owner, indices), chunk)
@@ -72,48 +72,38 @@ class Evaluator:
         raise NotApplicable(f"no schedule reads the result of {name} point by point")
 
     def slice(self, op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index, ...]:
-        """The indices into the source of an extract_slice, or of a place in an insert_slice's destination."""
-        offsets, _, strides, dropped = self.slice_parts(op)
-        rest = iter(indices)
+        """The place in the large tensor of an element of a slice that is taken from it or put into it."""
+        offsets, _, strides = self.slice_parts(op)
+        rest, gone = iter(indices), dropped(op)
         return tuple(
-            offset if d in dropped else next(rest) * stride + offset
+            offset if d in gone else next(rest) * stride + offset
             for d, (offset, stride) in enumerate(zip(offsets, strides, strict=True))
         )
 
-    def slice_parts(self, op: ir.Operation):
-        """Offsets (indices), sizes and strides (numbers or None) of a slice, and the dimensions it drops."""
+    def slice_parts(self, op: ir.Operation) -> tuple[list[Index], list[Size], list[int]]:
+        """Offsets, sizes and strides of a slice, one a dimension of the large tensor."""
         segments = list(op.attributes["operandSegmentSizes"])
         base = 1 if op.name == "tensor.extract_slice" else 2
-        dynamic = iter(list(op.operands)[base : base + segments[base]])
+        operands = list(op.operands)
+        dynamic = iter(operands[base : base + segments[base]])
         offsets = [
-            of(Var(self.scalar(next(dynamic)))) if n == _DYNAMIC else Index({}, n)
+            of(Var(self.scalar(next(dynamic)))) if n == DYNAMIC else Index({}, n)
             for n in op.attributes["static_offsets"]
         ]
-        sizes = [None if n == _DYNAMIC else n for n in op.attributes["static_sizes"]]
+        dynamic = iter(operands[base + segments[base] : base + segments[base] + segments[base + 1]])
+        sizes = [self.scalar(next(dynamic)) if n == DYNAMIC else n for n in op.attributes["static_sizes"]]
         strides = list(op.attributes["static_strides"])
-        if _DYNAMIC in strides:
+        if DYNAMIC in strides:
             raise NotApplicable("a slice has a stride that is not static")
-        small = ir.RankedTensorType((op.results[0] if base == 1 else op.operands[0]).type)
-        dropped, left = set(), list(small.shape)
-        for d, size in enumerate(sizes):
-            if left and (size == left[0] or (size is None and small.is_dynamic_dim(small.rank - len(left)))):
-                if size == 1 and len(left) < len(sizes) - d and sizes[d:].count(1) > left.count(1):
-                    dropped.add(d)
-                else:
-                    left.pop(0)
-            else:
-                dropped.add(d)
-        if left:
-            raise NotApplicable("the dimensions that a slice drops are not clear")
-        return offsets, sizes, strides, dropped
+        return offsets, sizes, strides
 
     def pad_parts(self, op: ir.Operation) -> tuple[list, list, ir.Value]:
         """Low and high padding a dimension (sizes), and the padding value."""
         segments = list(op.attributes["operandSegmentSizes"])
         operands = list(op.operands)[1:]
         low, high = iter(operands[: segments[1]]), iter(operands[segments[1] :])
-        lows = [self.scalar(next(low)) if n == _DYNAMIC else n for n in op.attributes["static_low"]]
-        highs = [self.scalar(next(high)) if n == _DYNAMIC else n for n in op.attributes["static_high"]]
+        lows = [self.scalar(next(low)) if n == DYNAMIC else n for n in op.attributes["static_low"]]
+        highs = [self.scalar(next(high)) if n == DYNAMIC else n for n in op.attributes["static_high"]]
         body = list(op.regions[0].blocks[0].operations)
         inner = {}
         for each in body[:-1]:
@@ -284,9 +274,6 @@ class Evaluator:
         return self.memory.by_lane(element, chunk, numbered=True)
 
 
-_DYNAMIC = -(2**63)
-
-
 def _attributes(op: ir.Operation) -> dict[str, ir.Attribute]:
     return {name: op.attributes[name] for name in op.attributes}
 
@@ -316,6 +303,3 @@ def _symbolic(op: ir.Operation, get) -> Index | None:
             if a.constant is not None:
                 return c * a.constant
     return None
-
-
-__all__ = ["SCALAR", "Evaluator", "number"]

@@ -10,7 +10,10 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.index import MERGED, Index, Var, apply, of, split
 
-VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice", "tensor.pad")
+SAME = ("tensor.cast", "bufferization.materialize_in_destination")
+"""Operations whose result has the elements of their first operand, at the same indices."""
+DYNAMIC = -(2**63)
+"""What stands in a list of static extents for one that is an operand."""
 
 
 class Generic:
@@ -125,7 +128,7 @@ class Kernel:
             else:
                 others.append(op)
         args = list(blocks[0].arguments)
-        results = list(ops[-1].operands)
+        results = [same(v) for v in ops[-1].operands]
         if len(results) > len(args) or not results:
             raise NotApplicable("a kernel has one destination a result")
         destinations = args[len(args) - len(results) :]
@@ -185,14 +188,52 @@ class Kernel:
                     yield from self._leaves(operand, tuple(apply(e, loops) for e in m.results), reduced)
             return
         name = owner.name
-        if name == "tensor.cast":
+        if name in SAME:
             yield from self._leaves(owner.operands[0], indices, reduced)
+        elif name == "tensor.extract_slice" and (place := static_slice(owner, indices)) is not None:
+            yield from self._leaves(owner.operands[0], place, reduced)
         elif name in ("tensor.expand_shape", "tensor.collapse_shape"):
             yield from self._leaves(owner.operands[0], through_reshape(owner, indices), reduced)
         elif name in ("tensor.pad", "tensor.extract_slice", "tensor.insert_slice", "tensor.concat"):
             for operand in owner.operands:
                 if isinstance(operand.type, ir.RankedTensorType):
                     yield None, indices
+
+
+def same(value: ir.Value) -> ir.Value:
+    """The value behind casts and copies into destinations."""
+    while not isinstance(value.owner, ir.Block) and value.owner.name in SAME:
+        value = value.owner.operands[0]
+    return value
+
+
+def dropped(op: ir.Operation) -> set[int]:
+    """The dimensions that a slice (taken or put in) drops."""
+    small = ir.RankedTensorType((op.results[0] if op.name == "tensor.extract_slice" else op.operands[0]).type)
+    sizes = [None if n == DYNAMIC else n for n in op.attributes["static_sizes"]]
+    left = [None if small.is_dynamic_dim(d) else small.get_dim_size(d) for d in range(small.rank)]
+    found: set[int] = set()
+    for d, size in enumerate(sizes):
+        spare = len(sizes) - d - len(left)
+        if left and size == left[0] and not (size == 1 and spare and sizes[d:].count(1) > left.count(1)):
+            left.pop(0)
+        else:
+            found.add(d)
+    if left:
+        raise NotApplicable("the dimensions that a slice drops are not clear")
+    return found
+
+
+def static_slice(op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index, ...] | None:
+    """The indices into the source of an extract_slice whose offsets and strides are static, else None."""
+    offsets, strides = list(op.attributes["static_offsets"]), list(op.attributes["static_strides"])
+    if DYNAMIC in offsets or DYNAMIC in strides:
+        return None
+    rest, gone = iter(indices), dropped(op)
+    return tuple(
+        Index({}, offset) if d in gone else next(rest) * stride + offset
+        for d, (offset, stride) in enumerate(zip(offsets, strides, strict=True))
+    )
 
 
 def through_reshape(op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index, ...]:
@@ -235,24 +276,25 @@ def through_reshape(op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index
 def merge(kernel: Kernel, shape: list[int | None], outputs, frozen: frozenset[int] = frozenset()) -> list[list[int]]:
     """Group the dimensions larger than one so that every access walks those of a group together.
 
-    `outputs` gives (value, indices) of everything that is stored, from one variable a dimension;
-    dimensions in `frozen` stay alone.
+    `outputs` gives, from one variable a dimension, (value or None, its indices, destination, its indices) of
+    everything that is stored; dimensions in `frozen` stay alone.
     """
     probes = [Var(None) for _ in shape]
     accesses = []
-    for value, destination, indices in outputs(
-        [Index() if n == 1 else of(p) for p, n in zip(probes, shape, strict=True)]
-    ):
-        accesses.append((destination, indices))
-        accesses.extend(kernel.leaves(value, indices))
+    unit = [Index() if n == 1 else of(p) for n, p in zip(shape, probes, strict=True)]
+    for value, indices, destination, place in outputs(unit):
+        accesses.append((destination, place))
+        if value is not None:
+            accesses.extend(kernel.leaves(value, indices))
     stuck = set(frozen)
+    sliced = any(op.name in ("tensor.extract_slice", "tensor.insert_slice", "tensor.pad") for op in kernel.others)
     places = []
     for value, indices in accesses:
         mine = {}
         for position, index in enumerate(indices):
             for d, probe in enumerate(probes):
-                if index.is_(probe) and value is not None and d not in mine:
-                    mine[d] = position
+                if (index + -index.const).is_(probe) and value is not None and d not in mine:
+                    mine[d] = (position, index.const)
                 elif index.uses(probe):
                     stuck.add(d)
         places.append((value, mine))
@@ -263,13 +305,16 @@ def merge(kernel: Kernel, shape: list[int | None], outputs, frozen: frozenset[in
         for value, mine in places:
             if a not in mine and b not in mine:
                 continue
-            if a not in mine or b not in mine or mine[b] <= mine[a]:
+            if a not in mine or b not in mine:
                 return False
+            (outer, before), (inner, offset) = mine[a], mine[b]
             kind = ir.RankedTensorType(value.type)
             sizes = [None if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank)]
-            if any(size != 1 for size in sizes[mine[a] + 1 : mine[b]]):
+            if inner <= outer or offset or any(size != 1 for size in sizes[outer + 1 : inner]):
                 return False
-            if sizes[mine[b]] is not None and shape[b] is not None and sizes[mine[b]] != shape[b]:
+            if sizes[inner] != shape[b] and (sliced or None not in (sizes[inner], shape[b])):
+                return False
+            if before and sizes[inner] is None:
                 return False
         return True
 

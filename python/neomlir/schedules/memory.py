@@ -8,6 +8,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder, Chunk, Size, number
 from neomlir.schedules.index import MERGED, Index, Var, lane_like, of
+from neomlir.schedules.kernel import dropped
 
 SCALAR = Chunk(1)
 
@@ -66,6 +67,10 @@ class Memory:
             )
         if owner.name == "tensor.cast":
             return self.dim(owner.operands[0], d, evaluator)
+        if owner.name == "bufferization.materialize_in_destination":
+            return self.dim(owner.operands[1], d, evaluator)
+        if owner.name == "tensor.extract_slice":
+            return evaluator.slice_parts(owner)[1][[i for i in range(99) if i not in dropped(owner)][d]]
         if owner.name == "tensor.expand_shape":
             return evaluator.scalar(
                 list(owner.operands)[1:][[i for i in range(kind.rank) if kind.is_dynamic_dim(i)].index(d)]
@@ -203,19 +208,20 @@ class Memory:
 
     def _merged(self, buffer: ir.Value, indices: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
         """Collapse the dimensions of a buffer that are walked together."""
-        if not any(index.is_(MERGED) for index in indices):
+        if not any(MERGED in index.terms for index in indices):
             return buffer, indices
         kind = ir.MemRefType(buffer.type)
         groups: list[list[int]] = []
-        places = []
-        going = False
+        places: list[Index] = []
+        going, shift = False, 0
         for d, index in enumerate(indices):
             (groups[-1].append if going else lambda d: groups.append([d]))(d)
-            if index.is_(MERGED):
-                going = True
+            shift *= kind.shape[d]
+            if MERGED in index.terms:
+                going, shift = True, shift + index.const
             elif not (going and index.constant == 0 and kind.shape[d] == 1):
-                going = False
-                places.append(index)
+                places.append(index + shift)
+                going, shift = False, 0
         if len(places) != len(groups):
             raise NotApplicable("merged dimensions end in nothing")
         dynamic = ir.ShapedType.get_dynamic_size()

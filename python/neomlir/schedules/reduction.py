@@ -16,7 +16,7 @@ from neomlir.schedules.combine import Combination, combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Generic, Kernel
-from neomlir.schedules.nest import Tile, blocks, vectors
+from neomlir.schedules.nest import Tile, blocks, full_tile, lane_index, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
@@ -103,7 +103,7 @@ class Nest:
                 high = b.min(b.add(low, block), high)
             self._outer(indices[:-1], sizes, low, high)
 
-        b.items([*sizes[:cut], blocked], item)
+        b.items([([*sizes[:cut], blocked], item)])
 
     def _outer(self, indices: list[Index], sizes: list[Size], low: Size, high: Size) -> None:
         b, d = self.b, len(indices)
@@ -194,7 +194,7 @@ class Nest:
 
     def _reduce(self, root: Generic, place: tuple[Index, ...], chunk: Chunk, kept: dict) -> None:
         """Compute a reduction at one place and bind its results."""
-        frame, b = self.frame, self.b
+        frame = self.frame
         evaluator = frame.evaluator
         loops = root.loops(0, place)
         inits = []
@@ -283,8 +283,6 @@ class Nest:
         count = len(ways)
 
         def inner(base: list, held: list[ir.Value]) -> list[ir.Value]:
-            from neomlir.schedules.nest import full_tile, lane_index
-
             full = b.mul(b.div(size, lanes), lanes)
             wide = b.mul(b.div(size, lanes * unroll), lanes * unroll)
 

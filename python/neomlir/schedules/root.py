@@ -8,7 +8,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
 from neomlir.schedules.index import Index, Part, Var, apply, of, split
-from neomlir.schedules.kernel import Generic, Kernel, merge
+from neomlir.schedules.kernel import SAME, Generic, Kernel, merge, point
 
 
 def stored_at(kernel: Kernel, generic: Generic, loops: list[Index]) -> list[tuple[Index, ...]]:
@@ -38,7 +38,7 @@ def stored_at(kernel: Kernel, generic: Generic, loops: list[Index]) -> list[tupl
                 raise NotApplicable("a reduction's result is spread over more points")
             for i, r in enumerate(consumer.results):
                 where[r] = tuple(apply(e, mine) for e in consumer.output_map(i).results)
-        elif op.name == "tensor.cast":
+        elif op.name in SAME:
             where[op.results[0]] = where[sources[0]]
         elif op.name in ("tensor.collapse_shape", "tensor.expand_shape"):
             where[op.results[0]] = _reshaped(op, where[sources[0]])
@@ -108,7 +108,7 @@ class Root:
             for d, index in zip(parallel, indices, strict=True):
                 loops[d] = index
             places = stored_at(kernel, g, loops)
-            return list(zip(kernel.results, kernel.destinations, places, strict=True))
+            return list(zip(kernel.results, places, kernel.destinations, places, strict=True))
 
         groups = merge(kernel, [self.extents[d] for d in parallel], outputs)
         self.dims = []
@@ -122,8 +122,6 @@ class Root:
 
     def loops(self, indices: list[Index]) -> list[Index]:
         """All loops of the reduction from one index a dimension; reduced loops are zero."""
-        from neomlir.schedules.kernel import point
-
         position = {d: i for i, d in enumerate(self.parallel)}
         groups = [[position[d] for d in dim.loops] for dim in self.dims]
         found = [Index()] * self.generic.rank

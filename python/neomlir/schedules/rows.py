@@ -12,7 +12,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.kernel import Generic, Kernel, through_reshape
+from neomlir.schedules.kernel import SAME, Generic, Kernel, through_reshape
 
 HEAVY = ("math.", "arith.divf")
 """What is not computed twice where it can be kept."""
@@ -73,7 +73,7 @@ class Rows:
             return
         found = self.kernel.generic_of(value)
         if found is None:
-            if owner.name == "tensor.cast":
+            if owner.name in SAME:
                 self.walk(owner.operands[0], indices)
             elif owner.name in ("tensor.expand_shape", "tensor.collapse_shape"):
                 self.walk(owner.operands[0], through_reshape(owner, indices))

@@ -125,7 +125,7 @@ class Nest:
             else:
                 self._inside({}, indices[:-1], steps, low, high)
 
-        b.items([*steps[:cut], blocked], item)
+        b.items([([*steps[:cut], blocked], item)])
 
     def _outer(self, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
         fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}
