@@ -9,6 +9,7 @@ def global_stage(target: str) -> str:
     passes = [
         "neo-generalize",
         "neo-simplify-bodies",
+        "neo-narrow-doubles",
         *tidy,
         "neo-split-inits",
         "neo-channels-last",
@@ -17,6 +18,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "linalg-fold-unit-extent-dims",
         *tidy,
+        "neo-pull-scales",
         "neo-fuse-elementwise",
         *tidy,
         "neo-fold-scales",
