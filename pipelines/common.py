@@ -19,6 +19,7 @@ def global_stage(target: str) -> str:
         "linalg-fold-unit-extent-dims",
         *tidy,
         "neo-pull-scales",
+        "neo-share-maxima",
         "neo-fuse-elementwise",
         *tidy,
         "neo-fold-scales",
