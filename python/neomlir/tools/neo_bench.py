@@ -139,7 +139,7 @@ def _print(arguments, result: Measured) -> None:
             for name, time in times.items()
         ]
         title = f"{arguments.model}: {arguments.threads} thread(s), median of {arguments.runs}"
-        console.print_table(title, ("", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"), rows)
+        console.print_table(title, ("framework ", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"), rows)
     for name, why in missing.items():
         print(f"neo-bench: error: no times of {name}: {why}", file=sys.stderr)
 
