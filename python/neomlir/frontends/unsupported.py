@@ -145,7 +145,7 @@ def _alone(op: ir.Operation, function: ir.Operation) -> str:
                 ir.FunctionType.get([a.type for a in arguments], [r.type for r in op.results])
             ),
         }
-        for name in [a.name for a in function.attributes]:
+        for name in list(function.attributes):
             if name.startswith("torch."):
                 attributes[name] = function.attributes[name]
         with ir.InsertionPoint(module.body):
