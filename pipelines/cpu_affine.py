@@ -10,6 +10,6 @@ def stages(target) -> dict[str, str]:
         "global": simple_global_stage(),
         "kernels": form_kernels_stage(),
         "vector": schedule_stage(target, ladder="affine"),
-        "memref": memref_stage(f"neo-lower-linalg{{lanes={lanes} tile=true cache={target.cache.l1d // 1024}}}"),
+        "memref": memref_stage(f"neo-lower-linalg{{lanes={lanes} tile=32}}"),
         "llvm": llvm_stage(),
     }

@@ -8,6 +8,9 @@ from neomlir.mlir import ir, passmanager
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.functions import defined_functions
 
+_VIEWS = frozenset(
+    f"memref.{name}" for name in ("subview", "reinterpret_cast", "expand_shape", "collapse_shape", "cast", "view")
+)
 _SCALAR = "func.func(convert-linalg-to-loops),canonicalize,cse"
 
 
@@ -16,18 +19,16 @@ _SCALAR = "func.func(convert-linalg-to-loops),canonicalize,cse"
 class LowerLinalg(ModulePass):
     """Lower the linalg operations of one kernel at level `memref` to loops by upstream passes.
 
-    A kernel with `neo.schedule = "affine"` becomes affine loops, fused, tiled and super-vectorised; any other, plain `scf`
-    loops.
+    A kernel with `neo.schedule = "affine"` becomes affine loops, fused, tiled and super-vectorised; any other,
+    plain `scf` loops.
     """
 
     name = "neo-lower-linalg"
 
     lanes: int = 8
-    """Elements of the vectors that the innermost parallel loops of affine kernels become; 1 leaves them scalar."""
-    tile: bool = False
-    """Tile perfect affine nests for the cache."""
-    cache: int = 32
-    """Size of that cache in KiB."""
+    """Most elements of the vectors that innermost parallel loops of affine kernels become; 1 leaves them scalar."""
+    tile: int = 0
+    """Tile perfect affine nests by this many iterations where that divides every loop; 0 leaves them whole."""
 
     def run(self, module: ir.Module) -> None:
         """Run the passes that fit this kernel."""
@@ -38,19 +39,55 @@ class LowerLinalg(ModulePass):
         }
         if rungs and not rungs & {"affine", "scalar"}:
             return
-        text = self._affine() if "affine" in rungs else _SCALAR
-        with module.context:
-            passmanager.PassManager.parse(f"builtin.module({text})").run(module.operation)
+        if "affine" not in rungs:
+            _run(module, _SCALAR)
+            return
+        fuse = "" if _has_views(module.operation) else "affine-loop-fusion,affine-scalrep,"
+        _run(module, f"func.func(convert-linalg-to-affine-loops,{fuse}affine-loop-invariant-code-motion),canonicalize")
+        if self.tile and _divides(self.tile, module):
+            _run(module, f"func.func(affine-loop-tile{{tile-size={self.tile}}}),canonicalize")
+        lanes = self.lanes
+        # The vectoriser covers a whole number of vectors: elements past the end of a loop would be written as well.
+        while lanes > 1 and not _divides(lanes, module):
+            lanes //= 2
+        if lanes > 1:
+            _run(module, f"func.func(affine-super-vectorize{{virtual-vector-size={lanes}}})")
+        _run(module, "canonicalize,cse")
 
-    def _affine(self) -> str:
-        passes = [
-            "convert-linalg-to-affine-loops",
-            "affine-loop-fusion",
-            "affine-scalrep",
-            "affine-loop-invariant-code-motion",
-        ]
-        if self.tile:
-            passes.append(f"affine-loop-tile{{cache-size={self.cache} separate=0}}")
-        if self.lanes > 1:
-            passes.append(f"affine-super-vectorize{{virtual-vector-size={self.lanes}}}")
-        return ",".join(f"func.func({p})" for p in passes) + ",canonicalize,cse"
+
+def _run(module: ir.Module, text: str) -> None:
+    with module.context:
+        passmanager.PassManager.parse(f"builtin.module({text})").run(module.operation)
+
+
+def _divides(size: int, module: ir.Module) -> bool:
+    """Whether every affine loop has a constant number of iterations that `size` divides."""
+    trips: list[int | None] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "affine.for":
+            bounds = [ir.AffineMapAttr(op.attributes[f"{end}BoundMap"]).value.results for end in ("lower", "upper")]
+            constant = all(len(b) == 1 and isinstance(b[0], ir.AffineConstantExpr) for b in bounds)
+            step = ir.IntegerAttr(op.attributes["step"]).value
+            # A loop over tiles counts in steps; its bounds say what it covers.
+            trips.append((bounds[1][0].value - bounds[0][0].value) // step if constant and step == 1 else None)
+            if step != 1:
+                trips.pop()
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return bool(trips) and all(trip is not None and trip % size == 0 for trip in trips)
+
+
+def _has_views(root: ir.Operation) -> bool:
+    """Whether two names may stand for one buffer: affine fusion and scalar replacement believe that none do."""
+    found = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name in _VIEWS:
+            found.append(op.name)
+            return ir.WalkResult.INTERRUPT
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit)
+    return bool(found)
