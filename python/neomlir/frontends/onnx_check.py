@@ -117,7 +117,11 @@ def _graph(graph: onnx.GraphProto, outer: set[str]) -> None:
             if name in produced or name in made:
                 raise ImportFailure(f"{name!r} is defined twice, by {label(node)} among others")
             produced.add(name)
-    _acyclic(graph, made, produced)
+    for node in graph.node:
+        for name in node.input:
+            if name and name not in made and name not in produced:
+                raise ImportFailure(f"nothing makes {name!r}, which {label(node)} reads")
+    in_order(graph)
     for output in graph.output:
         if output.name not in made | produced:
             raise ImportFailure(f"nothing makes the output {output.name!r}")
@@ -127,14 +131,14 @@ def _graph(graph: onnx.GraphProto, outer: set[str]) -> None:
                 _graph(inner, made | produced)
 
 
-def _acyclic(graph: onnx.GraphProto, known: set[str], produced: set[str]) -> None:
-    """Sort the nodes if they are not; ImportFailure for a circle or for a name that nothing makes."""
+def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes, each after those it reads; sorted ones stay as they are. Raises ImportFailure for a circle."""
+    made = {name for node in graph.node for name in node.output}
     readers: dict[str, list[int]] = {}
     missing = []
     for index, node in enumerate(graph.node):
-        needs = {name for name in node.input if name} - known
-        for name in needs - produced:
-            raise ImportFailure(f"nothing makes {name!r}, which {label(node)} reads")
+        needs = set(node.input) & made
+        needs.discard("")
         missing.append(len(needs))
         for name in needs:
             readers.setdefault(name, []).append(index)
@@ -152,10 +156,7 @@ def _acyclic(graph: onnx.GraphProto, known: set[str], produced: set[str]) -> Non
     if len(order) < len(missing):
         stuck = ", ".join(label(graph.node[index]) for index, count in enumerate(missing) if count)
         raise ImportFailure(f"the graph has a circle: {stuck[:200]} wait for each other")
-    if order != sorted(order):
-        copies = [onnx.NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
-        del graph.node[:]
-        graph.node.extend(copies)
+    return [graph.node[index] for index in order]
 
 
 def label(node: onnx.NodeProto) -> str:

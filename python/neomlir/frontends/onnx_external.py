@@ -38,50 +38,50 @@ def elements(dims, name: str) -> int:
     return math.prod(extents)
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> np.ndarray:
+def tensor_array(tensor: onnx.TensorProto, folder: Path | None, name: str) -> np.ndarray:
     """The elements of a tensor; external data is mapped, not read.
 
     `folder` is where the model file lies, None for a model that came as bytes. Raises ImportFailure where the data
     is missing, lies outside `folder`, or does not have the size that the shape says.
     """
-    count = elements(tensor.dims, tensor.name)
-    dtype = element_dtype(tensor.data_type, tensor.name)
+    count = elements(tensor.dims, name)
+    dtype = element_dtype(tensor.data_type, name)
     if tensor.HasField("segment"):
-        raise ImportFailure(f"tensor {tensor.name!r} is stored in segments, which is not supported")
+        raise ImportFailure(f"tensor {name!r} is stored in segments, which is not supported")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, folder, dtype, count).reshape(tuple(tensor.dims))
+        return _external(tensor, folder, name, dtype, count).reshape(tuple(tensor.dims))
     if tensor.HasField("raw_data"):
         raw = tensor.raw_data
         if len(raw) != count * dtype.itemsize:
             raise ImportFailure(
-                f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {count * dtype.itemsize} bytes of data "
+                f"tensor {name!r} of shape {list(tensor.dims)} needs {count * dtype.itemsize} bytes of data "
                 f"but has {len(raw)}"
             )
         return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tuple(tensor.dims))
     try:
         array = onnx.numpy_helper.to_array(tensor)
     except Exception as error:
-        raise ImportFailure(f"the data of tensor {tensor.name!r} does not fit its shape or type: {error}") from error
+        raise ImportFailure(f"the data of tensor {name!r} does not fit its shape or type: {error}") from error
     if array.shape != tuple(tensor.dims):
-        raise ImportFailure(f"the data of tensor {tensor.name!r} does not fit its shape {list(tensor.dims)}")
+        raise ImportFailure(f"the data of tensor {name!r} does not fit its shape {list(tensor.dims)}")
     return np.asarray(array, dtype)
 
 
-def _external(tensor: onnx.TensorProto, folder: Path | None, dtype: np.dtype, count: int) -> np.ndarray:
+def _external(tensor: onnx.TensorProto, folder: Path | None, name: str, dtype: np.dtype, count: int) -> np.ndarray:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if folder is None:
-        raise ImportFailure(f"tensor {tensor.name!r} has external data; give the path of the model, not its bytes")
-    path = external_path(folder, location, tensor.name)
+        raise ImportFailure(f"tensor {name!r} has external data; give the path of the model, not its bytes")
+    path = external_path(folder, location, name)
     size = path.stat().st_size
-    offset = _number(entries.get("offset", "0"), "offset", tensor.name)
+    offset = _number(entries.get("offset", "0"), "offset", name)
     wanted = count * dtype.itemsize
-    length = _number(entries.get("length", str(wanted)), "length", tensor.name)
+    length = _number(entries.get("length", str(wanted)), "length", name)
     if length != wanted:
-        raise ImportFailure(f"tensor {tensor.name!r} needs {wanted} bytes; its external data has a length of {length}")
+        raise ImportFailure(f"tensor {name!r} needs {wanted} bytes; its external data has a length of {length}")
     if offset + length > size:
         raise ImportFailure(
-            f"tensor {tensor.name!r} lies at bytes {offset} to {offset + length} of {location!r}, which has {size}"
+            f"tensor {name!r} lies at bytes {offset} to {offset + length} of {location!r}, which has {size}"
         )
     if not count:
         return np.empty(0, dtype)
@@ -104,7 +104,7 @@ def external_path(folder: Path, location: str, name: str) -> Path:
     each could make a model read a file that whoever gave it away never had.
     """
     parts = Path(location).parts
-    outside = not location or "\0" in location or "\\" in location or Path(location).is_absolute() or ".." in parts
+    outside = not parts or "\0" in location or "\\" in location or Path(location).is_absolute() or ".." in parts
     if outside:
         raise ImportFailure(f"tensor {name!r}: external data {location!r} is outside the model's folder")
     path = folder

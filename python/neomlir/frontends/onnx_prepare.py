@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, shape_inference, version_converter
+from onnx import helper, inliner, shape_inference, version_converter
 
 from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Inputs
 from neomlir.frontends.onnx_batchnorm import fold_batch_norm
-from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check
+from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check, in_order
 from neomlir.frontends.onnx_external import tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
 from neomlir.frontends.onnx_shapes import fix_inputs
@@ -56,9 +56,7 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
     check(source, source_name)
     model, arrays = _without_weights(source, folder)
     if model.functions:
-        model = _guarded(
-            onnx.inliner.inline_local_functions, model, what="the functions of the model can't be expanded"
-        )
+        model = _guarded(inliner.inline_local_functions, model, what="the functions of the model can't be expanded")
         model, more = _without_weights(model, folder)
         arrays.update(more)
     fix_inputs(model.graph, inputs)
@@ -87,7 +85,7 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
 
 def _without_weights(source: onnx.ModelProto, folder: Path | None) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """A copy without initializers and Constant nodes, and these as arrays."""
-    arrays = {tensor.name: tensor_array(tensor, folder) for tensor in source.graph.initializer}
+    arrays = {tensor.name: tensor_array(tensor, folder, tensor.name) for tensor in source.graph.initializer}
     model = onnx.ModelProto(ir_version=max(source.ir_version, 8))
     for opset in source.opset_import:
         domain = "" if opset.domain in DEFAULT_DOMAINS else opset.domain
@@ -97,7 +95,7 @@ def _without_weights(source: onnx.ModelProto, folder: Path | None) -> tuple[onnx
     model.functions.extend(source.functions)
     graph = model.graph
     graph.name = "main"
-    for node in source.graph.node:
+    for node in in_order(source.graph):
         value = _constant(node, folder)
         if value is not None:
             arrays[node.output[0]] = value
@@ -122,8 +120,7 @@ def _constant(node: onnx.NodeProto, folder: Path | None) -> np.ndarray | None:
         return None
     attribute = node.attribute[0]
     if attribute.name == "value" and attribute.type == onnx.AttributeProto.TENSOR:
-        attribute.t.name = attribute.t.name or node.output[0]
-        return tensor_array(attribute.t, folder)
+        return tensor_array(attribute.t, folder, node.output[0])
     plain = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     if attribute.name in plain:
         return np.array(helper.get_attribute_value(attribute), plain[attribute.name])

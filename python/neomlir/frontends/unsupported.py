@@ -16,11 +16,11 @@ _GLUE = re.compile(r"torch\.(constant|prim\.ListConstruct|prim\.ListUnpack|prim\
 
 
 class Unsupported(ImportFailure):
-    """Operators of a model without a lowering; `missing` has their nodes by operator."""
+    """Operators of a model without a lowering; `missing` is a list of (operator, its nodes)."""
 
     def __init__(self, source_name: str, missing: Mapping[str, Sequence[str]], page: str = "onnx"):
         self.source_name = source_name
-        self.missing = {operator: list(nodes) for operator, nodes in missing.items()}
+        self.missing = [(operator, list(nodes)) for operator, nodes in sorted(dict(missing).items())]
         self.page = page
         super().__init__(self._text())
 
@@ -32,8 +32,8 @@ class Unsupported(ImportFailure):
         lines = [
             f"{count} operator{'s' * (count > 1)} of {self.source_name} ha{'ve' if count > 1 else 's'} no lowering"
         ]
-        width = max(len(operator) for operator in self.missing)
-        for operator, nodes in sorted(self.missing.items()):
+        width = max(len(operator) for operator, _ in self.missing)
+        for operator, nodes in self.missing:
             shown = ", ".join(repr(node) for node in nodes[:_SHOWN]) + (", …" if len(nodes) > _SHOWN else "")
             counted = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
             lines.append(f"  {operator:<{width}}  {counted:<8} {shown}")
@@ -97,7 +97,7 @@ def _operators(module: ir.Module) -> dict[tuple[str, str], tuple[str, list[str]]
 def operator_name(op: ir.Operation) -> str:
     """The framework's name of an operator: `Conv`, `aten.topk`."""
     if op.name == "torch.operator":
-        return ir.StringAttr(op.attributes["name"]).value.removeprefix("onnx.")
+        return ir.StringAttr(op.attributes["name"]).value.removeprefix("onnx.").removeprefix("torch.")
     return op.name.removeprefix("torch.")
 
 
@@ -126,6 +126,8 @@ def _alone(op: ir.Operation, function: ir.Operation) -> str:
             if value not in arguments:
                 arguments.append(value)
             return
+        # Not of the generated class, whose `name` is the attribute of that name.
+        owner = owner.operation
         if owner in glue:
             return
         if _GLUE.match(owner.name) or _is_onnx_constant(owner):
