@@ -19,6 +19,7 @@ class Memory:
     def __init__(self, builder: Builder, arguments: dict[ir.Value, ir.Value]):
         self.b = builder
         self._of = dict(arguments)
+        self._views: dict = {}
         self.block: tuple[Index, int] | None = None
         """(base index, width) of a second dimension tiled by the vector's width, along which blocks are transposed."""
 
@@ -200,11 +201,27 @@ class Memory:
 
     # Views.
 
+    def _view(self, name: str, result: ir.Type, buffer: ir.Value, **attributes: ir.Attribute) -> ir.Value:
+        """A view of a buffer, made once, right behind the buffer."""
+        key = (name, result, buffer)
+        found = self._views.get(key)
+        if found is None:
+            found = ir.Operation.create(
+                name,
+                results=[result],
+                operands=[buffer],
+                attributes=attributes,
+                loc=self.b.location,
+                ip=ir.InsertionPoint.after(buffer.owner),
+            ).results[0]
+            self._views[key] = found
+        return found
+
     def _bytes(self, buffer: ir.Value) -> ir.Value:
         """A buffer of i1 as the bytes that it is: vectors of i1 would be read as bits."""
         kind = ir.MemRefType(buffer.type)
         byte = ir.MemRefType.get(kind.shape, ir.IntegerType.get_signless(8, self.b.context), loc=self.b.location)
-        return self.b.value("builtin.unrealized_conversion_cast", byte, buffer)
+        return self._view("builtin.unrealized_conversion_cast", byte, buffer)
 
     def _merged(self, buffer: ir.Value, indices: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
         """Collapse the dimensions of a buffer that are walked together."""
@@ -236,7 +253,7 @@ class Memory:
         reassociation = ir.ArrayAttr.get(
             [ir.ArrayAttr.get([ir.IntegerAttr.get(i64, d) for d in g], self.b.context) for g in groups], self.b.context
         )
-        return self.b.value("memref.collapse_shape", result, buffer, reassociation=reassociation), tuple(places)
+        return self._view("memref.collapse_shape", result, buffer, reassociation=reassociation), tuple(places)
 
 
 def memref(kind: ir.RankedTensorType) -> ir.Type:
