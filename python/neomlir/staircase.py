@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,14 +16,14 @@ from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
 from neomlir.costs import kernel_costs
 from neomlir.elements import numpy_dtype
-from neomlir.errors import CompileError, NeoError, PipelineError
+from neomlir.errors import CompileError, NeoError
 from neomlir.frontends.base import Imported
 from neomlir.initialize import run_initialize
 from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
-from neomlir.pipeline import Pipeline
+from neomlir.pipeline import Pipeline, pipeline_module, reproducer_text
 from neomlir.targets import Target
 from neomlir.workers import parallel
 
@@ -60,17 +59,6 @@ class Kernel:
     failures: list[str] = field(default_factory=list)
 
 
-def stages_of(pipeline: str, target: Target) -> dict[str, str]:
-    """The stages of a named pipeline (`cpu`, `cpu-affine`, …). Raises PipelineError for an unknown name."""
-    try:
-        module = importlib.import_module(f"neomlir.pipelines.{pipeline.replace('-', '_')}")
-        return module.stages(target)
-    except (ModuleNotFoundError, AttributeError) as error:
-        folder = Path(importlib.import_module("neomlir.pipelines").__file__).parent
-        names = sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if "def stages(" in p.read_text())
-        raise PipelineError(f"there is no pipeline {pipeline!r}; there are {', '.join(names)}") from error
-
-
 def split_stage(text: str) -> tuple[str, str]:
     """A stage's passes for each kernel (those nested in `builtin.module`, which stand first) and for the host."""
     inner = text.removeprefix("builtin.module(").removesuffix(")")
@@ -103,7 +91,7 @@ class Staircase:
         self.imported = imported
         self.module = imported.module
         self.target = target
-        self.stages = {"linalg": imported.pipeline, **stages_of(pipeline, target)}
+        self.stages = {"linalg": imported.pipeline, **pipeline_module(pipeline).stages(target)}
         self.jobs = jobs
         self.cache = cache
         self.progress = progress or (lambda *_: None)
@@ -208,7 +196,7 @@ class Staircase:
         began = time.perf_counter()
         self.progress(level, 0, 1)
         if self.reproducer:
-            self.reproducer.write_text(f"// configuration: -pass-pipeline='{text}'\n{self.module}")
+            self.reproducer.write_text(reproducer_text(str(self.module), text))
         Pipeline(text).run(self.module)
         self.progress(level, 1, 1)
         self._took(level, began)

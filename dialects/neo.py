@@ -1,0 +1,53 @@
+"""The dialect `neo`: what the host function says that upstream has no word for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from neomlir.mlir import ext, ir
+
+Operand = ext.Operand
+
+
+class Neo(ext.Dialect, name="neo"):
+    """Running kernels. Attributes of this prefix on upstream operations are described in docs/levels.md."""
+
+
+class DispatchOp(Neo.Operation, name="dispatch"):
+    """Run a kernel over all its work items and wait for them.
+
+    The first operand is the runtime's call structure, the second the number of work items; the others are the buffers
+    and scalars that the kernel `(buffers…, lo: index, hi: index)` takes. The runtime may run items at the same time.
+
+    ```mlir
+    "neo.dispatch"(%runtime, %items, %a, %out) {kernel = @relu} : (!llvm.ptr, index, memref<8xf32>, memref<8xf32>) -> ()
+    ```
+
+    Lowered by `neo-lower-dispatch`.
+    """
+
+    runtime: Operand[Any]
+    items: Operand[ir.IndexType]
+    arguments: Sequence[Operand[Any]]
+    kernel: ir.FlatSymbolRefAttr
+
+    @classmethod
+    def verify_invariants(cls, op) -> bool:
+        """Check the operands' kinds and, where the kernel stands in the same module, its arguments."""
+        operation = op.operation
+        operands = list(operation.operands)
+        if len(operands) < 2 or str(operands[0].type) != "!llvm.ptr":
+            operation.location.emit_error("'neo.dispatch' op needs the runtime's !llvm.ptr as its first operand")
+            return False
+        if not isinstance(operands[1].type, ir.IndexType):
+            operation.location.emit_error("'neo.dispatch' op needs the number of work items, an index, as its second operand")
+            return False
+        if "kernel" not in operation.attributes or not isinstance(operation.attributes["kernel"], ir.FlatSymbolRefAttr):
+            operation.location.emit_error("'neo.dispatch' op needs the kernel's name as attribute 'kernel'")
+            return False
+        if len(operation.results):
+            operation.location.emit_error("'neo.dispatch' op has no results")
+            return False
+        return True
+
+
+DIALECT = Neo

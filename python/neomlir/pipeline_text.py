@@ -1,0 +1,93 @@
+"""The grammar of pipeline text: `builtin.module(neo-form-kernels{max-ops=64},func.func(canonicalize),cse)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neomlir.errors import PipelineError
+
+
+@dataclass
+class Step:
+    """A pass with its options, or an operation name with the steps nested in it."""
+
+    name: str
+    options: str = ""
+    children: list[Step] | None = None
+    where: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        """The step as pipeline text."""
+        if self.children is not None:
+            return f"{self.name}({','.join(map(str, self.children))})"
+        return f"{self.name}{{{self.options}}}" if self.options else self.name
+
+
+def parse(text: str) -> list[Step]:
+    """The steps of pipeline text, in order. Raises PipelineError with the column of the fault."""
+    parser = _Parser(text)
+    steps = parser.steps()
+    if parser.at < len(text):
+        parser.fail("expected ',' or the end")
+    return steps
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fail(self, message: str) -> None:
+        raise PipelineError(f"pipeline:{self.at + 1}: {message}\n  {self.text}\n  {' ' * self.at}^")
+
+    def skip(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def peek(self) -> str:
+        self.skip()
+        return self.text[self.at] if self.at < len(self.text) else ""
+
+    def steps(self) -> list[Step]:
+        found = []
+        if self.peek() in ("", ")"):
+            return found
+        while True:
+            found.append(self.step())
+            if self.peek() != ",":
+                return found
+            self.at += 1
+
+    def step(self) -> Step:
+        self.skip()
+        start = self.at
+        while self.at < len(self.text) and (self.text[self.at].isalnum() or self.text[self.at] in "-_.*"):
+            self.at += 1
+        name = self.text[start : self.at]
+        if not name:
+            self.fail("expected the name of a pass or an operation")
+        if self.peek() == "(":
+            self.at += 1
+            children = self.steps()
+            if self.peek() != ")":
+                self.fail("expected ',' or ')'")
+            self.at += 1
+            return Step(name, children=children, where=start)
+        options = ""
+        if self.peek() == "{":
+            options = self.braces()
+        return Step(name, options, where=start)
+
+    def braces(self) -> str:
+        start, depth, quote = self.at + 1, 0, False
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character == '"':
+                quote = not quote
+            depth += 0 if quote else (character == "{") - (character == "}")
+            self.at += 1
+            if depth == 0:
+                return " ".join(self.text[start : self.at - 1].split())
+        self.at = start - 1
+        self.fail("this brace is never closed")
+        return ""
