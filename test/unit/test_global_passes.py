@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from execute import random_inputs, random_weights, run
-from neomlir import Pipeline
 from neomlir.mlir import context, ir
+from neomlir.pipeline import Pipeline
 from neomlir.pipelines.common import global_stage
 
 _CONV = "dilations = dense<{d}> : vector<2xi64>, strides = dense<{s}> : vector<2xi64>"

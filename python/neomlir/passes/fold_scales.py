@@ -80,8 +80,11 @@ def _channel_values(epilogue, maps, inputs, channel, constants) -> set[ir.Value]
     known: set[ir.Value] = set()
     for number in range(inputs):
         value = epilogue.operands[number]
-        places = s.positions(maps[number])
-        if value in constants and places in ([channel], []) and isinstance(value.type, ir.RankedTensorType):
+        by_channel = s.positions(maps[number]).count(channel) <= 1 and all(
+            s.is_constant(e) or p == channel
+            for p, e in zip(s.positions(maps[number]), maps[number].results, strict=True)
+        )
+        if value in constants and by_channel and isinstance(value.type, ir.RankedTensorType):
             known.add(block.arguments[number])
     inside = {r for o in block.operations for r in o.operation.results} | set(block.arguments)
     for inner in block.operations:
@@ -105,10 +108,8 @@ def _follow(value: ir.Value, known: set[ir.Value]) -> _Chain:
         if op.name == "arith.divf" and op.operands[1] == value:
             break
         chain.ops.append(op)
-        chain.scales |= (
-            op.name in ("arith.mulf", "arith.divf", "arith.negf")
-            or (op.operands[0] != value
-            and (op.name == "arith.subf"))
+        chain.scales |= op.name in ("arith.mulf", "arith.divf", "arith.negf") or (
+            op.operands[0] != value and (op.name == "arith.subf")
         )
         value = op.results[0]
     return chain
@@ -121,14 +122,13 @@ def _vectors(c, epilogue, at, known, chain, type_) -> tuple[ir.Value, ir.Value]:
     used = [n for n in range(number_of_inputs(epilogue)) if arguments[n] in known and n != at]
     maps = indexing_maps(epilogue)
     vector = ir.AffineMap.get_identity(1)
-    scalar = ir.AffineMap.get(1, 0, [])
     out = ir.RankedTensorType.get([c.extents[c.n]], type_)
     with ir.InsertionPoint(c.op), c.op.location:
         empties = [ir.Operation.create("tensor.empty", results=[out]).results[0] for _ in range(2)]
         op, body = s.build_generic(
             [_before(epilogue.operands[n], c.op) for n in used],
             empties,
-            [*(vector if len(maps[n].results) else scalar for n in used), vector, vector],
+            [*(_by_channel(maps[n]) for n in used), vector, vector],
             [s.PARALLEL],
             c.op.location,
         )
@@ -152,6 +152,12 @@ def _vectors(c, epilogue, at, known, chain, type_) -> tuple[ir.Value, ir.Value]:
             value = step.results[0]
     s.yield_(body, [scale, shift])
     return op.results[0], op.results[1]
+
+
+def _by_channel(map_: ir.AffineMap) -> ir.AffineMap:
+    """A map that reads the channel only, with the channel as its one loop."""
+    loop = ir.AffineDimExpr.get(0)
+    return ir.AffineMap.get(1, 0, [e if s.is_constant(e) else loop for e in map_.results])
 
 
 def _step(name: str, scale: ir.Value, shift: ir.Value, other: ir.Value | None, first: bool):

@@ -28,18 +28,21 @@ class FuseElementwise(ModulePass):
 
     name = "neo-fuse-elementwise"
 
+    views: bool = True
+    """Read through reshapes that add or drop dimensions of extent 1 (their readers then have zeros in their maps)."""
+
     def run(self, module: ir.Module) -> None:
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 # Elementwise operations first, so that a reduction sees whole epilogues and not parts of them.
                 for wanted in (s.is_parallel, lambda _: True):
-                    _merge_all(function, wanted)
+                    _merge_all(function, wanted, self.views)
                 for op in s.operations(function):
                     if op.name == "linalg.generic":
                         _write_transposed(op)
 
 
-def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool]) -> None:
+def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool], views: bool) -> None:
     constants = Constants.of(function)
     ops = s.operations(function)
     order = {op: number for number, op in enumerate(ops)}
@@ -47,7 +50,7 @@ def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool]) -
         if len(op.results) and op.name in _REMOVABLE and all(_unused(r) for r in op.results):
             op.erase()
         elif op.name == "linalg.generic" and wanted(op):
-            _Consumer(op, constants, order).merge()
+            _Consumer(op, constants, order, views).merge()
 
 
 _REMOVABLE = frozenset(
@@ -66,8 +69,9 @@ def _users(value: ir.Value) -> set[ir.Operation]:
 class _Consumer:
     """One generic, and what it takes in: operations whose loops are written as maps over its own loops."""
 
-    def __init__(self, op: ir.Operation, constants: Constants, order: dict[ir.Operation, int]):
+    def __init__(self, op: ir.Operation, constants: Constants, order: dict[ir.Operation, int], views: bool):
         self.op = op
+        self.views = views
         self.constants = constants
         self.order = order
         self.maps = indexing_maps(op)
@@ -108,14 +112,15 @@ class _Consumer:
         if maker is None:
             return False
         if maker.name in RESHAPES:
-            back = _unit_reshape(maker)
+            back = _unit_reshape(maker) if self.views else None
             return back is not None and self._look_through(value, maker.operands[0], back)
         if maker.name == "linalg.generic":
             if s.is_copy(maker):
                 back = _copy_map(maker)
                 kept = value in self.constants and not self.is_contraction and not self.constant and _moves_only(maker)
                 return back is not None and not kept and self._look_through(value, maker.operands[0], back)
-            return self._inline(value, maker)
+            if not _is_uniform(maker):
+                return self._inline(value, maker)
         if self.is_contraction:
             return False
         return self._scalar(value, maker)
@@ -125,6 +130,8 @@ class _Consumer:
             scalar = maker.operands[0]
             if s.element_type(value) != scalar.type:
                 return False
+        elif maker.name == "linalg.generic":
+            scalar = s.yielded(maker)[0]
         elif maker.name == "arith.constant":
             attribute = maker.attributes["value"]
             if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
@@ -273,6 +280,14 @@ def _renumber(block: ir.Block, first: int, exprs: list[ir.AffineExpr]) -> None:
                 value = arith.ConstantOp(ir.IndexType.get(), number).result
         inner.results[0].replace_all_uses_with(value)
         inner.erase()
+
+
+def _is_uniform(op: ir.Operation) -> bool:
+    """Whether a generic writes one value from outside everywhere: a fill that lost its name."""
+    if number_of_inputs(op) or len(op.results) != 1:
+        return False
+    block = op.regions[0].blocks[0]
+    return len(block.operations) == 1 and s.yielded(op)[0] not in list(block.arguments)
 
 
 def _is_contraction(op: ir.Operation | None) -> bool:
