@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 
 import torch
 
+aten = torch.ops.aten
 _NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 _CONVOLUTION = torch.ops.aten.convolution.default
 
 
 def fold(graph: torch.fx.Graph, holders: dict[torch.fx.Node, str], values: dict[str, torch.Tensor]) -> None:
-    """Rewrite each batch norm whose statistics and affine parameters are weights.
+    """Rewrite each batch norm; where its statistics and parameters are weights, with new weights.
 
     y = (x - mean) / sqrt(var + eps) * weight + bias is x * scale + shift. The placeholders of `weight` and `bias` are
     given the new values in `values` (computed in double precision), so they must have no other reader.
@@ -19,26 +21,43 @@ def fold(graph: torch.fx.Graph, holders: dict[torch.fx.Node, str], values: dict[
     for node in list(graph.nodes):
         if node.op != "call_function" or node.target is not _NORM:
             continue
-        x, weight, bias, mean, var, _, eps = node.args
         takers = list(node.users)
         if any(user.target is not operator.getitem or user.args[1] != 0 for user in takers):
             continue
-        if any(parameter not in holders for parameter in (weight, bias, mean, var)):
-            continue
-        if len(weight.users) != 1 or len(bias.users) != 1 or _shared(holders, values, weight, bias):
-            continue
-        gamma, beta, mu, sigma2 = (values[holders[p]].detach().double() for p in (weight, bias, mean, var))
-        scale = gamma / torch.sqrt(sigma2 + eps)
-        shift = beta - mu * scale
-        dtype = values[holders[weight]].dtype
-        result = _into_convolution(x, bias, scale, shift, holders, values)
-        if result is None:
-            values[holders[weight]], values[holders[bias]] = scale.to(dtype), shift.to(dtype)
-            result = _multiply_add(graph, node, x, weight, bias)
+        result = _folded(graph, node, holders, values) or _written_out(graph, node)
         for user in takers:
             user.replace_all_uses_with(result)
             graph.erase_node(user)
         graph.erase_node(node)
+
+
+def _folded(graph, node, holders, values) -> torch.fx.Node | None:
+    x, weight, bias, mean, var, _, eps = node.args
+    if any(parameter not in holders for parameter in (weight, bias, mean, var)):
+        return None
+    if len(weight.users) != 1 or len(bias.users) != 1 or _shared(holders, values, weight, bias):
+        return None
+    gamma, beta, mu, sigma2 = (values[holders[p]].detach().double() for p in (weight, bias, mean, var))
+    scale = gamma / torch.sqrt(sigma2 + eps)
+    shift = beta - mu * scale
+    dtype = values[holders[weight]].dtype
+    result = _into_convolution(x, bias, scale, shift, holders, values)
+    if result is not None:
+        return result
+    values[holders[weight]], values[holders[bias]] = scale.to(dtype), shift.to(dtype)
+    with _Writer(graph, node) as write:
+        return write.affine(weight, bias)
+
+
+def _written_out(graph, node) -> torch.fx.Node:
+    """The norm of parameters that are no weights, or that others read too: constants of weights are folded later."""
+    _, weight, bias, mean, var, _, eps = node.args
+    with _Writer(graph, node) as write:
+        scale = write(aten.rsqrt.default, write(aten.add.Scalar, var, eps))
+        scale = scale if weight is None else write(aten.mul.Tensor, scale, weight)
+        shift = write(aten.neg.default, write(aten.mul.Tensor, mean, scale))
+        shift = shift if bias is None else write(aten.add.Tensor, shift, bias)
+        return write.affine(scale, shift)
 
 
 def _shared(holders, values, *nodes: torch.fx.Node) -> bool:
@@ -73,20 +92,30 @@ def _into_convolution(x, bias, scale, shift, holders, values) -> torch.fx.Node |
     return x
 
 
-def _multiply_add(graph, node, x, weight, bias) -> torch.fx.Node:
-    shape = [-1] + [1] * (x.meta["val"].dim() - 2)
-    aten = torch.ops.aten
+class _Writer:
+    """Adds operators to a graph in the place of a norm, each with the fake value that the importer reads."""
 
-    def make(target, *arguments):
-        made = graph.call_function(target, arguments)
-        fakes = [a.meta["val"] if isinstance(a, torch.fx.Node) else a for a in arguments]
-        made.meta.update(node.meta)
+    def __init__(self, graph: torch.fx.Graph, norm: torch.fx.Node):
+        self.graph, self.norm, self.x = graph, norm, norm.args[0]
+
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        self.stack.enter_context(self.graph.inserting_before(self.norm))
+        self.stack.enter_context(self.x.meta["val"].fake_mode)
+        return self
+
+    def __exit__(self, *error):
+        self.stack.close()
+
+    def __call__(self, target, *arguments) -> torch.fx.Node:
+        made = self.graph.call_function(target, arguments)
+        made.meta.update(self.norm.meta)
         made.meta.pop("tensor_meta", None)
-        made.meta["val"] = target(*fakes)
+        made.meta["val"] = target(*(a.meta["val"] if isinstance(a, torch.fx.Node) else a for a in arguments))
         return made
 
-    with graph.inserting_before(node), x.meta["val"].fake_mode:
-        columns = [values.meta["val"].shape[0] for values in (weight, bias)]
-        sizes = [[columns[0], *shape[1:]], [columns[1], *shape[1:]]]
-        scaled = make(aten.mul.Tensor, x, make(aten.view.default, weight, sizes[0]))
-        return make(aten.add.Tensor, scaled, make(aten.view.default, bias, sizes[1]))
+    def affine(self, scale: torch.fx.Node, shift: torch.fx.Node) -> torch.fx.Node:
+        """x * scale + shift along the channels."""
+        sizes = [scale.meta["val"].shape[0]] + [1] * (self.x.meta["val"].dim() - 2)
+        scaled = self(aten.mul.Tensor, self.x, self(aten.view.default, scale, sizes))
+        return self(aten.add.Tensor, scaled, self(aten.view.default, shift, sizes))

@@ -1,0 +1,226 @@
+"""PyTorch models at the input and linalg levels: right results, weights beside the program, state made explicit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from execute import run  # noqa: E402
+from neomlir.errors import ImportFailure  # noqa: E402
+from neomlir.frontends import import_model  # noqa: E402
+
+nn = torch.nn
+
+
+def lowered(model, inputs):
+    imported = import_model(model, inputs)
+    imported.lower()
+    return imported
+
+
+def agree(model, *inputs, spec=None):
+    """The imported program gives what the module gives; the import is returned."""
+    imported = lowered(model, spec or inputs)
+    with torch.no_grad():
+        expected = model.eval()(*inputs)
+    expected = list(expected) if isinstance(expected, tuple) else [expected]
+    outputs = run(imported.module, [tensor.numpy() for tensor in inputs], imported.weights)
+    for got, wanted in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=2e-5, atol=2e-6)
+    return imported
+
+
+def statistics(model):
+    for layer in model.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(layer.running_mean)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)
+            if layer.affine:
+                nn.init.normal_(layer.weight)
+                nn.init.normal_(layer.bias)
+    return model.eval()
+
+
+def test_weights_are_globals_and_views():
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU())
+    imported = agree(model, torch.randn(2, 20))
+    assert set(imported.weights) == {"0.weight", "0.bias"}
+    assert np.shares_memory(imported.weights["0.weight"], model[0].weight.detach().numpy())
+    assert 'ml_program.global private @"0.weight"' in str(imported.module)
+    assert "dense<[" not in str(imported.module)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_batch_norm_folds_into_convolutions(groups):
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, groups=groups), nn.BatchNorm2d(6), nn.ReLU())
+    imported = agree(statistics(model), torch.randn(1, 4, 6, 6))
+    assert set(imported.weights) == {"0.weight", "1.bias"}
+    assert "sqrt" not in str(imported.module)
+
+
+def test_batch_norm_folds_into_transposed_convolutions():
+    model = nn.Sequential(nn.ConvTranspose2d(4, 6, 2, 2, bias=False), nn.BatchNorm2d(6))
+    assert "sqrt" not in str(agree(statistics(model), torch.randn(1, 4, 3, 3)).module)
+
+
+@pytest.mark.parametrize("norm,shape", [(nn.BatchNorm2d(6), (2, 6, 3, 3)), (nn.BatchNorm1d(6), (4, 6))])
+def test_batch_norm_alone_is_a_scale_and_a_shift(norm, shape):
+    assert "sqrt" not in str(agree(statistics(norm), torch.randn(shape)).module)
+
+
+def test_batch_norm_without_parameters_leaves_no_assertion():
+    assert "cf.assert" not in str(agree(statistics(nn.BatchNorm2d(6, affine=False)), torch.randn(2, 6, 3, 3)).module)
+
+
+def test_a_convolution_used_twice_is_not_folded():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.one, self.two = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.one(y), self.two(self.conv(y[:, :3]))
+
+    agree(statistics(Twice()), torch.randn(1, 3, 4, 4))
+
+
+def test_the_module_is_left_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout())
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    import_model(model, (torch.randn(1, 3, 4, 4),))
+    assert model.training and model[2].training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_tied_weights_are_one():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(50, 8)
+            self.head = nn.Linear(8, 50, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, tokens):
+            return self.head(self.table(tokens))
+
+    assert len(agree(Tied(), torch.tensor([[3, 4]])).weights) == 1
+
+
+def test_buffers_that_are_not_saved():
+    class Buffers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", torch.arange(32.0), persistent=False)
+
+        def forward(self, x):
+            return x + self.table
+
+    assert set(agree(Buffers(), torch.randn(2, 32)).weights) == {"table"}
+
+
+class Cache(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("cache", torch.arange(48.0).reshape(1, 2, 6, 4))
+
+    def forward(self, x, position):
+        self.cache[:, :, position] = x
+        return self.cache.sum(-1)
+
+
+@pytest.mark.parametrize("positions", [[4], [5, 0, 5], [-1]])
+def test_mutated_buffers_are_inputs_and_outputs(positions):
+    x, at = torch.randn(1, 2, len(positions), 4), torch.tensor(positions)
+    imported = lowered(Cache(), (x, at))
+    assert [spec.name for spec in imported.inputs] == ["x", "position", "cache"]
+    assert [spec.name for spec in imported.outputs] == ["output", "cache"]
+    first = imported.state["cache"].copy()
+    output, cache = run(imported.module, [x.numpy(), at.numpy(), first], imported.weights)
+    model = Cache()
+    np.testing.assert_allclose(output, model(x, at).numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(cache, model.cache.numpy())
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+
+    def forward(self, tokens, mask):
+        return {"hidden": self.table(tokens) * mask.unsqueeze(-1), "sum": mask.sum(-1)}
+
+
+def test_names_shapes_and_dtypes_without_examples():
+    imported = lowered(Masked(), {"tokens": ((1, 7), "int64"), "mask": (1, 7)})
+    assert imported.inputs == [("tokens", "int64", (1, 7)), ("mask", "float32", (1, 7))]
+    assert [spec.name for spec in imported.outputs] == ["hidden", "sum"]
+
+
+def test_dynamic_extents():
+    imported = lowered(Masked(), {"tokens": ((None, None), "int64"), "mask": (None, None)})
+    assert imported.inputs[0].shape == (None, None)
+    tokens, mask = np.array([[1, 2, 3]]), np.ones((1, 3), np.float32)
+    hidden, total = run(imported.module, [tokens, mask], imported.weights)
+    assert hidden.shape == (1, 3, 8) and total == [3.0]
+
+
+def test_exported_programs_keep_their_symbols():
+    model = nn.Linear(20, 3)
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (torch.randn(4, 20),), dynamic_shapes=({0: batch},))
+    assert lowered(program, None).inputs[0].shape == (None, 20)
+    with pytest.raises(ImportFailure, match="exported"):
+        import_model(program, ((1, 20),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.bool])
+def test_element_types(dtype):
+    class Pick(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", (torch.arange(40) % 3).to(dtype))
+
+        def forward(self, x):
+            return x.to(torch.float64) + self.table.to(torch.float64), self.table[:20]
+
+    agree(Pick(), torch.randn(40))
+
+
+def test_scans_and_scatters():
+    class Scatter(nn.Module):
+        def forward(self, x, rows, columns, updates):
+            return x.cumsum(1), x.index_put((rows, columns), updates)
+
+    agree(Scatter(), torch.randn(4, 5), torch.tensor([1, 2, 1]), torch.tensor([0, 4, 0]), torch.randn(3))
+
+
+def test_all_operators_without_a_lowering_are_listed():
+    class Many(nn.Module):
+        def forward(self, x):
+            return torch.sort(x)[0], torch.cummax(x, -1)[0], torch.relu(x), torch.sort(x, descending=True)[0]
+
+    with pytest.raises(ImportFailure) as caught:
+        lowered(Many(), (torch.randn(3, 4),))
+    text = str(caught.value)
+    assert text.startswith("2 operators of Many have no lowering")
+    assert "aten.cummax  1 node" in text and "aten.sort    2 nodes" in text and "relu" not in text
+    assert "test_frontends_torch.py:" in text and "docs/frontends/torch.md" in text
+
+
+@pytest.mark.parametrize("inputs", [None, (), ((1, 5),), (torch.zeros(1, 5),), {"nothing": (1, 20)}, ((2**30, 2**30),)])
+def test_inputs_that_do_not_fit(inputs):
+    with pytest.raises(ImportFailure):
+        import_model(nn.Linear(20, 3), inputs)
+
+
+def test_models_without_tensors_as_results():
+    class Nothing(nn.Module):
+        def forward(self, x):
+            return None
+
+    with pytest.raises(ImportFailure, match="returns no tensor"):
+        import_model(Nothing(), (torch.zeros(1),))
