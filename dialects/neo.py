@@ -1,6 +1,5 @@
 """The dialect `neo`: what the host function says that upstream has no word for."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from neomlir.mlir import ext, ir
@@ -15,11 +14,13 @@ class Neo(ext.Dialect, name="neo"):
 class DispatchOp(Neo.Operation, name="dispatch"):
     """Run a kernel over all its work items and wait for them.
 
-    The first operand is the runtime's call structure, the second the number of work items; the others are the buffers
-    and scalars that the kernel `(buffers…, lo: index, hi: index)` takes. The runtime may run items at the same time.
+    The operands are the runtime's call structure, the number of work items, and the buffers and scalars that the
+    kernel `(buffers…, lo: index, hi: index)` takes, as one tuple (an operand list of an op defined in Python has one
+    type). The runtime may run items at the same time.
 
     ```mlir
-    "neo.dispatch"(%runtime, %items, %a, %out) {kernel = @relu} : (!llvm.ptr, index, memref<8xf32>, memref<8xf32>) -> ()
+    %arguments = builtin.unrealized_conversion_cast %a, %n : memref<8xf32>, index to tuple<memref<8xf32>, index>
+    "neo.dispatch"(%runtime, %items, %arguments) {kernel = @relu} : (!llvm.ptr, index, tuple<memref<8xf32>, index>) -> ()
     ```
 
     Lowered by `neo-lower-dispatch`.
@@ -27,7 +28,7 @@ class DispatchOp(Neo.Operation, name="dispatch"):
 
     runtime: Operand[Any]
     items: Operand[ir.IndexType]
-    arguments: Sequence[Operand[Any]]
+    arguments: Operand[ir.TupleType]
     kernel: ir.FlatSymbolRefAttr
 
     @classmethod
@@ -35,11 +36,18 @@ class DispatchOp(Neo.Operation, name="dispatch"):
         """Check the operands' kinds and, where the kernel stands in the same module, its arguments."""
         operation = op.operation
         operands = list(operation.operands)
-        if len(operands) < 2 or str(operands[0].type) != "!llvm.ptr":
-            operation.location.emit_error("'neo.dispatch' op needs the runtime's !llvm.ptr as its first operand")
+        if len(operands) != 3 or str(operands[0].type) != "!llvm.ptr":
+            operation.location.emit_error("'neo.dispatch' op needs three operands, the runtime's !llvm.ptr first")
             return False
         if not isinstance(operands[1].type, ir.IndexType):
-            operation.location.emit_error("'neo.dispatch' op needs the number of work items, an index, as its second operand")
+            operation.location.emit_error(
+                "'neo.dispatch' op needs the number of work items, an index, as its second operand"
+            )
+            return False
+        if not isinstance(operands[2].type, ir.TupleType):
+            operation.location.emit_error(
+                "'neo.dispatch' op needs the kernel's arguments, a tuple, as its third operand"
+            )
             return False
         if "kernel" not in operation.attributes or not isinstance(operation.attributes["kernel"], ir.FlatSymbolRefAttr):
             operation.location.emit_error("'neo.dispatch' op needs the kernel's name as attribute 'kernel'")

@@ -126,14 +126,17 @@ class Pipeline:
             run.steps(self.steps, module)
 
 
+def pipeline_names() -> list[str]:
+    """The names of the pipelines in `pipelines/`."""
+    folder = Path(importlib.import_module("neomlir.pipelines").__file__).parent
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if "def stages(" in p.read_text())
+
+
 def pipeline_module(name: str):
     """The module in `pipelines/` that defines a named pipeline. Raises PipelineError."""
-    stem = name.replace("-", "_")
-    folder = Path(importlib.import_module("neomlir.pipelines").__file__).parent
-    names = sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if "def stages(" in p.read_text())
-    if stem.replace("_", "-") not in names:
-        raise PipelineError(f"there is no pipeline {name!r}; there are {', '.join(names)}")
-    return importlib.import_module(f"neomlir.pipelines.{stem}")
+    if name not in pipeline_names():
+        raise PipelineError(f"there is no pipeline {name!r}; there are {', '.join(pipeline_names())}")
+    return importlib.import_module(f"neomlir.pipelines.{name.replace('-', '_')}")
 
 
 def _check(steps: Iterable[Step], anchor: str = ROOT) -> None:
@@ -231,7 +234,7 @@ class _Run:
         if step.name != ROOT:
             raise PipelineError(f"passes of ours run on modules, not nested in {step.name!r}")
         for op in inner:
-            alone = ir.Module.parse(_bytecode(op))
+            alone = ir.Module.parse(bytecode(op))
             self.steps(step.children, alone)
             alone.operation.clone(ip=ir.InsertionPoint(op))
             op.erase()
@@ -266,9 +269,10 @@ class _Run:
         self.count += 1
 
 
-def _bytecode(op: ir.Operation) -> bytes:
+def bytecode(op: ir.Operation) -> bytes:
+    """An operation as MLIR bytecode."""
     buffer = io.BytesIO()
-    op.write_bytecode(buffer)
+    op.writebytecode(buffer)
     return buffer.getvalue()
 
 

@@ -2,7 +2,8 @@
 
 // The entry point reads the call's tables of inputs, extents and outputs.
 // CHECK:       llvm.func internal @main
-// CHECK-LABEL: llvm.func @neo_main(%[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK-LABEL: llvm.func @neo_main(
+// CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
 // CHECK:         llvm.getelementptr %[[CALL]][0]
 // CHECK:         llvm.getelementptr %[[CALL]][8]
 // CHECK:         llvm.getelementptr %[[CALL]][16]

@@ -3,7 +3,8 @@
 // The thunk reads a pointer a static buffer, a pointer and an extent a dynamic one.
 // CHECK:       llvm.func internal @kernel(
 // CHECK-SAME:    llvm.noalias
-// CHECK-LABEL: llvm.func @kernel.run(%{{.*}}: i64, %{{.*}}: i64, %[[DATA:.*]]: !llvm.ptr)
+// CHECK-LABEL: llvm.func @kernel.run(
+// CHECK-SAME:    %{{.*}}: i64, %{{.*}}: i64, %[[DATA:.*]]: !llvm.ptr)
 // CHECK:         llvm.getelementptr %[[DATA]][0]
 // CHECK:         llvm.getelementptr %[[DATA]][8]
 // CHECK:         llvm.getelementptr %[[DATA]][16]

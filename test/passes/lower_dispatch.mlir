@@ -13,7 +13,9 @@
 func.func @main(%x: memref<?xf32>, %y: memref<4xf32>, %runtime: !llvm.ptr) {
   %one = arith.constant 1 : index
   %eight = arith.constant 8 : index
-  "neo.dispatch"(%runtime, %one, %x, %y) {kernel = @kernel} : (!llvm.ptr, index, memref<?xf32>, memref<4xf32>) -> ()
-  "neo.dispatch"(%runtime, %eight, %x, %y) {kernel = @kernel} : (!llvm.ptr, index, memref<?xf32>, memref<4xf32>) -> ()
+  %a = builtin.unrealized_conversion_cast %x, %y : memref<?xf32>, memref<4xf32> to tuple<memref<?xf32>, memref<4xf32>>
+  "neo.dispatch"(%runtime, %one, %a) {kernel = @kernel} : (!llvm.ptr, index, tuple<memref<?xf32>, memref<4xf32>>) -> ()
+  %b = builtin.unrealized_conversion_cast %x, %y : memref<?xf32>, memref<4xf32> to tuple<memref<?xf32>, memref<4xf32>>
+  "neo.dispatch"(%runtime, %eight, %b) {kernel = @kernel} : (!llvm.ptr, index, tuple<memref<?xf32>, memref<4xf32>>) -> ()
   return
 }

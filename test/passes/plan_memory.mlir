@@ -6,10 +6,11 @@
 // CHECK-SAME:    neo.arena = 512 : i64
 // CHECK-DAG:     %[[ZERO:.*]] = arith.constant 0 : index
 // CHECK-DAG:     %[[A:.*]] = memref.view %[[ARENA]][%[[ZERO]]]
-// CHECK:         "neo.dispatch"(%[[RT]], %{{.*}}, %[[X]], %[[A]]) {kernel = @kernel}
-// CHECK:         "neo.dispatch"(%[[RT]], %{{.*}}, %[[A]], %[[B:.*]]) {kernel = @kernel}
-// CHECK:         "neo.dispatch"(%[[RT]], %{{.*}}, %[[B]], %[[C:.*]]) {kernel = @kernel}
-// CHECK:         "neo.dispatch"(%[[RT]], %{{.*}}, %[[C]], %[[Y]]) {kernel = @kernel}
+// CHECK:         %[[ARGS:.*]] = builtin.unrealized_conversion_cast %[[X]], %[[A]] :
+// CHECK:         "neo.dispatch"(%[[RT]], %{{.*}}, %[[ARGS]]) {kernel = @kernel}
+// CHECK:         builtin.unrealized_conversion_cast %[[A]], %[[B:.*]] :
+// CHECK:         builtin.unrealized_conversion_cast %[[B]], %[[C:.*]] :
+// CHECK:         builtin.unrealized_conversion_cast %[[C]], %[[Y]] :
 func.func private @kernel(tensor<64xf32>, tensor<64xf32>) -> tensor<64xf32>
 func.func @main(%x: tensor<64xf32> {neo.name = "x"}) -> (tensor<64xf32> {neo.name = "y"}) {
   %e0 = tensor.empty() : tensor<64xf32>

@@ -4,9 +4,10 @@
 // CHECK-LABEL: func.func @main
 // CHECK:         %[[A:.*]] = call @neo_alloc(
 // CHECK:         %[[V:.*]] = memref.view %[[A]]
-// CHECK:         "neo.dispatch"(%{{.*}}, %{{.*}}, %{{.*}}, %[[V]])
+// CHECK:         builtin.unrealized_conversion_cast %{{.*}}, %[[V]] :
 // CHECK:         call @neo_output_1(
-// CHECK:         "neo.dispatch"(%{{.*}}, %{{.*}}, %[[V]], %{{.*}})
+// CHECK:         builtin.unrealized_conversion_cast %[[V]], %{{.*}} :
+// CHECK-NEXT:    "neo.dispatch"
 // CHECK-NEXT:    call @neo_free(%{{.*}}, %[[A]])
 func.func private @kernel(tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
 func.func @main(%x: tensor<?xf32> {neo.name = "x"}) -> (tensor<?xf32> {neo.name = "y"}) {

@@ -8,6 +8,7 @@ from neomlir.mlir import ir
 
 # Ops that a kernel clones for itself rather than takes as an argument.
 CHEAP = frozenset({"arith.constant", "linalg.fill", "tensor.empty"})
+MATERIALIZE = "bufferization.materialize_in_destination"
 _HOST = frozenset(
     {
         "func.return",
@@ -57,7 +58,7 @@ def runs_on_host(op: ir.Operation) -> bool:
     """Whether `op` stays in the host function: views, shape arithmetic, loads of weights."""
     if op.name in _HOST:
         return True
-    if op.name.split(".")[0] not in ("arith", "index", "math"):
+    if op.name.split(".")[0] not in ("affine", "arith", "index", "math"):
         return False
     return not any(is_tensor(value) for value in (*op.operands, *op.results))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from neomlir.mlir import ir, passmanager
-from neomlir.passes.dataflow import CHEAP, Block, is_tensor, runs_on_host
-from neomlir.passes.kernel_body import MATERIALIZE, empty_of
+from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor, runs_on_host
+from neomlir.passes.kernel_body import empty_of
 
 _VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import (
     CHEAP,
+    MATERIALIZE,
     Block,
     indexing_maps,
     is_contraction,
@@ -114,6 +115,9 @@ def form_groups(block: Block, max_ops: int) -> Groups:
         groups.kind[number] = roles[number].kind
         if roles[number].kind in ("elementwise", "row"):
             _join_producers(groups, roles, number, op)
+        elif op.name == MATERIALIZE and groups.is_kernel(producer := block.maker.get(op.operands[0], number)):
+            # It only says where the result goes, so it belongs to whatever makes the result.
+            groups.merge(groups.group[producer], number)
     return groups
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from neomlir.mlir import ir
-from neomlir.passes.dataflow import CHEAP, Block, is_tensor
-
-MATERIALIZE = "bufferization.materialize_in_destination"
+from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor
 
 
 def destination_operands(op: ir.Operation) -> int:

@@ -61,7 +61,7 @@ def _lower(module: ir.Module, function: ir.Operation) -> None:
     dispatches = [op.operation for op in entry.operations if op.operation.name == "neo.dispatch"]
     if not dispatches:
         return
-    size = max(sum(slots(v.type) for v in list(op.operands)[2:]) for op in dispatches)
+    size = max(sum(slots(v.type) for v in _arguments(op)) for op in dispatches)
     i64 = ir.IntegerType.get_signless(64)
     pointer = ir.Type.parse("!llvm.ptr")
     at = ir.InsertionPoint.at_block_begin(entry)
@@ -76,12 +76,19 @@ def _lower(module: ir.Module, function: ir.Operation) -> None:
     for op in dispatches:
         emit = _Emitter(module, ir.InsertionPoint(op), i64)
         slot = 0
-        for value in list(op.operands)[2:]:
+        for value in _arguments(op):
             for word in emit.words(value):
                 emit.store(word, payload, slot)
                 slot += 1
         emit.run(op, data, pointer)
+        packed = op.operands[2].owner
         op.erase()
+        packed.erase()
+
+
+def _arguments(op: ir.Operation) -> list[ir.Value]:
+    """What a dispatch passes to its kernel."""
+    return list(op.operands[2].owner.operands)
 
 
 def _pointer_of(buffer: ir.Value, pointer: ir.Type, at: ir.InsertionPoint) -> ir.Value:

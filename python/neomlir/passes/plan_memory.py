@@ -324,7 +324,9 @@ class _Host:
             types = [v.type for v in operands]
             self._declare(ir.FlatSymbolRefAttr(grid).value, types, [self.index])
             items = self._create("func.call", [self.index], operands, callee=grid)
-        self._create("neo.dispatch", [], [self.runtime, items, *operands], kernel=callee)
+        types = ir.TupleType.get_tuple([v.type for v in operands])
+        arguments = self._create("builtin.unrealized_conversion_cast", [types], operands)
+        self._create("neo.dispatch", [], [self.runtime, items, arguments], kernel=callee)
         for result, destination in zip(op.results, list(op.operands)[-len(op.results) :], strict=True):
             self.values[result] = self.values[destination]
 
