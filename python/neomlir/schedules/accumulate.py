@@ -14,11 +14,12 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, apply
-from neomlir.schedules.nest import Tile
+from neomlir.schedules.nest import Tile, lane_index
 from neomlir.schedules.root import Root, stored_at
 
-Row = Callable[[Index], list[Index]]
-"""Gives one index a dimension of the root from the index along the vectorised one."""
+Row = Callable[[Index, Index], list[Index]]
+"""Gives one index a dimension of the root, from the number of a row in the tile and the index along the vectors."""
+_LIGHT = frozenset({"math.absf", "math.absi", "math.ceil", "math.copysign", "math.floor", "math.fma", "math.round"})
 
 
 class Accumulator:
@@ -37,17 +38,50 @@ class Accumulator:
         self.product = root.product()
         self.factors: dict[int, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Inputs, by number, that are read from elsewhere."""
+        behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
+        self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
+        self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
-    def tile(self, rows: list[Row], vectors: Tile) -> None:
-        """Reduce, finish and store the points of `rows` times `vectors`."""
+    def tile(self, count: int, row: Row, vectors: Tile) -> None:
+        """Reduce, finish and store the points of rows 0 to `count - 1` times `vectors`."""
         b = self.frame.b
         with b.scope():
-            places = [(self.root.loops(row(index)), chunk) for row in rows for index, chunk in vectors]
+            rows = [Index({}, r) for r in range(count)]
+            places = [(self.root.loops(row(r, index)), chunk) for r in rows for index, chunk in vectors]
             start = [value for loops, chunk in places for value in self._start(loops, chunk)]
             found = self._reduce(places, [], start)
             each = len(self.generic.results)
+            if self.heavy and count > 1:
+                self._spill(count, row, vectors, found)
+                return
             for i, (loops, chunk) in enumerate(places):
                 self._finish(loops, chunk, found[i * each : (i + 1) * each])
+
+    def _spill(self, count: int, row: Row, vectors: Tile, held: list[ir.Value]) -> None:
+        """Finish the tile row by row in a loop, out of memory: what follows is too long to be written out a row."""
+        b, memory = self.frame.b, self.frame.memory
+        each = len(self.generic.results)
+        columns = [sum(chunk.width for _, chunk in vectors[:j]) for j in range(len(vectors))]
+        width = sum(chunk.width for _, chunk in vectors)
+        buffers = []
+        for i, result in enumerate(self.generic.results):
+            element = result.type.element_type
+            buffers.append(self.spilled.setdefault((i, count, width), None) or memory.scratch([count, width], element))
+            self.spilled[i, count, width] = buffers[-1]
+        for r in range(count):
+            for j, (_, chunk) in enumerate(vectors):
+                for i, buffer in enumerate(buffers):
+                    place = (Index({}, r), lane_index(Index({}, columns[j]), chunk.width))
+                    memory.store(buffer, place, Chunk(chunk.width), held[(r * len(vectors) + j) * each + i])
+
+        def finish(r: Index) -> None:
+            for j, (index, chunk) in enumerate(vectors):
+                place = (r, lane_index(Index({}, columns[j]), chunk.width))
+                values = [memory.load(buffer, place, Chunk(chunk.width)) for buffer in buffers]
+                with b.scope():
+                    self._finish(self.root.loops(row(r, index)), chunk, values)
+
+        b.loop(0, count, 1, finish)
 
     def _start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
         g, evaluator = self.generic, self.frame.evaluator

@@ -15,7 +15,7 @@ from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.index import Index, Var, of, split
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, Tile, blocks, full_tile, lane_index, rest_tile
 from neomlir.schedules.root import Dim, Root
@@ -268,21 +268,18 @@ class Nest:
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
         plan, dims = self.plan, self.root.dims
-        rows = []
-        for r in range(height):
-            for s in range(plan.inner.size if plan.inner else 1):
-                where = dict(fixed)
-                if base is not None:
-                    where[id(plan.rows[-1])] = base + r
-                if plan.inner:
-                    where[id(plan.inner)] = Index({}, s)
+        inner = plan.inner.size if plan.inner else 1
 
-                def row(column: Index, where=where) -> list[Index]:
-                    where = {**where, id(plan.columns): column}
-                    return [where[id(d)] for d in dims]
+        def row(r: Index, column: Index) -> list[Index]:
+            where = {**fixed, id(plan.columns): column}
+            outer, within = split(r, inner)
+            if base is not None:
+                where[id(plan.rows[-1])] = base + outer
+            if plan.inner:
+                where[id(plan.inner)] = within
+            return [where[id(d)] for d in dims]
 
-                rows.append(row)
-        self.sums.tile(rows, tile)
+        self.sums.tile(height * inner, row, tile)
 
 
 def _shaped(kind: ir.Type) -> bool:

@@ -146,19 +146,14 @@ class Nest:
         self.b.loop(low, high, 1, lambda i: self._inside(fixed, [*indices, i], steps, 0, steps[depth + 1]))
 
     def _columns(self, fixed: dict, base: Index | None, height: int, low: Size, high: Size) -> None:
+        def row(r: Index, column: Index) -> list[Index]:
+            where = {**fixed, id(self.columns): column}
+            if base is not None:
+                where[id(self.rows[-1])] = base + r
+            return [where[id(d)] for d in self.root.dims]
+
         def emit(tile: Tile) -> None:
-            rows = []
-            for r in range(height):
-                where = dict(fixed)
-                if base is not None:
-                    where[id(self.rows[-1])] = base + r
-
-                def row(column: Index, where=where) -> list[Index]:
-                    where = {**where, id(self.columns): column}
-                    return [where[id(d)] for d in self.root.dims]
-
-                rows.append(row)
-            self.sums.tile(rows, tile)
+            self.sums.tile(height, row, tile)
 
         masks = self.frame.machine.masks
         vectors(self.b, low, high, self.size[id(self.columns)], self.lanes, self.vectors, masks, emit)
