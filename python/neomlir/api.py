@@ -14,6 +14,7 @@ from neomlir import artifact
 from neomlir.cache import KernelCache
 from neomlir.errors import CompileError
 from neomlir.frontends import find, import_model
+from neomlir.frontends.unsupported import explain_reproducer
 from neomlir.runtime import Model, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
@@ -139,6 +140,10 @@ def _in_worker(function: Callable, progress: Progress | None, isolate: bool, scr
     try:
         return isolated(function, Path(scratch), *arguments, on_event=on_event)
     except WorkerDied as error:
+        if last[0] == "linalg":
+            explained = explain_reproducer(Path(scratch) / "reproducer.mlir")
+            if explained is not None:
+                raise explained from error
         kept = _keep_reproducer(Path(scratch))
         hint = f"; `neo-opt --run-reproducer {kept}` repeats it" if kept else ""
         raise CompileError(f"compiling stopped on the way to level {last[0]!r}: {error}{hint}") from error

@@ -196,8 +196,13 @@ class Staircase:
         began = time.perf_counter()
         self.progress(level, 0, 1)
         if self.reproducer:
-            self.reproducer.write_text(reproducer_text(str(self.module), text))
-        Pipeline(text).run(self.module)
+            # Locations name the nodes of the source, for the message when an importing pass dies of one of them.
+            source = self.module.operation.get_asm(enable_debug_info=level == "linalg")
+            self.reproducer.write_text(reproducer_text(source, text))
+        if level == "linalg":
+            self.imported.lower()
+        else:
+            Pipeline(text).run(self.module)
         self.progress(level, 1, 1)
         self._took(level, began)
 

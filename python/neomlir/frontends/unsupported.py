@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from neomlir import mlir
 from neomlir.errors import ImportFailure, NeoError
@@ -56,6 +58,19 @@ def explain(text: str, pipeline: str, source_name: str, diagnostics: str = "") -
     return ImportFailure(
         f"{source_name} can't be lowered to linalg, although each of its operators can alone:\n{diagnostics.strip()}"
     )
+
+
+def explain_reproducer(path: Path, source_name: str = "the model") -> ImportFailure | None:
+    """The same for a process that died: `path` is what `pipeline.reproducer_text` gave.
+
+    None where no such file was left, or no operator is at fault.
+    """
+    if not path.exists():
+        return None
+    text, _, resources = path.read_text().rpartition("{-#")
+    pipeline = re.search(r'^ *pipeline: (".*"),$', resources, re.MULTILINE)
+    found = probe(text, json.loads(pipeline[1])) if pipeline else {}
+    return Unsupported(source_name, found, "onnx" if "onnx." in text else "torch") if found else None
 
 
 def probe(text: str, pipeline: str) -> dict[str, list[str]]:
