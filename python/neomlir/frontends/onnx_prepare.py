@@ -141,7 +141,7 @@ def _attach(model: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> dict[str, 
         if name not in needed:
             continue
         if array.size <= SMALL or name in inline:
-            graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
             continue
         weights[name] = array
         graph.input.append(helper.make_tensor_value_info(name, _data_type(array.dtype), array.shape))

@@ -47,7 +47,7 @@ def export(module: torch.nn.Module, inputs: Inputs) -> torch.export.ExportedProg
 def example(value: Any, name: str) -> tuple[Any, Any]:
     """An example for one input, and its dynamic extents as `torch.export` wants them (None: all static)."""
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(value)), None
+        return torch.from_numpy(np.asarray(value, order="C")), None
     if _is_shape(value):
         return _empty(value, torch.float32, name)
     if isinstance(value, tuple) and len(value) == 2 and _is_shape(value[0]) and not _is_shape(value):
