@@ -11,7 +11,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import sums_products
 from neomlir.passes.dataflow import captured_values, indexing_maps, iterators, number_of_inputs
-from neomlir.passes.layouts import RESHAPES, expanded_side, groups_of
+from neomlir.passes.layouts import RESHAPES, unit_reshape
 
 
 @register
@@ -112,7 +112,7 @@ class _Consumer:
         if maker is None:
             return False
         if maker.name in RESHAPES:
-            back = _unit_reshape(maker) if self.views else None
+            back = unit_reshape(maker) if self.views else None
             return back is not None and self._look_through(value, maker.operands[0], back)
         if maker.name == "linalg.generic":
             if s.is_copy(maker):
@@ -303,23 +303,6 @@ def _covered(maps) -> set[int]:
 def _touches_destination(op: ir.Operation) -> bool:
     block = op.regions[0].blocks[0]
     return any(not _unused(argument) for argument in list(block.arguments)[number_of_inputs(op) :])
-
-
-def _unit_reshape(op: ir.Operation) -> ir.AffineMap | None:
-    """Where element e of a reshape's result stands in its source, if only dimensions of extent 1 come or go."""
-    extents = s.shape(expanded_side(op))
-    kept = []
-    for group in groups_of(op):
-        moving = [d for d in group if extents[d] != 1]
-        if len(moving) > 1:
-            return None
-        kept.append(moving[0] if moving else group[0])
-    if op.name == "tensor.expand_shape":
-        return ir.AffineMap.get(len(extents), 0, s.dims(kept))
-    zero = ir.AffineConstantExpr.get(0)
-    place = {d: g for g, d in enumerate(kept)}
-    results = [ir.AffineDimExpr.get(place[d]) if d in place else zero for d in range(len(extents))]
-    return ir.AffineMap.get(len(kept), 0, results)
 
 
 def _copy_map(op: ir.Operation) -> ir.AffineMap | None:

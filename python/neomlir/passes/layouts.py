@@ -87,6 +87,23 @@ def collapse_layout(op: ir.Operation, layout: Layout) -> tuple[Layout, list[list
     return (plain(sequence), runs) if all(runs) else None
 
 
+def unit_reshape(op: ir.Operation) -> ir.AffineMap | None:
+    """Where element e of a reshape's result stands in its source, if only dimensions of extent 1 come or go."""
+    extents = s.shape(expanded_side(op))
+    kept = []
+    for group in groups_of(op):
+        moving = [d for d in group if extents[d] != 1]
+        if len(moving) > 1:
+            return None
+        kept.append(moving[0] if moving else group[0])
+    if op.name == "tensor.expand_shape":
+        return ir.AffineMap.get(len(extents), 0, s.dims(kept))
+    zero = ir.AffineConstantExpr.get(0)
+    place = {d: g for g, d in enumerate(kept)}
+    results = [ir.AffineDimExpr.get(place[d]) if d in place else zero for d in range(len(extents))]
+    return ir.AffineMap.get(len(kept), 0, results)
+
+
 def expand_layout(op: ir.Operation, layout: Layout) -> Layout:
     """The layout of the expanded side of a reshape whose collapsed side has `layout`."""
     groups = groups_of(op)

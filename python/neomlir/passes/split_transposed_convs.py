@@ -9,6 +9,7 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.contraction import sums_products
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
+from neomlir.passes.layouts import unit_reshape
 
 
 @register
@@ -46,8 +47,8 @@ class _Window:
 def _split(op: ir.Operation) -> None:
     if len(op.operands) != 3 or len(op.results) != 1 or s.is_parallel(op) or not sums_products(op):
         return
-    spread = s.maker(op.operands[0])
     maps = indexing_maps(op)
+    spread, maps[0] = _through_view(op.operands[0], maps[0])
     if spread is None or spread.name != "tensor.insert_slice" or not _zeros(spread.operands[1]):
         return
     windows = _windows(op, spread, maps)
@@ -56,11 +57,21 @@ def _split(op: ir.Operation) -> None:
         return
     with ir.InsertionPoint(op), op.location:
         split = _Split(windows, maps[0].n_dims)
-        expanded = _contract(op, spread.operands[0], fill.operands[0], maps, split)
+        expanded = _contract(op, spread, fill.operands[0], maps, split)
         groups = split.groups(maps[2])
         collapsed = tensor.collapse_shape(op.results[0].type, expanded, groups)
     s.replace(op, [collapsed])
     _move_epilogue(s.maker(collapsed), split, groups)
+
+
+def _through_view(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Operation | None, ir.AffineMap]:
+    """What makes `value`, and how it is read, looking through a reshape that drops dimensions of extent 1."""
+    maker = s.maker(value)
+    if maker is not None and maker.name == "tensor.collapse_shape":
+        back = unit_reshape(maker)
+        if back is not None:
+            return s.maker(maker.operands[0]), s.substitute(back, list(map_.results), map_.n_dims)
+    return maker, map_
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ def _kept_dims(sizes: list[int], extents: list[int]) -> list[int] | None:
     return kept if len(kept) == len(extents) else None
 
 
-def _contract(op, source: ir.Value, zero: ir.Value, maps: list[ir.AffineMap], split: _Split) -> ir.Value:
+def _contract(op, spread: ir.Operation, zero: ir.Value, maps: list[ir.AffineMap], split: _Split) -> ir.Value:
     """The product of input pixels and flipped taps, with blocks as dimensions of their own."""
     by_tap = {w.tap: w for w in split.windows}
     by_out = {w.out: w for w in split.windows}
@@ -158,7 +169,7 @@ def _contract(op, source: ir.Value, zero: ir.Value, maps: list[ir.AffineMap], sp
     s.yield_(block, [block.arguments[0]])
 
     read = []
-    spread = s.maker(op.operands[0])
+    source = spread.operands[0]
     kept = _kept_dims(list(ir.DenseI64ArrayAttr(spread.attributes["static_sizes"])), s.shape(source))
     for expr in s.permuted(list(maps[0].results), kept):
         pixel = [loop for loop in s.uses_of(expr) if loop in by_out]
