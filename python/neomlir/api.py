@@ -68,7 +68,7 @@ def compile(
         progress: called with (stage, done, total).
 
     Returns:
-        The compiled model, ready to run when the target is this machine's kind (None otherwise), or the text of a level.
+        The compiled model, ready to run if this machine can (None otherwise), or the text of a level.
 
     Raises:
         ImportFailure, TargetError, PipelineError, PassFailure, CompileError.

@@ -1,0 +1,61 @@
+/* The runtime of compiled models: a thread pool, memory, and the call structure of the ABI. C11, libc and threads only. */
+#ifndef NEO_H
+#define NEO_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NEO_ABI_VERSION 1
+#define NEO_ALIGNMENT 64
+#define NEO_MAX_RANK 16
+
+/* What a model returns and what neo_run returns. */
+enum neo_status { NEO_OK = 0, NEO_NO_MEMORY = 1, NEO_BAD_ARGUMENT = 2 };
+
+/* What a compiled model's one entry point takes; docs/levels.md describes every field. */
+struct neo_call {
+  void *const *inputs;
+  const int64_t *const *in_dims;
+  void *const *outputs;
+  const uint8_t *weights;
+  uint8_t *arena;
+  void *runtime;
+  void (*parallel_for)(void *runtime, int64_t items, void (*body)(int64_t lo, int64_t hi, void *data), void *data);
+  void *(*alloc)(void *runtime, int64_t bytes);
+  void (*free)(void *runtime, void *pointer);
+  void *(*output)(void *runtime, int64_t index, int64_t rank, const int64_t *dims);
+};
+
+typedef int32_t (*neo_entry)(struct neo_call *call);
+typedef struct neo_runtime neo_runtime;
+
+/* The version of this header that the library was built from. */
+int32_t neo_abi_version(void);
+
+/* A runtime of `threads` threads, the caller's included. One model runs on it at a time. Null without memory. */
+neo_runtime *neo_runtime_create(int32_t threads);
+void neo_runtime_destroy(neo_runtime *runtime);
+
+/* Change the number of threads; not while a model runs. */
+int32_t neo_runtime_set_threads(neo_runtime *runtime, int32_t threads);
+
+/* Bytes of an element of each output, for outputs whose shape is known only after the run. */
+int32_t neo_runtime_set_outputs(neo_runtime *runtime, int32_t count, const int32_t *element_bytes);
+
+/* Run a model: fills in the callbacks of `call` and calls `entry`. */
+int32_t neo_run(neo_runtime *runtime, neo_entry entry, struct neo_call *call);
+
+/* A dynamic output of the last run: its memory, valid until the next run, and its extents. Null if it was not written. */
+const void *neo_runtime_output(const neo_runtime *runtime, int32_t index, int64_t *rank, const int64_t **dims);
+
+/* 64-byte aligned memory. */
+void *neo_aligned_alloc(int64_t bytes);
+void neo_aligned_free(void *pointer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,17 @@
+/* The thread pool of a runtime. */
+#ifndef NEO_POOL_H
+#define NEO_POOL_H
+
+#include <stdint.h>
+
+typedef void (*neo_body)(int64_t lo, int64_t hi, void *data);
+struct neo_pool;
+
+struct neo_pool *neo_pool_create(int32_t threads);
+void neo_pool_destroy(struct neo_pool *pool);
+int32_t neo_pool_threads(const struct neo_pool *pool);
+
+/* Call `body` on ranges that cover 0 to `items`; returns when all are done. */
+void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data);
+
+#endif
