@@ -237,6 +237,20 @@ def test_layer_norm(r):
     check(text, [normal(rows, n), normal(n)], outputs, target(r), "reduction" if n > 1 else None)
 
 
+def test_sum_and_its_mean(r):
+    """A result that a reduction of its own rows reads: it is computed once."""
+    rows, n = r.randint(1, 20), r.choice((2, 5, 50, 200))
+    kind, small = tensor((rows, n)), tensor((rows,))
+    body = "%y = arith.addf %x0, %x1 : f32"
+    text = generic("r0", ["d0, d1"] * 3, "pp", [("%a0", kind), ("%a1", kind)], ("%out0", kind), body)
+    text += filled("zero", "0.0", small)
+    text += generic("sum", ["d0, d1", "d0"], "pr", [("%r0", kind)], ("%zero", small), "%y = arith.addf %o, %x0 : f32")
+    ins = [("%r0", kind), ("%sum", small)]
+    text += generic("r1", ["d0, d1", "d0", "d0, d1"], "pp", ins, ("%out1", kind), "%y = arith.subf %x0, %x1 : f32")
+    text = kernel([kind, kind], [kind, kind], text)
+    check(text, [normal(rows, n), normal(rows, n)], [np.zeros((rows, n), "f4")] * 2, target(r), "reduction")
+
+
 def test_position_of_the_largest(r):
     """Two results of one reduction, whose body is no plain combination: scalar loops, or lanes across rows."""
     rows, n = r.randint(1, 40), r.randint(2, 30)

@@ -7,7 +7,7 @@ are computed along the row, which by then is in the first-level cache. Where the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
@@ -51,17 +51,19 @@ class Nest:
         self.frame, self.rows, self.b = frame, rows, frame.b
         self.kernel = frame.kernel
         self.lanes = frame.machine.lanes(self.kernel.element_bits)
-        self.sizes = frame.sizes(self.kernel.destinations[0])
+        self.sizes = frame.sizes(self.kernel.destinations[rows.anchor])
         self.across = self._across()
         self.room = _SCRATCH
         self.filled: set[Generic] = set()
+        self.written: set[int] = set()
+        self.buffers: dict[Generic, ir.Value] = {}
 
     def _across(self) -> bool:
         """Whether neighbouring rows are the lanes: what is read lies contiguous along the last outer dimension."""
         if not self.rows.outer or self.rows.outer[-1][0] != len(self.sizes) - 1:
             return False
         d, probe = self.rows.outer[-1]
-        size = static_shape(self.kernel.results[0])[d]
+        size = static_shape(self.kernel.results[self.rows.anchor])[d]
         if size is not None and size < min(4, self.lanes):
             return False
         for root, place in self.rows.demanded.items():
@@ -139,51 +141,82 @@ class Nest:
                 if root in rows.demanded:
                     self._reduce(root, tuple(here(i) for i in rows.demanded[root]), chunk, kept)
             for i, place in enumerate(rows.places):
-                self._write(i, [None if p is None else here(p) for p in place], chunk)
+                if i not in self.written:
+                    self._write(i, [None if p is None else here(p) for p in place], chunk)
             bound.clear()
             bound.update(before)
 
-    def _keep(self) -> dict[Generic, Callable]:
-        """Scratch rows for what is dear and read twice; gives how each is told that it has been filled."""
-        frame, told = self.frame, {}
+    def _keep(self) -> dict[Generic, list[Generic]]:
+        """Rows that are computed once and read again: results, and what is dear; gives what each reduction fills."""
+        frame = self.frame
+        told: dict[Generic, list[Generic]] = {}
+        self.written = set()
         if self.across:
             return told
-        for g in self.rows.kept():
-            shape = static_shape(g.results[0])
-            element = ir.RankedTensorType(g.results[0].type).element_type
-            reader = next((r for r in self.rows.demanded if g.results[0] in r.inputs), None)
-            if reader is None or not isinstance(element, ir.FloatType):
+        results = {r: i for i, r in enumerate(self.kernel.results)}
+        for g in self.kernel.generics:
+            if any(g.reduction) or len(g.results) != 1:
                 continue
-            m = reader.maps[reader.inputs.index(g.results[0])]
-            inner = [
-                position
-                for position, expr in enumerate(m.results)
-                if isinstance(expr, ir.AffineDimExpr) and reader.reduction[expr.position]
-            ]
-            size, static = element.width // 8, True
-            for position in inner:
-                static = static and shape[position] is not None
-                size *= shape[position] or 1
-            covered = {e.position for e in m.results if isinstance(e, ir.AffineDimExpr)}
-            whole = all(d in covered for d in range(reader.rank) if reader.reduction[d])
-            if not static or not inner or not whole or size > self.room:
+            reader, inner = self._filled_by(g)
+            if reader is None:
                 continue
-            key = ("scratch", g)
-            buffer = self._buffers.get(key) if hasattr(self, "_buffers") else None
-            if buffer is None:
-                self._buffers = getattr(self, "_buffers", {})
-                buffer = self._buffers[key] = frame.memory.scratch([shape[p] for p in inner], element)
-                self.room -= size
-            told[reader] = (g, buffer, inner)
-            self._bind(g, buffer, inner)
+            i = results.get(g.results[0])
+            if i is not None and len([p for p in self.rows.places[i] if p is None]) == len(inner):
+                buffer, places = frame.destination(i), list(range(len(static_shape(g.results[0]))))
+                self.written.add(i)
+            elif g in self.rows.kept():
+                buffer = self._scratch(g, inner)
+                if buffer is None:
+                    continue
+                places = inner
+            else:
+                continue
+            told.setdefault(reader, []).append(g)
+            self._bind(g, buffer, places, inner)
         return told
 
-    def _bind(self, g: Generic, buffer: ir.Value, inner: list[int]) -> None:
-        """Before the row is filled a read computes and stores, afterwards it loads."""
+    def _filled_by(self, g: Generic) -> tuple[Generic | None, list[int]]:
+        """The first reduction that reads a whole row of what an operation computes, and the row's dimensions."""
+        reader = next((r for r in self.rows.demanded_in_order() if g.results[0] in r.inputs), None)
+        if reader is None:
+            return None, []
+        m = reader.maps[reader.inputs.index(g.results[0])]
+        exact = all(isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in m.results)
+        covered = {e.position for e in m.results if isinstance(e, ir.AffineDimExpr)}
+        inner = [
+            place
+            for place, e in enumerate(m.results)
+            if isinstance(e, ir.AffineDimExpr) and reader.reduction[e.position]
+        ]
+        whole = exact and all(d in covered for d in range(reader.rank) if reader.reduction[d])
+        return (reader, inner) if whole and inner else (None, [])
+
+    def _scratch(self, g: Generic, inner: list[int]) -> ir.Value | None:
+        """A row on the stack, or None where it is not static or too long."""
+        if g in self.buffers:
+            return self.buffers[g]
+        shape = static_shape(g.results[0])
+        element = ir.RankedTensorType(g.results[0].type).element_type
+        sizes = [shape[p] for p in inner]
+        if None in sizes or not isinstance(element, ir.FloatType):
+            return None
+        size = math.prod(sizes) * element.width // 8
+        if size > self.room:
+            return None
+        self.room -= size
+        self.buffers[g] = self.frame.memory.scratch(sizes, element)
+        return self.buffers[g]
+
+    def _bind(self, g: Generic, buffer: ir.Value, places: list[int], inner: list[int]) -> None:
+        """Before the row is filled a read computes and stores, afterwards it loads (`places` of the indices)."""
         frame = self.frame
+        rows: set[tuple[Index, ...]] = set()
 
         def read(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
-            place = tuple(indices[p] for p in inner)
+            rows.add(tuple(index for p, index in enumerate(indices) if p not in inner))
+            if len(rows) > 1:
+                raise NotApplicable("a row is read from another row")
+            place = tuple(indices[p] for p in places)
             if g in self.filled:
                 return frame.memory.load(buffer, place, chunk)
             made = frame.evaluator.body(g, g.loops(0, indices), chunk)[0]
@@ -221,7 +254,7 @@ class Nest:
 
             evaluator.bound[result] = bound
         if root in kept:
-            self.filled.add(kept[root][0])
+            self.filled.update(kept[root])
 
     def _innermost(self, root: Generic, order: list[int], loops: list[Index | None]) -> list[int]:
         """The reduced loops with the one that lies contiguous in memory last."""

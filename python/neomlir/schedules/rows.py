@@ -20,32 +20,66 @@ HEAVY = ("math.", "arith.divf")
 
 @dataclass
 class Rows:
-    """The row structure of a kernel, in terms of one probe a dimension of its first result."""
+    """The row structure of a kernel, in terms of one probe a dimension of one result, its anchor."""
 
     kernel: Kernel
+    anchor: int = 0
+    """The result whose dimensions tell rows apart."""
     outer: list[tuple[int, Var]] = field(default_factory=list)
-    """The dimensions of the first result that tell rows apart, and their probes."""
+    """The dimensions of the anchor that tell rows apart, and their probes."""
     places: list[list[Index | None]] = field(default_factory=list)
     """For each result the index of each dimension in terms of the outer probes; None where it runs along the row."""
     demanded: dict[Generic, tuple[Index, ...]] = field(default_factory=dict)
     """At which place each reduction is asked for (all its results at one)."""
+    visited: dict[ir.Value, tuple[Index, ...]] = field(default_factory=dict)
+    """Where each value was read first."""
 
     @staticmethod
     def of(kernel: Kernel) -> Rows:
         """Raises NotApplicable where a reduction is asked for at several places of a row."""
-        self = Rows(kernel)
-        shape = static_shape(kernel.results[0])
+        reducing = []
+        for i, result in enumerate(kernel.results):
+            trial = Rows(kernel)
+            trial.walk(result, tuple(of(Var(None)) for _ in static_shape(result)))
+            if trial.demanded:
+                reducing.append(i)
+        if not reducing:
+            raise NotApplicable("no result depends on a reduction")
+        self = Rows(kernel, reducing[0])
+        shape = static_shape(kernel.results[self.anchor])
         probes = [Var(None) for _ in shape]
         mine = [Index() if n == 1 else of(p) for n, p in zip(shape, probes, strict=True)]
-        self.walk(kernel.results[0], tuple(mine))
+        self.walk(kernel.results[self.anchor], tuple(mine))
         for d, probe in enumerate(probes):
             if any(index.uses(probe) for place in self.demanded.values() for index in place):
                 self.outer.append((d, probe))
         kept = {d for d, _ in self.outer}
-        self.places.append([index if d in kept or shape[d] == 1 else None for d, index in enumerate(mine)])
-        for result in kernel.results[1:]:
-            self.places.append(self._other(result))
+        for i, result in enumerate(kernel.results):
+            if i == self.anchor:
+                self.places.append([index if d in kept or shape[d] == 1 else None for d, index in enumerate(mine)])
+            else:
+                self.places.append(self._other(result) if i in reducing else self._read(result))
         return self
+
+    def _read(self, result: ir.Value) -> list[Index | None]:
+        """The dimensions of a result without reductions behind it, from where the first one reads it."""
+        place = self.visited.get(result)
+        if place is None:
+            raise NotApplicable("a result has nothing to do with the rows of the others")
+        outer = {probe for _, probe in self.outer}
+        found: list[Index | None] = []
+        for index, size in zip(place, static_shape(result), strict=True):
+            if size == 1:
+                found.append(Index())
+            elif any(index.is_(probe) for probe in outer):
+                found.append(index)
+            elif any(index.uses(probe) for probe in outer):
+                raise NotApplicable("a result mixes rows")
+            else:
+                found.append(None)
+        if sum(f is not None and f.constant is None for f in found) != len(self.outer):
+            raise NotApplicable("a result has fewer rows than the others")
+        return found
 
     def _other(self, result: ir.Value) -> list[Index | None]:
         """A further result's dimensions in terms of the first one's outer probes."""
@@ -71,6 +105,7 @@ class Rows:
         owner = value.owner
         if isinstance(owner, ir.Block):
             return
+        self.visited.setdefault(value, indices)
         found = self.kernel.generic_of(value)
         if found is None:
             if owner.name in SAME:
@@ -104,6 +139,10 @@ class Rows:
                 for root in set(self.demanded) - before:
                     if any(index.uses(v) for index in self.demanded[root] for v in inner):
                         raise NotApplicable("a reduction runs inside another")
+
+    def demanded_in_order(self) -> list[Generic]:
+        """The reductions that are asked for, in the order in which they run."""
+        return [g for g in self.kernel.roots if g in self.demanded]
 
     def kept(self) -> list[Generic]:
         """Elementwise operations along the row that are dear and read more than once."""
