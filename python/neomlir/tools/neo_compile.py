@@ -7,9 +7,12 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import neomlir
+from neomlir import artifact
 from neomlir.errors import CompileError, ImportFailure
+from neomlir.frontends.base import Spec
 from neomlir.samples import format_shape, numpy_dtype
 from neomlir.tools import console, sources
 
@@ -73,16 +76,41 @@ def _body(arguments: argparse.Namespace) -> int:
         with console.progress(arguments.json) as progress:
             text = neomlir.compile(source.model, stop_at=arguments.stop_at, progress=progress, **settings)
         return _write_level(arguments, text)
+    if not output.parent.is_dir():
+        raise CompileError(f"{output} can't be written: there is no folder {output.parent}")
     # The program is moved to its place only when everything asked for has been found in order.
     with tempfile.TemporaryDirectory(prefix=".neo-compile-", dir=output.parent) as folder:
         program = Path(folder) / output.name
         with console.progress(arguments.json) as progress:
             compiled = neomlir.compile(source.model, output=program, progress=progress, **settings)
+        compiled = compiled or _Foreign.of(program)
         _check_dtypes(arguments, compiled)
         agreements = _check(arguments, source.model, compiled)
         program.replace(output)
     _report(arguments, compiled, output, agreements)
     return 0
+
+
+class _Foreign(NamedTuple):
+    """What a program for another machine says of itself."""
+
+    inputs: list[Spec]
+    outputs: list[Spec]
+    report: dict
+
+    @classmethod
+    def of(cls, program: Path) -> _Foreign:
+        file = artifact.read(program)
+        tensors = (
+            [Spec(s["name"], s["dtype"], tuple(s["shape"])) for s in file.manifest[k]] for k in ("inputs", "outputs")
+        )
+        report = {
+            "kernels": file.manifest["kernels"],
+            "arena_bytes": file.manifest["arena_bytes"],
+            "weight_bytes": len(file.part("weights.bin")),
+            "code_bytes": len(file.part("code.so")),
+        }
+        return cls(*tensors, report)
 
 
 def _write_level(arguments, text: str) -> int:
@@ -103,6 +131,8 @@ def _check_dtypes(arguments, compiled) -> None:
 def _check(arguments, model, compiled) -> list | None:
     if not arguments.check:
         return None
+    if isinstance(compiled, _Foreign):
+        raise CompileError(f"--check runs the program, and this machine can't run one for {arguments.target}")
     agreements = neomlir.check(model, compiled)
     bad = [a for a in agreements if not a.error <= TOLERANCE]
     if bad:
@@ -130,17 +160,17 @@ def _report(arguments, compiled, output: Path, agreements) -> None:
             }
         )
         return
-    console.print_table(
-        "Time", ("stage ", "time"), [(stage["name"], console.seconds(stage["seconds"])) for stage in report["levels"]]
-    )
+    if "levels" in report:
+        rows = [(stage["name"], console.seconds(stage["seconds"])) for stage in report["levels"]]
+        console.print_table("Time", ("stage ", "time"), [*rows, ("total", console.seconds(report["total_seconds"]))])
     print_kernels(report["kernels"])
     rows = [
         ("arena", console.quantity(report["arena_bytes"], "B")),
         ("weights", console.quantity(report["weight_bytes"], "B")),
         ("code", console.quantity(report["code_bytes"], "B")),
-        ("kernels from the cache", f"{report['cache_hits']} of {len(report['kernels'])}"),
-        ("total time", console.seconds(report["total_seconds"])),
     ]
+    if "cache_hits" in report:
+        rows.append(("kernels from the cache", f"{report['cache_hits']} of {len(report['kernels'])}"))
     console.print_table("Program", ("part ", "size"), rows)
     if agreements is not None:
         rows = [(a.name, f"{a.error:.2e}", f"{a.argmax:.2%}") for a in agreements]
