@@ -13,7 +13,7 @@ from typing import Any
 from neomlir import artifact
 from neomlir.cache import KernelCache
 from neomlir.errors import CompileError
-from neomlir.frontends import find, import_model
+from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
 from neomlir.runtime import Model, load
 from neomlir.staircase import LEVELS, Staircase
@@ -141,7 +141,7 @@ def _in_worker(function: Callable, progress: Progress | None, isolate: bool, scr
         return isolated(function, Path(scratch), *arguments, on_event=on_event)
     except WorkerDied as error:
         if last[0] == "linalg":
-            explained = explain_reproducer(Path(scratch) / "reproducer.mlir")
+            explained = explain_reproducer(Path(scratch) / "reproducer.mlir", source_name(arguments[0]))
             if explained is not None:
                 raise explained from error
         kept = _keep_reproducer(Path(scratch))

@@ -11,7 +11,7 @@ from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Frontend, Imported, Inputs, Spec
 from neomlir.mlir import ir
 
-__all__ = ["Frontend", "Imported", "Spec", "find", "import_model"]
+__all__ = ["Frontend", "Imported", "Spec", "find", "import_model", "source_name"]
 
 
 def frontends() -> list[Frontend]:
@@ -38,6 +38,13 @@ def find(source: Any) -> Frontend:
         f"a {type(source).__module__}.{type(source).__qualname__} is not a model that Neo reads; it reads files "
         f"({suffixes}), the bytes or ModelProto of an ONNX model, and a PyTorch nn.Module or ExportedProgram"
     )
+
+
+def source_name(source: Any) -> str:
+    """What messages call a model: its file, or the name of its class."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).name
+    return "the model" if isinstance(source, bytes | bytearray | memoryview) else type(source).__name__
 
 
 def import_model(source: Any, inputs: Inputs = None, context: ir.Context | None = None) -> Imported:
