@@ -58,6 +58,8 @@ class Points:
         self.turned = self._turned()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
+        if all(w.value is None for w in box.writes):
+            self.unroll = 1  # LLVM knows a loop of single stores as a memset
         if self.turned is not None:
             self.lanes = min(self.lanes, 16)
             self.unroll = 1
