@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import struct
 
-# Newer LLVM prints special values by name and others, where decimals would lose bits, as the bits of their own type.
-_VALUE = r"(?P<value>f0x[0-9A-Fa-f]+|[+-]?(?:inf|qnan|s?nan\(0x[0-9A-Fa-f]+\)))"
+# Newer LLVM prints special values by name, and others as the shortest decimal of their own type or as its bits; the
+# older one reads a decimal only where it is exact.
+_VALUE = r"(?P<value>f0x[0-9A-Fa-f]+|[+-]?(?:inf|qnan|s?nan\(0x[0-9A-Fa-f]+\)|\d+\.\d+e[+-]\d+))"
+_DECIMAL = re.compile(r"\d\.\d+e[+-]\d")
 _HEX = re.compile(r"\b(?P<type>double|float|half|bfloat) " + _VALUE)
 _BARE = re.compile(r"(?P<before>[,(<\[] ?)" + _VALUE + r"(?=[,)\s>\]]|$)")
 _NEW_ATTRIBUTES = re.compile(r" (?:nocreateundeforpoison|errnomem: [a-z]+)\b")
@@ -19,7 +21,7 @@ def to_llvmlite(text: str) -> str:
     """LLVM IR text that LLVM 22 parses, with the meaning of `text`, which a newer LLVM printed."""
     lines = []
     for line in _NEW_ATTRIBUTES.sub("", text).split("\n"):
-        if "f0x" in line or "inf" in line or "nan" in line:
+        if "f0x" in line or "inf" in line or "nan" in line or _DECIMAL.search(line):
             line = _HEX.sub(lambda m: f"{m['type']} {_constant(m['type'], m['value'])}", line)
             kind = re.search(r"\b(double|float|half|bfloat)\b", line)
             if kind:
@@ -48,6 +50,12 @@ def _constant(type_: str, value: str) -> str:
 def _bits(type_: str, value: str) -> int:
     if value.startswith("f0x"):
         return int(value[3:], 16)
+    if _DECIMAL.search(value):
+        if type_ == "bfloat":
+            wide = struct.unpack("<I", struct.pack("<f", float(value)))[0]
+            return wide + 0x7FFF + (wide >> 16 & 1) >> 16
+        form, whole = {"double": ("<d", "<Q"), "float": ("<f", "<I"), "half": ("<e", "<H")}[type_]
+        return struct.unpack(whole, struct.pack(form, float(value)))[0]
     exponent, mantissa = _LAYOUT[type_]
     sign = 1 << (_WIDTH[type_] - 1) if value[0] == "-" else 0
     infinity = ((1 << exponent) - 1) << mantissa
