@@ -272,7 +272,7 @@ class _Run:
 def bytecode(op: ir.Operation) -> bytes:
     """An operation as MLIR bytecode."""
     buffer = io.BytesIO()
-    op.writebytecode(buffer)
+    op.write_bytecode(buffer)
     return buffer.getvalue()
 
 
