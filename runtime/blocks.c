@@ -1,9 +1,11 @@
 /* Aligned memory that is kept for the next run, so that a steady state does not reach malloc. */
-#include "neo.h"
+#include "blocks.h"
 
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+
+#include "neo.h"
 
 /* What is kept: so many blocks, and twice the most that was ever in use at once. */
 #define MOST_KEPT 256
@@ -13,7 +15,7 @@ struct block {
   struct neo_blocks *home;
   struct block *before, *after; /* in the list of used or of kept blocks; null, null when handed out */
   int64_t bytes;
-  _Alignas(NEO_ALIGN) uint8_t data[];
+  _Alignas(NEO_ALIGNMENT) uint8_t data[];
 };
 
 struct list {
@@ -40,7 +42,9 @@ static void detach(struct list *list, struct block *block) {
   block->before = block->after = 0;
 }
 
-static struct block *block_of(void *data) { return (struct block *)((uint8_t *)data - offsetof(struct block, data)); }
+static struct block *block_of(void *pointer) {
+  return (struct block *)((uint8_t *)pointer - offsetof(struct block, data));
+}
 
 static void drop_oldest(struct neo_blocks *blocks) {
   struct block *block = blocks->kept.first;
@@ -50,7 +54,7 @@ static void drop_oldest(struct neo_blocks *blocks) {
   free(block);
 }
 
-struct neo_blocks *neo_blocks_new(void) {
+struct neo_blocks *neo_blocks_create(void) {
   struct neo_blocks *blocks = calloc(1, sizeof *blocks);
   if (blocks) pthread_mutex_init(&blocks->lock, 0);
   return blocks;
@@ -66,16 +70,16 @@ static struct block *find_kept(struct neo_blocks *blocks, int64_t bytes) {
   return best;
 }
 
-void *neo_block_get(struct neo_blocks *blocks, int64_t bytes) {
+void *neo_blocks_get(struct neo_blocks *blocks, int64_t bytes) {
   if (bytes < 0 || bytes > INT64_MAX / 4) return 0;
-  bytes = bytes ? (bytes + NEO_ALIGN - 1) / NEO_ALIGN * NEO_ALIGN : NEO_ALIGN;
+  bytes = bytes ? (bytes + NEO_ALIGNMENT - 1) / NEO_ALIGNMENT * NEO_ALIGNMENT : NEO_ALIGNMENT;
   pthread_mutex_lock(&blocks->lock);
   struct block *block = find_kept(blocks, bytes);
   if (block) {
     detach(&blocks->kept, block);
     blocks->kept_count--;
     blocks->kept_bytes -= block->bytes;
-  } else if ((block = aligned_alloc(NEO_ALIGN, sizeof *block + bytes))) {
+  } else if ((block = aligned_alloc(NEO_ALIGNMENT, sizeof *block + bytes))) {
     blocks->mallocs++;
     block->home = blocks;
     block->bytes = bytes;
@@ -115,9 +119,9 @@ static int in_list(const struct list *list, const struct block *block) {
   return block->before || block->after || list->first == block;
 }
 
-void neo_block_release(void *data) {
-  if (!data) return;
-  struct block *block = block_of(data);
+void neo_release(void *pointer) {
+  if (!pointer) return;
+  struct block *block = block_of(pointer);
   struct neo_blocks *blocks = block->home;
   pthread_mutex_lock(&blocks->lock);
   if (in_list(&blocks->used, block)) detach(&blocks->used, block);
@@ -125,8 +129,8 @@ void neo_block_release(void *data) {
   unlock_or_end(blocks);
 }
 
-void neo_block_hand_out(void *data) {
-  struct block *block = block_of(data);
+void neo_blocks_hand_out(void *pointer) {
+  struct block *block = block_of(pointer);
   pthread_mutex_lock(&block->home->lock);
   detach(&block->home->used, block);
   pthread_mutex_unlock(&block->home->lock);
@@ -141,7 +145,7 @@ void neo_blocks_reclaim(struct neo_blocks *blocks) {
   pthread_mutex_unlock(&blocks->lock);
 }
 
-void neo_blocks_free(struct neo_blocks *blocks) {
+void neo_blocks_destroy(struct neo_blocks *blocks) {
   if (!blocks) return;
   neo_blocks_reclaim(blocks);
   pthread_mutex_lock(&blocks->lock);

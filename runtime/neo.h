@@ -1,4 +1,4 @@
-/* The runtime of compiled models: a thread pool, memory, and the call structure of the ABI. C11, libc and threads only. */
+/* The runtime of compiled models: threads, memory, and the call structure of the ABI. C11, libc, POSIX threads, futex. */
 #ifndef NEO_H
 #define NEO_H
 
@@ -10,12 +10,19 @@ extern "C" {
 
 #define NEO_ABI_VERSION 1
 #define NEO_ALIGNMENT 64
-#define NEO_MAX_RANK 16
+#define NEO_MAX_RANK 32
 
 /* What a model returns and what neo_run returns. */
-enum neo_status { NEO_OK = 0, NEO_NO_MEMORY = 1, NEO_BAD_ARGUMENT = 2 };
+enum neo_status {
+  NEO_OK = 0,
+  NEO_NO_MEMORY = 1,
+  NEO_BAD_ARGUMENT = 2,  /* an output whose index, rank or extents cannot be */
+  NEO_DIMS_DISAGREE = 3, /* a dimension contradicts another */
+};
 
-/* What a compiled model's one entry point takes; docs/levels.md describes every field. */
+/* What a compiled model's one entry point takes; docs/levels.md describes every field. A model keeps nothing of it.
+   alloc, free and output are called on the thread that called the model, never inside the body of a parallel_for;
+   where they cannot give memory they do not return: the run is over. */
 struct neo_call {
   void *const *inputs;
   const int64_t *const *in_dims;
@@ -39,19 +46,28 @@ int32_t neo_abi_version(void);
 neo_runtime *neo_runtime_create(int32_t threads);
 void neo_runtime_destroy(neo_runtime *runtime);
 
-/* Change the number of threads; not while a model runs. */
+/* Change the number of threads; not while a model runs. The number that there are now: fewer where no more start. */
 int32_t neo_runtime_set_threads(neo_runtime *runtime, int32_t threads);
 
 /* Bytes of an element of each output, for outputs whose shape is known only after the run. */
 int32_t neo_runtime_set_outputs(neo_runtime *runtime, int32_t count, const int32_t *element_bytes);
 
-/* Run a model: fills in the callbacks of `call` and calls `entry`. */
+/* Run a model: fills in the callbacks of `call` and calls `entry`. Whatever the model allocated and did not free is
+   taken back, also after a failure. */
 int32_t neo_run(neo_runtime *runtime, neo_entry entry, struct neo_call *call);
 
-/* A dynamic output of the last run: its memory, valid until the next run, and its extents. Null if it was not written. */
-const void *neo_runtime_output(const neo_runtime *runtime, int32_t index, int64_t *rank, const int64_t **dims);
+/* Why the last run failed, as far as the runtime knows; else "". */
+const char *neo_runtime_error(const neo_runtime *runtime);
 
-/* 64-byte aligned memory. */
+/* A dynamic output of the last run and its extents; null if it was not written, or taken before. The memory is the
+   caller's, until neo_release; this may be after the runtime's end, and on any thread. */
+void *neo_runtime_take_output(neo_runtime *runtime, int32_t index, int64_t *rank, int64_t dims[NEO_MAX_RANK]);
+void neo_release(void *pointer);
+
+/* How often the runtime asked malloc for a model's memory; a steady state adds none. */
+int64_t neo_runtime_mallocs(const neo_runtime *runtime);
+
+/* 64-byte aligned memory, in huge pages where it is large. */
 void *neo_aligned_alloc(int64_t bytes);
 void neo_aligned_free(void *pointer);
 

@@ -1,29 +1,40 @@
+/* The caller opens a job, takes part in it, closes it, and waits until nobody is inside. A worker enters by counting
+   itself inside and then looking whether a job is open; the caller closes it and then looks who is inside: both in
+   sequentially consistent order, so that one of them always sees the other. No result depends on any worker coming. */
 #include "pool.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { MAX_THREADS = 256, SPINS = 4000, CHUNKS_A_THREAD = 4 };
+/* Between two kernels a thread waits awake for about so long: a sleep and a wake-up cost ten microseconds each. */
+enum { SPIN_NANOSECONDS = 100000, CHUNKS_A_THREAD = 4, CACHE_LINE = 64 };
 
 struct neo_pool {
-  int32_t threads;
-  pthread_t workers[MAX_THREADS];
-  pthread_mutex_t lock;
-  pthread_cond_t wake;
-  bool stop;
-  /* The job at hand. Workers see it through `round`, which is raised after the other fields are set. */
   neo_body body;
   void *data;
   int64_t items, chunk;
-  atomic_uint round;
-  atomic_llong next;
-  atomic_int busy;
+  int32_t threads;
+  pid_t process;
+  pthread_t *workers;
+  _Alignas(CACHE_LINE) atomic_llong next;
+  _Alignas(CACHE_LINE) atomic_uint ticket; /* one more for each job; workers sleep on it */
+  atomic_int open, stop, sleepers;
+  _Alignas(CACHE_LINE) atomic_uint inside; /* workers in a job; the caller sleeps on it */
+  atomic_int waiting;
+  _Alignas(CACHE_LINE) atomic_flag busy;
 };
 
-/* A body that starts a parallel loop of its own runs it inline: the pool has one job at a time. */
-static _Thread_local bool inside;
+static void futex_wait(atomic_uint *word, unsigned seen) {
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, 0, 0, 0);
+}
+
+static void futex_wake(atomic_uint *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0); }
 
 static void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -33,86 +44,108 @@ static void pause_cpu(void) {
 #endif
 }
 
-static void work(struct neo_pool *pool) {
-  inside = true;
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* Whether `word` became `value` (is: 1) or something else (is: 0) while it was worth staying awake. */
+static int spin(atomic_uint *word, unsigned value, int is) {
+  int64_t end = 0;
   for (;;) {
-    int64_t lo = atomic_fetch_add_explicit(&pool->next, pool->chunk, memory_order_relaxed);
-    if (lo >= pool->items) break;
-    int64_t hi = lo + pool->chunk < pool->items ? lo + pool->chunk : pool->items;
+    for (int i = 0; i < 32; i++) {
+      if ((atomic_load(word) == value) == is) return 1;
+      pause_cpu();
+    }
+    int64_t time = now();
+    if (!end) end = time + SPIN_NANOSECONDS;
+    if (time > end) return 0;
+  }
+}
+
+static void take_chunks(struct neo_pool *pool) {
+  for (;;) {
+    int64_t lo = atomic_fetch_add(&pool->next, pool->chunk);
+    if (lo >= pool->items) return;
+    int64_t hi = pool->items - lo > pool->chunk ? lo + pool->chunk : pool->items;
     pool->body(lo, hi, pool->data);
   }
-  inside = false;
 }
 
 static void *worker(void *argument) {
   struct neo_pool *pool = argument;
   unsigned seen = 0;
   for (;;) {
-    unsigned round = atomic_load_explicit(&pool->round, memory_order_acquire);
-    for (int spin = 0; round == seen && spin < SPINS; spin++) {
-      pause_cpu();
-      round = atomic_load_explicit(&pool->round, memory_order_acquire);
+    if (!spin(&pool->ticket, seen, 0)) {
+      atomic_fetch_add(&pool->sleepers, 1);
+      while (atomic_load(&pool->ticket) == seen) futex_wait(&pool->ticket, seen);
+      atomic_fetch_sub(&pool->sleepers, 1);
     }
-    if (round == seen) {
-      pthread_mutex_lock(&pool->lock);
-      while ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) == seen && !pool->stop)
-        pthread_cond_wait(&pool->wake, &pool->lock);
-      bool stop = pool->stop;
-      pthread_mutex_unlock(&pool->lock);
-      if (stop) return 0;
-    }
-    seen = round;
-    work(pool);
-    atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_release);
+    seen = atomic_load(&pool->ticket);
+    if (atomic_load(&pool->stop)) return 0;
+    atomic_fetch_add(&pool->inside, 1);
+    if (atomic_load(&pool->open)) take_chunks(pool);
+    if (atomic_fetch_sub(&pool->inside, 1) == 1 && atomic_load(&pool->waiting)) futex_wake(&pool->inside, 1);
   }
 }
 
 struct neo_pool *neo_pool_create(int32_t threads) {
-  struct neo_pool *pool = calloc(1, sizeof *pool);
-  if (!pool) return 0;
   if (threads < 1) threads = 1;
-  if (threads > MAX_THREADS) threads = MAX_THREADS;
-  pthread_mutex_init(&pool->lock, 0);
-  pthread_cond_init(&pool->wake, 0);
-  pool->threads = 1;
-  for (int32_t i = 0; i < threads - 1; i++) {
-    if (pthread_create(&pool->workers[i], 0, worker, pool)) break;
-    pool->threads++;
+  struct neo_pool *pool = aligned_alloc(CACHE_LINE, sizeof *pool);
+  pthread_t *workers = malloc((size_t)threads * sizeof *workers);
+  if (!pool || !workers) {
+    free(pool);
+    free(workers);
+    return 0;
   }
+  *pool = (struct neo_pool){.threads = 1, .workers = workers, .process = getpid()};
+  atomic_flag_clear(&pool->busy);
+  /* Signals are for the program's own threads. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (pool->threads < threads && !pthread_create(&workers[pool->threads - 1], 0, worker, pool)) pool->threads++;
+  pthread_sigmask(SIG_SETMASK, &before, 0);
   return pool;
 }
 
 void neo_pool_destroy(struct neo_pool *pool) {
-  if (!pool) return;
-  pthread_mutex_lock(&pool->lock);
-  pool->stop = true;
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+  if (!pool || neo_pool_stale(pool)) return;
+  atomic_store(&pool->stop, 1);
+  atomic_fetch_add(&pool->ticket, 1);
+  futex_wake(&pool->ticket, pool->threads);
   for (int32_t i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], 0);
-  pthread_cond_destroy(&pool->wake);
-  pthread_mutex_destroy(&pool->lock);
+  free(pool->workers);
   free(pool);
 }
 
 int32_t neo_pool_threads(const struct neo_pool *pool) { return pool->threads; }
 
+int32_t neo_pool_stale(const struct neo_pool *pool) { return pool->process != getpid(); }
+
 void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data) {
   if (items <= 0) return;
-  if (items == 1 || pool->threads == 1 || inside) {
+  /* A loop inside a body finds the pool busy, and runs inline. */
+  if (items == 1 || pool->threads == 1 || atomic_flag_test_and_set(&pool->busy)) {
     body(0, items, data);
     return;
   }
-  int64_t chunk = items / ((int64_t)pool->threads * CHUNKS_A_THREAD);
-  pool->chunk = chunk < 1 ? 1 : chunk;
+  int64_t shares = (int64_t)pool->threads * CHUNKS_A_THREAD;
   pool->body = body;
   pool->data = data;
   pool->items = items;
-  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-  atomic_store_explicit(&pool->busy, pool->threads - 1, memory_order_relaxed);
-  pthread_mutex_lock(&pool->lock);
-  atomic_fetch_add_explicit(&pool->round, 1, memory_order_release);
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
-  work(pool);
-  while (atomic_load_explicit(&pool->busy, memory_order_acquire)) pause_cpu();
+  pool->chunk = items / shares + (items % shares != 0);
+  atomic_store(&pool->next, 0);
+  atomic_store(&pool->open, 1);
+  atomic_fetch_add(&pool->ticket, 1);
+  if (atomic_load(&pool->sleepers)) futex_wake(&pool->ticket, pool->threads - 1);
+  take_chunks(pool);
+  atomic_store(&pool->open, 0);
+  if (!spin(&pool->inside, 0, 1)) {
+    atomic_store(&pool->waiting, 1);
+    for (unsigned count; (count = atomic_load(&pool->inside));) futex_wait(&pool->inside, count);
+    atomic_store(&pool->waiting, 0);
+  }
+  atomic_flag_clear(&pool->busy);
 }

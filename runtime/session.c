@@ -1,78 +1,65 @@
-#include "neo.h"
-
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "blocks.h"
+#include "neo.h"
 #include "pool.h"
 
-enum { FREE_BLOCKS = 64, HEADER = NEO_ALIGNMENT };
+#define HUGE_PAGE (INT64_C(2) << 20)
 
 struct output {
-  void *memory;
-  int64_t capacity, rank, dims[NEO_MAX_RANK];
-  int32_t element_bytes, written;
+  void *memory; /* null: not written in this run, or taken */
+  int64_t rank, dims[NEO_MAX_RANK];
+  int64_t element_bytes;
 };
 
 struct neo_runtime {
   struct neo_pool *pool;
-  void *blocks[FREE_BLOCKS];
+  struct neo_blocks *blocks;
   struct output *outputs;
   int32_t count, status;
+  jmp_buf failed;
+  char error[256];
 };
 
 int32_t neo_abi_version(void) { return NEO_ABI_VERSION; }
 
-/* The block's size stands in front of it, so that a freed block can be used again for a request of its size. */
 void *neo_aligned_alloc(int64_t bytes) {
-  if (bytes < 0 || bytes > INT64_MAX - 2 * HEADER) return 0;
-  int64_t size = HEADER + (bytes + NEO_ALIGNMENT - 1) / NEO_ALIGNMENT * NEO_ALIGNMENT;
-  char *base = aligned_alloc(NEO_ALIGNMENT, (size_t)size);
-  if (!base) return 0;
-  memcpy(base, &size, sizeof size);
-  return base + HEADER;
+  if (bytes < 0 || bytes > INT64_MAX - HUGE_PAGE) return 0;
+  int64_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : NEO_ALIGNMENT;
+  int64_t size = bytes ? (bytes + align - 1) / align * align : align;
+  void *memory = aligned_alloc((size_t)align, (size_t)size);
+  if (memory && align == HUGE_PAGE) madvise(memory, (size_t)size, MADV_HUGEPAGE);
+  return memory;
 }
 
-void neo_aligned_free(void *pointer) {
-  if (pointer) free((char *)pointer - HEADER);
-}
+void neo_aligned_free(void *pointer) { free(pointer); }
 
-static int64_t block_bytes(const void *pointer) {
-  int64_t size;
-  memcpy(&size, (const char *)pointer - HEADER, sizeof size);
-  return size - HEADER;
+/* Compiled code has nothing to unwind and its memory is taken back after the run: a failed callback leaves it at once,
+   for it does not look at what the callback returns. */
+_Noreturn static void fail(neo_runtime *runtime, int32_t status, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(runtime->error, sizeof runtime->error, format, arguments);
+  va_end(arguments);
+  runtime->status = status;
+  longjmp(runtime->failed, 1);
 }
 
 static void *take(void *argument, int64_t bytes) {
   neo_runtime *runtime = argument;
-  int best = -1;
-  for (int i = 0; i < FREE_BLOCKS; i++) {
-    if (!runtime->blocks[i]) continue;
-    int64_t have = block_bytes(runtime->blocks[i]);
-    if (have >= bytes && have <= 2 * bytes + 4096 && (best < 0 || have < block_bytes(runtime->blocks[best]))) best = i;
-  }
-  if (best >= 0) {
-    void *block = runtime->blocks[best];
-    runtime->blocks[best] = 0;
-    return block;
-  }
-  void *block = neo_aligned_alloc(bytes);
-  if (!block) {
-    /* Compiled code does not check for null; there is no way on but to stop, with a word of why. */
-    runtime->status = NEO_NO_MEMORY;
-    abort();
-  }
-  return block;
+  void *memory = neo_blocks_get(runtime->blocks, bytes);
+  if (!memory) fail(runtime, NEO_NO_MEMORY, "there is no memory for an intermediate of %lld bytes", (long long)bytes);
+  return memory;
 }
 
 static void give(void *argument, void *pointer) {
-  neo_runtime *runtime = argument;
-  for (int i = 0; i < FREE_BLOCKS; i++) {
-    if (!runtime->blocks[i]) {
-      runtime->blocks[i] = pointer;
-      return;
-    }
-  }
-  neo_aligned_free(pointer);
+  (void)argument;
+  neo_release(pointer);
 }
 
 static void parallel_for(void *argument, int64_t items, neo_body body, void *data) {
@@ -81,20 +68,24 @@ static void parallel_for(void *argument, int64_t items, neo_body body, void *dat
 
 static void *output(void *argument, int64_t index, int64_t rank, const int64_t *dims) {
   neo_runtime *runtime = argument;
+  long long number = (long long)index;
+  if (index < 0 || index >= runtime->count || rank < 0 || rank > NEO_MAX_RANK)
+    fail(runtime, NEO_BAD_ARGUMENT, "the model wrote output %lld of rank %lld", number, (long long)rank);
   struct output *out = &runtime->outputs[index];
   int64_t bytes = out->element_bytes;
   for (int64_t i = 0; i < rank; i++) {
-    out->dims[i] = dims[i];
-    bytes *= dims[i];
+    if (dims[i] < 0)
+      fail(runtime, NEO_BAD_ARGUMENT, "output %lld would have extent %lld in dimension %lld", number,
+           (long long)dims[i], (long long)i);
+    if (__builtin_mul_overflow(bytes, dims[i], &bytes))
+      fail(runtime, NEO_NO_MEMORY, "output %lld would have more bytes than can be counted", number);
   }
+  neo_release(out->memory);
+  out->memory = neo_blocks_get(runtime->blocks, bytes);
+  if (!out->memory)
+    fail(runtime, NEO_NO_MEMORY, "there is no memory for output %lld of %lld bytes", number, (long long)bytes);
   out->rank = rank;
-  out->written = 1;
-  if (!out->memory || out->capacity < bytes) {
-    neo_aligned_free(out->memory);
-    out->memory = neo_aligned_alloc(bytes);
-    if (!out->memory) abort();
-    out->capacity = bytes;
-  }
+  memcpy(out->dims, dims, (size_t)rank * sizeof *dims);
   return out->memory;
 }
 
@@ -102,61 +93,85 @@ neo_runtime *neo_runtime_create(int32_t threads) {
   neo_runtime *runtime = calloc(1, sizeof *runtime);
   if (!runtime) return 0;
   runtime->pool = neo_pool_create(threads);
-  if (!runtime->pool) {
-    free(runtime);
-    return 0;
-  }
-  return runtime;
+  runtime->blocks = neo_blocks_create();
+  if (runtime->pool && runtime->blocks) return runtime;
+  neo_runtime_destroy(runtime);
+  return 0;
 }
 
 static void drop_outputs(neo_runtime *runtime) {
-  for (int32_t i = 0; i < runtime->count; i++) neo_aligned_free(runtime->outputs[i].memory);
-  free(runtime->outputs);
-  runtime->outputs = 0;
-  runtime->count = 0;
+  for (int32_t i = 0; i < runtime->count; i++) {
+    neo_release(runtime->outputs[i].memory);
+    runtime->outputs[i].memory = 0;
+  }
 }
 
 void neo_runtime_destroy(neo_runtime *runtime) {
   if (!runtime) return;
   neo_pool_destroy(runtime->pool);
-  for (int i = 0; i < FREE_BLOCKS; i++) neo_aligned_free(runtime->blocks[i]);
   drop_outputs(runtime);
+  neo_blocks_destroy(runtime->blocks);
+  free(runtime->outputs);
   free(runtime);
 }
 
 int32_t neo_runtime_set_threads(neo_runtime *runtime, int32_t threads) {
   struct neo_pool *pool = neo_pool_create(threads);
-  if (!pool) return NEO_NO_MEMORY;
-  neo_pool_destroy(runtime->pool);
-  runtime->pool = pool;
-  return NEO_OK;
+  if (pool) {
+    neo_pool_destroy(runtime->pool);
+    runtime->pool = pool;
+  }
+  return neo_pool_threads(runtime->pool);
 }
 
 int32_t neo_runtime_set_outputs(neo_runtime *runtime, int32_t count, const int32_t *element_bytes) {
   if (count < 0) return NEO_BAD_ARGUMENT;
+  struct output *outputs = calloc(count ? (size_t)count : 1, sizeof *outputs);
+  if (!outputs) return NEO_NO_MEMORY;
   drop_outputs(runtime);
-  runtime->outputs = calloc(count ? (size_t)count : 1, sizeof *runtime->outputs);
-  if (!runtime->outputs) return NEO_NO_MEMORY;
+  free(runtime->outputs);
+  runtime->outputs = outputs;
   runtime->count = count;
-  for (int32_t i = 0; i < count; i++) runtime->outputs[i].element_bytes = element_bytes[i];
+  for (int32_t i = 0; i < count; i++) outputs[i].element_bytes = element_bytes[i];
   return NEO_OK;
 }
 
 int32_t neo_run(neo_runtime *runtime, neo_entry entry, struct neo_call *call) {
-  for (int32_t i = 0; i < runtime->count; i++) runtime->outputs[i].written = 0;
+  if (neo_pool_stale(runtime->pool)) {
+    struct neo_pool *pool = neo_pool_create(neo_pool_threads(runtime->pool));
+    if (!pool) return NEO_NO_MEMORY;
+    runtime->pool = pool;
+  }
+  drop_outputs(runtime);
   call->runtime = runtime;
   call->parallel_for = parallel_for;
   call->alloc = take;
   call->free = give;
   call->output = output;
   runtime->status = NEO_OK;
-  int32_t status = entry(call);
-  return status ? status : runtime->status;
+  runtime->error[0] = 0;
+  if (!setjmp(runtime->failed)) runtime->status = entry(call);
+  for (int32_t i = 0; i < runtime->count; i++) {
+    struct output *out = &runtime->outputs[i];
+    if (out->memory && runtime->status == NEO_OK)
+      neo_blocks_hand_out(out->memory);
+    else
+      out->memory = 0;
+  }
+  neo_blocks_reclaim(runtime->blocks);
+  return runtime->status;
 }
 
-const void *neo_runtime_output(const neo_runtime *runtime, int32_t index, int64_t *rank, const int64_t **dims) {
-  if (index < 0 || index >= runtime->count || !runtime->outputs[index].written) return 0;
-  *rank = runtime->outputs[index].rank;
-  *dims = runtime->outputs[index].dims;
-  return runtime->outputs[index].memory;
+const char *neo_runtime_error(const neo_runtime *runtime) { return runtime->error; }
+
+void *neo_runtime_take_output(neo_runtime *runtime, int32_t index, int64_t *rank, int64_t dims[NEO_MAX_RANK]) {
+  if (index < 0 || index >= runtime->count) return 0;
+  struct output *out = &runtime->outputs[index];
+  void *memory = out->memory;
+  out->memory = 0;
+  *rank = out->rank;
+  memcpy(dims, out->dims, sizeof out->dims);
+  return memory;
 }
+
+int64_t neo_runtime_mallocs(const neo_runtime *runtime) { return neo_blocks_mallocs(runtime->blocks); }

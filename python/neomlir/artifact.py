@@ -1,185 +1,146 @@
-"""The `.neo` file: an uncompressed ZIP of manifest, code and weights, with a digest of every byte."""
+"""The `.neo` file: one compiled model. Written in one piece, read with suspicion (docs/neo-file.md)."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
-import itertools
-import json
 import mmap
 import os
-import re
-import struct
-import tempfile
+import platform
+import secrets
+import threading
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from neomlir import __version__
+from neomlir import zip_layout
 from neomlir.errors import ArtifactError
-from neomlir.targets import Target
+from neomlir.manifest import CODE, MANIFEST, MANIFEST_LIMIT, WEIGHTS, Spec, dump, parse
+from neomlir.manifest import build as manifest
+from neomlir.zip_layout import ALIGNMENT, Entry, refused
 
-FORMAT = 1
-ALIGNMENT = 64
-_DIGEST = 64
-_DATE = (1980, 1, 1, 0, 0, 0)
-_PADDING = 0xD935
-_PARTS = ("code.so", "weights.bin")
-_LIMIT = 1 << 48
-_DTYPES = frozenset(
-    [
-        "bool",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float16",
-        "float32",
-        "float64",
-        "bfloat16",
-        "float8_e4m3fn",
-        "float8_e5m2",
-        "float8_e4m3fnuz",
-        "float8_e5m2fnuz",
-    ]
-)
-_AGAIN = "compile the model again or copy the file anew"
+__all__ = ["Artifact", "Spec", "check_machine", "manifest", "read", "write"]
+
+_DIGEST = b"neo sha256:"
+_COMMENT_BYTES = len(_DIGEST) + 64
+_SHORTEST = zip_layout.END_BYTES + _COMMENT_BYTES
+_STEP = 1 << 24
+_ZIP64_FROM = 1 << 30
 
 
-def manifest(
-    *, inputs: Sequence[Any], outputs: Sequence[Any], target: Target, arena_bytes: int, entry: str, report: list[dict]
-) -> dict[str, Any]:
-    """What a file says of itself; `inputs` and `outputs` are (name, dtype, shape), None for a dynamic extent.
-
-    Nothing in it may vary between two compiles of the same model: `report` keeps names, schedules and counts, no times.
-    """
-
-    def specs(values: Sequence[Any]) -> list[dict]:
-        return [{"name": n, "dtype": d, "shape": list(s)} for n, d, s in values]
-
-    kept = ("name", "schedule", "calls", "flops", "bytes", "fallback", "in")
-    return {
-        "format": FORMAT,
-        "neo": __version__,
-        "inputs": specs(inputs),
-        "outputs": specs(outputs),
-        "target": {
-            "name": target.name,
-            "triple": target.triple,
-            "cpu": target.cpu,
-            "features": list(target.features),
-            "needs": list(target.needs),
-        },
-        "arena_bytes": arena_bytes,
-        "entry": entry,
-        "kernels": [{k: kernel[k] for k in kept if k in kernel} for kernel in report],
-    }
+# Writing.
 
 
 def write(
     path: str | os.PathLike,
-    manifest: dict[str, Any],
+    manifest: Mapping[str, Any],
     code: bytes,
     weights: Iterable[tuple[int, np.ndarray]],
     weight_bytes: int,
     ir_parts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a `.neo` file in one step: it is there whole or not at all.
+    """Write a `.neo` file at `path`, whole or not at all; the same bytes for the same arguments.
 
     Args:
-        path: where.
-        manifest: from `manifest()`; sizes and digests of the parts are added.
+        path: where it goes; what stands there is replaced at the end.
+        manifest: from `manifest`; it is completed with `weight_bytes` and the parts.
         code: the shared library.
-        weights: (offset, array) in order of offsets, not overlapping; written one by one, never copied as a whole.
-        weight_bytes: size of the weights, gaps included.
-        ir_parts: texts to keep under `ir/`.
+        weights: (offset in bytes, array) each, without overlaps; between them stand zeros. Written one after another,
+            so that at most one is copied at a time.
+        weight_bytes: the size of all.
+        ir_parts: texts of levels by file name (`kernels.mlir`).
 
     Raises:
-        ArtifactError: the file cannot be written.
+        ArtifactError: the path cannot be written, arrays overlap or do not fit, the manifest breaks its schema.
     """
-    path = Path(path)
-    ordered = sorted(weights, key=lambda pair: pair[0])
-    parts = {"code.so": {"size": len(code), "sha256": hashlib.sha256(code).hexdigest()}}
-    digest = hashlib.sha256()
-    for chunk in _chunks(ordered, weight_bytes):
-        digest.update(chunk)
-    parts["weights.bin"] = {"size": weight_bytes, "sha256": digest.hexdigest()}
-    texts = {f"ir/{name}": text.encode() for name, text in sorted((ir_parts or {}).items())}
-    for name, data in texts.items():
-        parts[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    head = json.dumps({**manifest, "parts": parts}, indent=1, sort_keys=True, ensure_ascii=False).encode()
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                with zipfile.ZipFile(file, "w") as archive:
-                    archive.comment = b"0" * _DIGEST
-                    _store(archive, "manifest.json", [head], len(head))
-                    _store(archive, "code.so", [code], len(code))
-                    _store(archive, "weights.bin", _chunks(ordered, weight_bytes), weight_bytes)
-                    for name, data in texts.items():
-                        _store(archive, name, [data], len(data))
-                file.flush()
-                _seal(file.name)
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
+    parts: dict[str, dict[str, Any]] = {}
+    whole = {**manifest, "weight_bytes": weight_bytes, "parts": parts}
+    with _replacing(Path(path)) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            parts[CODE] = _add(archive, CODE, len(code), iter([memoryview(code)]))
+            parts[WEIGHTS] = _add(archive, WEIGHTS, weight_bytes, _stream(weights, weight_bytes))
+            for name, text in sorted((ir_parts or {}).items()):
+                data = text.encode()
+                parts[f"ir/{name}"] = _add(archive, f"ir/{name}", len(data), iter([memoryview(data)]))
+            data = dump(whole)
+            _add(archive, MANIFEST, len(data), iter([memoryview(data)]))
+            archive.comment = _DIGEST + b"0" * 64
+        sign(file)
 
 
-def _chunks(weights: list[tuple[int, np.ndarray]], size: int) -> Iterable[bytes | memoryview]:
-    at = 0
-    for offset, array in weights:
-        if offset < at:
-            raise ArtifactError(f"weights overlap at offset {offset}")
-        yield bytes(offset - at)
-        data = np.ascontiguousarray(array)
-        yield memoryview(data.reshape(-1).view(np.uint8))
-        at = offset + data.nbytes
-    if at > size:
-        raise ArtifactError(f"the weights end at byte {at}, past their size of {size}")
-    yield bytes(size - at)
-
-
-def _store(archive: zipfile.ZipFile, name: str, chunks: Iterable, size: int) -> None:
-    info = zipfile.ZipInfo(name, _DATE)
-    info.external_attr = 0o644 << 16
-    large = size >= 1 << 31
-    start = archive.fp.tell() + 30 + len(name.encode()) + 4 + (20 if large else 0)
-    pad = -start % ALIGNMENT
-    info.extra = struct.pack("<HH", _PADDING, pad) + bytes(pad)
-    with archive.open(info, "w", force_zip64=large) as out:
-        for chunk in chunks:
-            out.write(chunk)
-
-
-def _seal(name: str) -> None:
-    with open(name, "r+b") as file:
-        digest = _digest_of(file, os.path.getsize(name) - _DIGEST)
-        file.seek(-_DIGEST, io.SEEK_END)
-        file.write(digest.encode())
-
-
-def _digest_of(file: Any, size: int) -> str:
+def sign(file: BinaryIO) -> None:
+    """Replace the digits at the end of a `.neo` file by the digest of everything before the comment."""
+    left = file.seek(0, os.SEEK_END) - _COMMENT_BYTES
     file.seek(0)
     digest = hashlib.sha256()
-    while size:
-        block = file.read(min(size, 1 << 20))
-        if not block:
-            break
-        digest.update(block)
-        size -= len(block)
-    return digest.hexdigest()
+    while left:
+        data = file.read(min(left, _STEP))
+        digest.update(data)
+        left -= len(data)
+    file.seek(-_COMMENT_BYTES, os.SEEK_END)
+    file.write(_DIGEST + digest.hexdigest().encode())
+
+
+def _add(archive: zipfile.ZipFile, name: str, size: int, data: Iterator[memoryview]) -> dict[str, Any]:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.create_system, info.external_attr = 3, 0o100644 << 16
+    info.file_size = size
+    zip64 = size > _ZIP64_FROM
+    info.extra = zip_layout.padding(archive.fp.tell(), name, zip64)
+    digest = hashlib.sha256()
+    with archive.open(info, "w", force_zip64=zip64) as out:
+        for piece in data:
+            digest.update(piece)
+            out.write(piece)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _stream(weights: Iterable[tuple[int, np.ndarray]], total: int) -> Iterator[memoryview]:
+    at = 0
+    for offset, array in sorted(weights, key=lambda pair: pair[0]):
+        if offset < at or offset + array.nbytes > total:
+            raise ArtifactError(
+                f"weights overlap or do not fit: {array.nbytes} bytes at {offset}, the last ended at {at}, "
+                f"there are {total}; this is a mistake of the memory plan"
+            )
+        yield from _zeros(offset - at)
+        flat = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        for start in range(0, len(flat), _STEP):
+            yield flat[start : start + _STEP]
+        at = offset + array.nbytes
+    yield from _zeros(total - at)
+
+
+def _zeros(count: int) -> Iterator[memoryview]:
+    while count:
+        step = min(count, _STEP)
+        yield memoryview(bytes(step))
+        count -= step
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+            os.replace(scratch, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                scratch.unlink()
+            raise
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+# Reading.
 
 
 @dataclass
@@ -187,148 +148,162 @@ class Artifact:
     """A file that passed every check: nothing in it was loaded or run."""
 
     source: str
+    """What messages call it."""
     manifest: dict[str, Any]
-    data: mmap.mmap | bytes
-    parts: dict[str, tuple[int, int]]
-    """Offset and size in `data` of each part."""
+    data: mmap.mmap
+    parts: dict[str, Entry]
+    """Where the data of each part lies."""
+
+    @property
+    def inputs(self) -> tuple[Spec, ...]:
+        """In the order of the call."""
+        return _specs(self.manifest["inputs"])
+
+    @property
+    def outputs(self) -> tuple[Spec, ...]:
+        """In the order of the call."""
+        return _specs(self.manifest["outputs"])
 
     def part(self, name: str) -> memoryview:
-        """The bytes of a part, not copied."""
-        offset, size = self.parts[name]
-        return memoryview(self.data)[offset : offset + size]
+        """The bytes of a part, not copied; those of the weights are 64-byte aligned."""
+        start, size, _ = self.parts[name]
+        return memoryview(self.data)[start : start + size]
+
+    def code(self) -> bytes:
+        """A copy of the code, checked once more: what is loaded is what was checked. Raises ArtifactError."""
+        code = bytes(self.part(CODE))
+        if hashlib.sha256(code).hexdigest() != self.manifest["parts"][CODE]["sha256"]:
+            raise ArtifactError(f"{self.source} was overwritten while it was open; replace files by renaming")
+        return code
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the same file. Raises ArtifactError."""
+        with _replacing(Path(path)) as file, memoryview(self.data) as view:
+            for start in range(0, len(view), _STEP):
+                file.write(view[start : start + _STEP])
 
 
-def read(source: str | os.PathLike | bytes) -> Artifact:
-    """Open a `.neo` file and check all of it.
+def _specs(entries: list[dict]) -> tuple[Spec, ...]:
+    return tuple(Spec(e["name"], e["dtype"], tuple(e["shape"])) for e in entries)
 
-    Raises ArtifactError for whatever is not exactly a file that `write` made, and for a missing file.
+
+def read(source: str | os.PathLike | bytes | bytearray | memoryview) -> Artifact:
+    """The `.neo` file at a path, or in memory, after every check but `check_machine`.
+
+    A path's file is mapped, not copied: it may be unlinked or replaced by renaming at once, but must not be overwritten
+    in place. Raises ArtifactError that says what is wrong and where.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _check("<bytes>", bytes(source))
-    name = os.fspath(source)
+    in_memory = isinstance(source, bytes | bytearray | memoryview)
+    name = "the .neo bytes" if in_memory else os.fspath(source)
     try:
-        with open(name, "rb") as file:
-            if not os.path.isfile(name):
-                raise ArtifactError(f"{name} is not a regular file")
-            if os.fstat(file.fileno()).st_size == 0:
-                raise ArtifactError(f"{name} is empty; {_AGAIN}")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise ArtifactError(f"{name} cannot be read: {error.strerror}") from error
-    return _check(name, data)
+        data = _from_bytes(source) if in_memory else _map(Path(source))
+        try:
+            return Artifact(name, *_checked(data))
+        except BaseException:
+            # Frames of the traceback may still look into it; then it goes with them.
+            with contextlib.suppress(BufferError):
+                data.close()
+            raise
+    except ArtifactError as error:
+        raise ArtifactError(f"{name}: {error}") from error.__cause__
 
 
-def _check(name: str, data: mmap.mmap | bytes) -> Artifact:
-    if data[:4] != b"PK\x03\x04":
-        raise ArtifactError(f"{name} is not a .neo file (it does not begin as one)")
-    if len(data) < _DIGEST + 22:
-        raise ArtifactError(f"{name} is truncated; {_AGAIN}")
-    view = memoryview(data)
-    digest = hashlib.sha256(view[: len(data) - _DIGEST]).hexdigest()
-    if bytes(view[len(data) - _DIGEST :]) != digest.encode():
-        raise ArtifactError(f"{name} is truncated or damaged: its digest does not fit its bytes; {_AGAIN}")
-    parts = _entries(name, data)
-    head = parts.get("manifest.json")
-    if head is None:
-        raise ArtifactError(f"{name} has no manifest; it was not written by Neo")
-    if head[1] > 1 << 26:
-        raise ArtifactError(f"{name}: its manifest is absurdly large ({head[1]} bytes)")
+def _map(path: Path) -> mmap.mmap:
     try:
-        manifest = json.loads(bytes(view[head[0] : head[0] + head[1]]))
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{name}: its manifest is not JSON: {error}") from None
-    _check_manifest(name, manifest)
-    declared = manifest["parts"]
-    if set(declared) != set(parts) - {"manifest.json"}:
-        raise ArtifactError(f"{name}: the manifest names other parts than the file holds")
-    for part, (offset, size) in parts.items():
-        if part == "manifest.json":
+        # O_NONBLOCK: opening a named pipe must not wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb"):
+            if not path.is_file():
+                raise ArtifactError("is no regular file")
+            size = os.fstat(descriptor).st_size
+            if size <= _SHORTEST:
+                raise refused(f"it has only {size} bytes")
+            return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _from_bytes(source: bytes | bytearray | memoryview) -> mmap.mmap:
+    size = memoryview(source).nbytes
+    if size <= _SHORTEST:
+        raise refused(f"it has only {size} bytes")
+    data = mmap.mmap(-1, size)
+    data.write(source)
+    return data
+
+
+def _checked(data: mmap.mmap) -> tuple[dict[str, Any], mmap.mmap, dict[str, Entry]]:
+    with memoryview(data) as view:
+        comment = bytes(view[-_COMMENT_BYTES:])
+        if not comment.startswith(_DIGEST):
+            raise refused("its end is not that of a .neo file, it is truncated or of another kind")
+        changed: list[ArtifactError] = []
+        whole = threading.Thread(target=_check_whole, args=(view, comment, changed))
+        whole.start()
+        try:
+            found = zip_layout.entries(view, comment)
+            manifest = _check_parts(view, found)
+        except ArtifactError as error:
+            whole.join()
+            # Changed bytes are the cause of whatever else was found.
+            raise changed[0] if changed else error from None
+        finally:
+            whole.join()
+        if changed:
+            raise changed[0]
+    return manifest, data, found
+
+
+def _check_whole(view: memoryview, comment: bytes, changed: list[ArtifactError]) -> None:
+    digest = hashlib.sha256(view[:-_COMMENT_BYTES]).hexdigest().encode()
+    if comment != _DIGEST + digest:
+        changed.append(refused("its bytes are not those that were written"))
+
+
+def _check_parts(view: memoryview, found: dict[str, Entry]) -> dict[str, Any]:
+    """The manifest, after a check that the entries are the parts it tells of."""
+    entry = found.get(MANIFEST)
+    if entry is None or entry.size > MANIFEST_LIMIT:
+        raise refused("it has no manifest.json" if entry is None else f"its manifest.json has {entry.size} bytes")
+    manifest = parse(bytes(view[entry.start : entry.start + entry.size]))
+    parts = manifest["parts"]
+    odd = sorted(set(found) ^ {*parts, MANIFEST})
+    if odd:
+        raise refused(f"its entries are not the parts of the manifest: {', '.join(odd[:5])!s:.200}")
+    for part, entry in found.items():
+        piece = view[entry.start : entry.start + entry.size]
+        zip_layout.check_crc(piece, entry, part)
+        if part == MANIFEST:
             continue
-        if declared[part]["size"] != size:
-            raise ArtifactError(f"{name}: part {part} has {size} bytes, the manifest says {declared[part]['size']}")
-        if declared[part]["sha256"] != hashlib.sha256(view[offset : offset + size]).hexdigest():
-            raise ArtifactError(f"{name}: part {part} is damaged; {_AGAIN}")
-    if parts["weights.bin"][0] % ALIGNMENT:
-        raise ArtifactError(f"{name}: its weights are not aligned to {ALIGNMENT} bytes")
-    return Artifact(name, manifest, data, parts)
+        if entry.size != parts[part]["size"]:
+            raise refused(f"{part} has {entry.size} bytes, not {parts[part]['size']}")
+        if hashlib.sha256(piece).hexdigest() != parts[part]["sha256"]:
+            raise refused(f"the sha-256 of {part} is not that of the manifest")
+    if found[WEIGHTS].start % ALIGNMENT:
+        raise refused(f"weights.bin starts at byte {found[WEIGHTS].start}, no multiple of {ALIGNMENT}")
+    code = found[CODE]
+    if bytes(view[code.start : code.start + min(code.size, 4)]) != b"\x7fELF":
+        raise refused("code.so is no ELF library")
+    return manifest
 
 
-def _entries(name: str, data: mmap.mmap | bytes) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                known = info.filename in ("manifest.json", *_PARTS) or re.fullmatch(r"ir/[\w.-]+", info.filename)
-                if not known:
-                    raise ArtifactError(f"{name} holds {info.filename!r}, which no .neo file has")
-                if info.filename in found:
-                    raise ArtifactError(f"{name} holds {info.filename} twice")
-                if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                    raise ArtifactError(f"{name}: {info.filename} is compressed; the parts of a .neo file are not")
-                if info.flag_bits & 0x1:
-                    raise ArtifactError(f"{name}: {info.filename} is encrypted")
-                start = info.header_offset
-                header = data[start : start + 30]
-                if len(header) < 30 or header[:4] != b"PK\x03\x04":
-                    raise ArtifactError(f"{name}: {info.filename} lies outside the file")
-                names, extra = struct.unpack("<HH", header[26:30])
-                offset = start + 30 + names + extra
-                if offset + info.file_size > len(data) - _DIGEST:
-                    raise ArtifactError(f"{name}: {info.filename} lies outside the file")
-                found[info.filename] = (offset, info.file_size)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, ValueError, NotImplementedError, OSError) as error:
-        raise ArtifactError(f"{name} is not a whole .neo file: {error}") from None
-    spans = sorted(found.values())
-    for (a, size), (b, _) in itertools.pairwise(spans):
-        if a + size > b:
-            raise ArtifactError(f"{name}: parts of the file overlap")
-    return found
+def check_machine(file: Artifact) -> None:
+    """Raise ArtifactError unless this machine runs the code of `file`."""
+    target = file.manifest["target"]
+    wanted, here = target["triple"].split("-")[0], platform.machine().lower()
+    compiled = f"{file.source} is compiled for {target['name']} ({target['triple']})"
+    again = "compile the model for target 'host' on this machine, or run it on that one"
+    if {"arm64": "aarch64", "amd64": "x86_64"}.get(here, here) != {"arm64": "aarch64"}.get(wanted, wanted):
+        raise ArtifactError(f"{compiled}, but this machine is {here}; {again}")
+    if "linux" not in target["triple"] or platform.system() != "Linux":
+        raise ArtifactError(f"{compiled}, but this system is {platform.system()}; {again}")
+    if target["needs"]:
+        from neomlir.targets import host_cpu
 
-
-def _check_manifest(name: str, manifest: Any) -> None:
-    def need(condition: bool, what: str) -> None:
-        if not condition:
-            raise ArtifactError(f"{name}: its manifest is wrong: {what}")
-
-    def number(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LIMIT
-
-    need(isinstance(manifest, dict), "it is no object")
-    if manifest.get("format") != FORMAT:
-        raise ArtifactError(
-            f"{name} has format {manifest.get('format')!r}, this version of Neo reads format {FORMAT}; compile it again"
-        )
-    for kind in ("inputs", "outputs"):
-        need(isinstance(manifest.get(kind), list) and len(manifest[kind]) <= 1 << 16, f"{kind} is no list")
-        for spec in manifest[kind]:
-            need(isinstance(spec, dict) and isinstance(spec.get("name"), str), f"one of {kind} has no name")
-            need(spec.get("dtype") in _DTYPES, f"{spec['name']!r} has the dtype {spec.get('dtype')!r}")
-            shape = spec.get("shape")
-            need(isinstance(shape, list) and len(shape) <= 16, f"{spec['name']!r} has no shape")
-            need(all(e is None or number(e) for e in shape), f"{spec['name']!r} has the shape {shape}")
-            size = 16
-            for extent in shape:
-                size *= max(1, extent or 1)
-            need(size < _LIMIT, f"{spec['name']!r} has the absurd shape {shape}")
-        names = [spec["name"] for spec in manifest[kind]]
-        need(len(set(names)) == len(names), f"two of {kind} have one name")
-    target = manifest.get("target")
-    need(
-        isinstance(target, dict) and all(isinstance(target.get(k), str) for k in ("name", "triple", "cpu")), "no target"
-    )
-    need(
-        all(
-            isinstance(target.get(k), list) and all(isinstance(f, str) for f in target[k])
-            for k in ("features", "needs")
-        ),
-        "the target's features are no list",
-    )
-    need(number(manifest.get("arena_bytes")), f"the arena has {manifest.get('arena_bytes')!r} bytes")
-    need(bool(re.fullmatch(r"neo_\w{1,64}", str(manifest.get("entry")))), f"the entry is {manifest.get('entry')!r}")
-    need(isinstance(manifest.get("kernels"), list), "kernels is no list")
-    parts = manifest.get("parts")
-    need(isinstance(parts, dict) and set(_PARTS) <= set(parts), "it does not name the parts")
-    for part, facts in parts.items():
-        need(isinstance(facts, dict) and number(facts.get("size")), f"part {part} has no size")
-        need(isinstance(facts.get("sha256"), str), f"part {part} has no digest")
+        cpu, features = host_cpu()
+        missing = sorted(set(target["needs"]) - features)
+        if missing:
+            plural = "s" if len(missing) > 1 else ""
+            raise ArtifactError(
+                f"{compiled}, which needs feature{plural} {', '.join(missing)} that this machine ({cpu}) lacks; {again}"
+            )

@@ -2,149 +2,219 @@
 
 from __future__ import annotations
 
+import _ctypes
 import contextlib
 import ctypes
+import math
 import os
-import tempfile
 import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from neomlir import artifact
-from neomlir.codegen.runtime_library import runtime_library
+from neomlir.arrays import as_array
 from neomlir.errors import ArtifactError, ModelError
-from neomlir.targets import host_cpu
+from neomlir.manifest import CODE, WEIGHTS, Spec, dtype_of
+from neomlir.native import MAX_RANK, Call, open_code, runtime
 
-_ALIGNMENT = 64
+__all__ = ["Model", "Spec", "load"]
 
-
-class Tensor(NamedTuple):
-    """An input or output of a model; an extent of None is dynamic."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
+_MOST_THREADS = 1024
+_MEANINGS = {1: "there is not enough memory", 2: "an output cannot be", 3: "a dimension contradicts another"}
+_CLOSED = "the model is closed; load it again"
 
 
-class _Call(ctypes.Structure):
-    """`struct neo_call` of runtime/neo.h; the callbacks are filled in by `neo_run`."""
+def load(source: str | os.PathLike | bytes, threads: int = 1, report: Mapping[str, Any] | None = None) -> Model:
+    """Open a `.neo` file, or its bytes, for running.
 
-    _fields_ = [
-        (name, ctypes.c_void_p)
-        for name in [
-            "inputs",
-            "in_dims",
-            "outputs",
-            "weights",
-            "arena",
-            "runtime",
-            "parallel_for",
-            "alloc",
-            "free",
-            "output",
-        ]
-    ]
+    Args:
+        source: a path, whose file may be unlinked afterwards but not overwritten in place; or bytes.
+        threads: how many threads a call uses, the caller's among them.
+        report: what `Model.report` shall be; by default what the file holds.
 
-
-def load(source: str | os.PathLike | bytes, threads: int = 1, report: dict | None = None) -> Model:
-    """Open a `.neo` file (or its bytes) for running with `threads` threads.
-
-    Raises ArtifactError for a damaged file, and for one made for another machine.
+    Raises:
+        ArtifactError: the file is damaged, or of another version or machine. ModelError: the runtime cannot start.
     """
     return Model(artifact.read(source), threads, report)
 
 
-def dtype_of(name: str) -> np.dtype:
-    """The numpy dtype of that name, those of ml_dtypes included."""
-    if name.startswith(("bfloat", "float8")):
-        import ml_dtypes
-
-        return np.dtype(getattr(ml_dtypes, name))
-    return np.dtype(name)
-
-
 class Model:
-    """A compiled model, ready to run. Safe to call from several threads: calls take turns."""
+    """A compiled model, ready to run.
 
-    def __init__(self, file: artifact.Artifact, threads: int = 1, report: dict | None = None) -> None:
-        """Map the weights and load the code of a checked file."""
-        manifest = file.manifest
-        _check_machine(file.source, manifest["target"])
-        self.inputs = tuple(Tensor(s["name"], s["dtype"], tuple(s["shape"])) for s in manifest["inputs"])
-        self.outputs = tuple(Tensor(s["name"], s["dtype"], tuple(s["shape"])) for s in manifest["outputs"])
-        self.target = manifest["target"]["name"]
-        self.report = report or {"kernels": manifest["kernels"], "arena_bytes": manifest["arena_bytes"]}
-        self._file = file
+    Safe to call from several threads, which take turns; load it once more for calls at the same time. It works on
+    after a fork, in both processes. `close`, or the end of a `with` block, gives its memory back early.
+    """
+
+    def __init__(self, file: artifact.Artifact, threads: int = 1, report: Mapping[str, Any] | None = None) -> None:
+        """Map the weights and load the code of a checked file. Raises ArtifactError or ModelError."""
+        self._runtime = self._arena = self._library = self._descriptor = None
         self._lock = threading.Lock()
-        self._in_dtypes = [dtype_of(t.dtype) for t in self.inputs]
-        self._out_dtypes = [dtype_of(t.dtype) for t in self.outputs]
-        self._library = _open_code(bytes(file.part("code.so")))
+        artifact.check_machine(file)
+        threads = _thread_count(threads)
+        manifest = file.manifest
+        self.inputs: tuple[Spec, ...] = file.inputs
+        self.outputs: tuple[Spec, ...] = file.outputs
+        self.target: str = manifest["target"]["name"]
+        self.report: dict[str, Any] = _report(manifest) if report is None else dict(report)
+        self._file = file
+        self._native = native = runtime(manifest["target"]["triple"])
+        self._library, self._descriptor = open_code(file.code(), file.source)
         try:
             self._entry = ctypes.cast(getattr(self._library, manifest["entry"]), ctypes.c_void_p)
         except AttributeError:
             raise ArtifactError(f"{file.source}: its code has no entry {manifest['entry']!r}") from None
-        self._weights = np.frombuffer(file.part("weights.bin"), np.uint8)
-        if self._weights.size and self._weights.ctypes.data % _ALIGNMENT:
-            self._weights = _aligned(self._weights.size, self._weights)
-        self._arena = _aligned(manifest["arena_bytes"])
-        self._runtime_library = _runtime(manifest["target"]["triple"])
-        self._runtime = self._runtime_library.neo_runtime_create(threads)
-        self._threads = threads
-        sizes = (ctypes.c_int32 * max(1, len(self.outputs)))(*[d.itemsize for d in self._out_dtypes])
-        self._runtime_library.neo_runtime_set_outputs(self._runtime, len(self.outputs), sizes)
+        self._arena = native.neo_aligned_alloc(manifest["arena_bytes"])
+        self._runtime = native.neo_runtime_create(1)
+        if not self._arena or not self._runtime:
+            raise ModelError(f"{file.source}: no memory for its arena of {manifest['arena_bytes']} bytes")
+        self._threads = native.neo_runtime_set_threads(self._runtime, threads) if threads > 1 else 1
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """The tables that the program reads, filled in by every call."""
+        self._in_dtypes = [dtype_of(s.dtype) for s in self.inputs]
+        self._out_dtypes = [dtype_of(s.dtype) for s in self.outputs]
+        self._dynamic_in = [i for i, s in enumerate(self.inputs) if None in s.shape]
+        self._dynamic_out = [i for i, s in enumerate(self.outputs) if None in s.shape]
+        self._in = (ctypes.c_void_p * (len(self.inputs) + 1))()
+        self._dims = [(ctypes.c_int64 * (len(s.shape) + 1))(*[n or 0 for n in s.shape]) for s in self.inputs]
+        self._rows = (ctypes.c_void_p * (len(self.inputs) + 1))(*[ctypes.addressof(d) for d in self._dims])
+        self._out = (ctypes.c_void_p * (len(self.outputs) + 1))()
+        sizes = (ctypes.c_int32 * (len(self.outputs) + 1))(*[d.itemsize for d in self._out_dtypes])
+        if self._native.neo_runtime_set_outputs(self._runtime, len(self.outputs), sizes):
+            raise ModelError(f"{self._file.source}: no memory for its {len(self.outputs)} outputs")
+        self._weights = np.frombuffer(self._file.part(WEIGHTS), np.uint8)
+        self._call = Call(
+            inputs=ctypes.addressof(self._in),
+            in_dims=ctypes.addressof(self._rows),
+            outputs=ctypes.addressof(self._out),
+            weights=self._weights.ctypes.data,
+            arena=self._arena,
+        )
+        self._call_address = ctypes.addressof(self._call)
 
     @property
     def threads(self) -> int:
-        """Threads that run the model, the caller's included."""
+        """Threads that a call uses, the caller's included; may be set between calls."""
         return self._threads
 
     @threads.setter
     def threads(self, number: int) -> None:
-        if number < 1:
-            raise ModelError(f"a model runs with at least one thread, not {number}")
+        number = _thread_count(number)
         with self._lock:
-            self._runtime_library.neo_runtime_set_threads(self._runtime, number)
-            self._threads = number
+            if not self._runtime:
+                raise ModelError(_CLOSED)
+            self._threads = self._native.neo_runtime_set_threads(self._runtime, number)
 
     def __call__(self, *arrays: Any) -> np.ndarray | tuple[np.ndarray, ...]:
-        """Run on arrays in the order of `inputs`; gives one array, or a tuple of them in the order of `outputs`."""
+        """Run on arrays in the order of `inputs`: numpy arrays or torch tensors, read in place where C-contiguous.
+
+        Returns new arrays in the order of `outputs`: the only one itself, or a tuple. Raises ModelError.
+        """
         if len(arrays) != len(self.inputs):
-            names = ", ".join(t.name for t in self.inputs)
-            raise ModelError(f"the model takes {len(self.inputs)} inputs ({names}), not {len(arrays)}")
+            wanted = ", ".join(map(_show, self.inputs)) or "none"
+            raise ModelError(f"the model takes {len(self.inputs)} inputs ({wanted}), {len(arrays)} were given")
         results = self._run([self._accept(i, a) for i, a in enumerate(arrays)])
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Run on arrays by input name; gives arrays by output name, in order."""
-        names = [t.name for t in self.inputs]
-        missing, unknown = [n for n in names if n not in arrays], [n for n in arrays if n not in names]
+        """Run on arrays by input name; new arrays by output name, in the order of `outputs`. Raises ModelError."""
+        names = [s.name for s in self.inputs]
+        missing, unknown = [n for n in names if n not in arrays], [str(n) for n in arrays if n not in names]
         if missing or unknown:
-            parts = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(
-                unknown
-            )
-            raise ModelError(f"the inputs are {', '.join(names)}; {'; '.join(parts)}")
+            said = [
+                f"{what}: {', '.join(which)}" for what, which in (("missing", missing), ("unknown", unknown)) if which
+            ]
+            raise ModelError(f"the inputs are {', '.join(names) or 'none'}; {'; '.join(said)}")
         results = self._run([self._accept(i, arrays[n]) for i, n in enumerate(names)])
-        return {t.name: r for t, r in zip(self.outputs, results, strict=True)}
+        return {s.name: r for s, r in zip(self.outputs, results, strict=True)}
+
+    def _accept(self, number: int, value: Any) -> np.ndarray:
+        """`value` as the program reads it."""
+        spec = self.inputs[number]
+        array = value if type(value) is np.ndarray else as_array(value, spec.name)
+        if array.dtype != self._in_dtypes[number]:
+            raise ModelError(
+                f"input {spec.name!r} has dtype {array.dtype}, the model takes {_show(spec)}; convert it first"
+            )
+        if array.shape != spec.shape and not _fits(array.shape, spec.shape):
+            raise ModelError(f"input {spec.name!r} has shape {_shape(array.shape)}, the model takes {_show(spec)}")
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        results: list[Any] = [
+            None if i in self._dynamic_out else np.empty(s.shape, d)
+            for i, (s, d) in enumerate(zip(self.outputs, self._out_dtypes, strict=True))
+        ]
+        with self._lock:
+            if not self._runtime:
+                raise ModelError(_CLOSED)
+            for i, array in enumerate(arrays):
+                self._in[i] = array.__array_interface__["data"][0]
+            for i in self._dynamic_in:
+                self._dims[i][: arrays[i].ndim] = arrays[i].shape
+            for i, result in enumerate(results):
+                self._out[i] = None if result is None else result.__array_interface__["data"][0]
+            status = self._native.neo_run(self._runtime, self._entry, self._call_address)
+            if status:
+                raise self._failure(status, arrays)
+            for i in self._dynamic_out:
+                results[i] = self._take(i)
+        for i in self._dynamic_out:
+            self._check_output(i, results[i], arrays)
+        return results
+
+    def _take(self, number: int) -> np.ndarray | None:
+        """A result in the memory that the runtime made for it, which goes back when the array does."""
+        rank, dims = ctypes.c_int64(), (ctypes.c_int64 * MAX_RANK)()
+        address = self._native.neo_runtime_take_output(self._runtime, number, ctypes.byref(rank), dims)
+        if not address:
+            return None
+        shape, dtype = tuple(dims[: rank.value]), self._out_dtypes[number]
+        block = _Block(address, math.prod(shape) * dtype.itemsize, self._native.neo_release)
+        return np.asarray(block).view(dtype).reshape(shape) if block.bytes else np.empty(shape, dtype)
+
+    def _check_output(self, number: int, array: np.ndarray | None, arrays: list[np.ndarray]) -> None:
+        spec = self.outputs[number]
+        if array is None:
+            raise ModelError(f"the model did not write its output {spec.name!r}; {self._given(arrays)}")
+        if not _fits(array.shape, spec.shape):
+            said = f"output {spec.name!r} came with shape {_shape(array.shape)}, the model says {_show(spec)}"
+            raise ModelError(f"{said}; {self._given(arrays)}")
+
+    def _given(self, arrays: list[np.ndarray]) -> str:
+        shapes = ", ".join(f"{s.name}: {_shape(a.shape)}" for s, a in zip(self.inputs, arrays, strict=True))
+        return f"the inputs were {shapes or 'none'}; perhaps dimensions that must agree do not"
+
+    def _failure(self, status: int, arrays: list[np.ndarray]) -> ModelError:
+        text = self._native.neo_runtime_error(self._runtime).decode()
+        for i, spec in enumerate(self.outputs):
+            text = text.replace(f"output {i} ", f"output {spec.name!r} ")
+        why = text or _MEANINGS.get(status, f"it returned code {status}")
+        return ModelError(f"the model failed: {why}; {self._given(arrays)}")
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the model's `.neo` file. Raises ArtifactError."""
-        place = Path(path)
-        try:
-            with tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as file:
-                file.write(self._file.data)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, place)
-        except OSError as error:
-            raise ArtifactError(f"{place} cannot be written: {error.strerror}") from error
+        """Write the model's `.neo` file at `path`, whole or not at all. Raises ArtifactError, ModelError."""
+        file = self._file
+        if file is None:
+            raise ModelError(_CLOSED)
+        file.save(path)
 
     def close(self) -> None:
-        """End the model's threads; it cannot run any more."""
-        runtime, self._runtime = getattr(self, "_runtime", None), None
-        if runtime:
-            self._runtime_library.neo_runtime_destroy(runtime)
+        """Give memory, threads and code back. Outputs stay valid; calls raise ModelError from now on."""
+        with self._lock:
+            if self._runtime:
+                self._native.neo_runtime_destroy(self._runtime)
+            if self._arena:
+                self._native.neo_aligned_free(self._arena)
+            if self._library is not None:
+                _ctypes.dlclose(self._library._handle)
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self._runtime = self._arena = self._library = self._descriptor = None
+            self._weights = self._file = None
 
     def __enter__(self) -> Model:
         """The model itself."""
@@ -161,144 +231,43 @@ class Model:
 
     def __repr__(self) -> str:
         """Inputs, outputs and target."""
-
-        def show(tensors: tuple[Tensor, ...]) -> str:
-            return ", ".join(f"{t.name}: {t.dtype}{list('?' if e is None else e for e in t.shape)}" for t in tensors)
-
-        return f"<neomlir.Model {show(self.inputs)} -> {show(self.outputs)} for {self.target}>"
-
-    def _accept(self, number: int, value: Any) -> np.ndarray:
-        name, dtype, shape = self.inputs[number]
-        if not isinstance(value, np.ndarray):
-            value = _as_numpy(value)
-        if value.dtype != self._in_dtypes[number]:
-            raise ModelError(f"input {name!r} has dtype {value.dtype}, the model takes {dtype}")
-        if value.shape != shape and (
-            value.ndim != len(shape) or any(w is not None and w != h for w, h in zip(shape, value.shape, strict=True))
-        ):
-            wanted = tuple("?" if e is None else e for e in shape)
-            raise ModelError(f"input {name!r} has shape {value.shape}, the model takes ({', '.join(map(str, wanted))})")
-        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
-
-    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        count = len(self.outputs)
-        static = [None not in t.shape for t in self.outputs]
-        results = [
-            np.empty(t.shape, d) if s else None for t, d, s in zip(self.outputs, self._out_dtypes, static, strict=True)
-        ]
-        inputs = (ctypes.c_void_p * (len(arrays) + 1))(*[a.ctypes.data for a in arrays])
-        dims = [(ctypes.c_int64 * (a.ndim + 1))(*a.shape) for a in arrays]
-        rows = (ctypes.c_void_p * (len(arrays) + 1))(*[ctypes.addressof(d) for d in dims])
-        outputs = (ctypes.c_void_p * (count + 1))(*[None if r is None else r.ctypes.data for r in results])
-        with self._lock:
-            if not self._runtime:
-                raise ModelError("the model is closed")
-            call = _Call(
-                inputs=ctypes.addressof(inputs),
-                in_dims=ctypes.addressof(rows),
-                outputs=ctypes.addressof(outputs),
-                weights=self._weights.ctypes.data,
-                arena=self._arena.ctypes.data,
-            )
-            status = self._runtime_library.neo_run(self._runtime, self._entry, ctypes.byref(call))
-            if status:
-                raise ModelError(f"the model failed with code {status}")
-            for i in range(count):
-                if not static[i]:
-                    results[i] = self._dynamic(i)
-        return results
-
-    def _dynamic(self, number: int) -> np.ndarray:
-        rank, dims = ctypes.c_int64(), ctypes.POINTER(ctypes.c_int64)()
-        address = self._runtime_library.neo_runtime_output(
-            self._runtime, number, ctypes.byref(rank), ctypes.byref(dims)
-        )
-        if not address:
-            raise ModelError(f"the model did not write its output {self.outputs[number].name!r}")
-        result = np.empty(tuple(dims[i] for i in range(rank.value)), self._out_dtypes[number])
-        ctypes.memmove(result.ctypes.data, address, result.nbytes)
-        return result
+        inputs, outputs = (", ".join(map(_show, side)) for side in (self.inputs, self.outputs))
+        return f"<neomlir.Model ({inputs}) -> ({outputs}) for {self.target}>"
 
 
-def _aligned(size: int, content: np.ndarray | None = None) -> np.ndarray:
-    try:
-        whole = np.empty(size + _ALIGNMENT, np.uint8)
-    except MemoryError:
-        raise ModelError(f"the model needs {size} bytes of memory, more than there are") from None
-    start = -whole.ctypes.data % _ALIGNMENT
-    part = whole[start : start + size]
-    if content is not None:
-        part[:] = content
-    return part
+class _Block:
+    """Memory of the runtime as bytes for numpy, which keeps this object as long as an array looks at it."""
+
+    def __init__(self, address: int, size: int, release: Any) -> None:
+        self.bytes, self._address, self._release = size, address, release
+        self.__array_interface__ = {"data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3}
+
+    def __del__(self) -> None:
+        self._release(self._address)
 
 
-def _as_numpy(value: Any) -> np.ndarray:
-    """Another framework's array as numpy, without copying where it allows."""
-    if hasattr(value, "detach"):
-        value = value.detach()
-    if "bfloat16" in str(getattr(value, "dtype", "")) and hasattr(value, "view") and hasattr(value, "numpy"):
-        import ml_dtypes
-        import torch
-
-        return value.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    if hasattr(value, "__dlpack__"):
-        try:
-            return np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError, ValueError):
-            pass
-    return np.asarray(value)
+def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "kernels": manifest["kernels"],
+        "arena_bytes": manifest["arena_bytes"],
+        "weight_bytes": manifest["weight_bytes"],
+        "code_bytes": manifest["parts"][CODE]["size"],
+    }
 
 
-def _check_machine(source: str, target: dict) -> None:
-    import platform
-
-    triple = target["triple"]
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
-    if triple.split("-")[0] != machine or ("linux" in triple) != (platform.system() == "Linux"):
-        raise ArtifactError(
-            f"{source} is compiled for {target['name']} ({triple}); this machine is {machine} {platform.system()}. "
-            "Compile it with --target host here, or run it there"
-        )
-    missing = sorted(set(target["needs"]) - host_cpu()[1])
-    if missing:
-        raise ArtifactError(
-            f"{source} is compiled for {target['name']}, which needs {', '.join(missing)}; this machine has not. "
-            "Compile it with --target host here"
-        )
+def _thread_count(threads: Any) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= _MOST_THREADS:
+        raise ModelError(f"a model runs with 1 to {_MOST_THREADS} threads, not {threads!r}")
+    return int(threads)
 
 
-def _open_code(code: bytes) -> ctypes.CDLL:
-    try:
-        descriptor = os.memfd_create("neo-code")
-    except (AttributeError, OSError):
-        with tempfile.NamedTemporaryFile(suffix=".so") as file:
-            file.write(code)
-            file.flush()
-            return ctypes.CDLL(file.name, mode=ctypes.RTLD_LOCAL)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(code)
-        return ctypes.CDLL(f"/proc/self/fd/{descriptor}", mode=ctypes.RTLD_LOCAL)
-    except OSError as error:
-        raise ArtifactError(f"the code of the model cannot be loaded: {error}") from error
-    finally:
-        os.close(descriptor)
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(w is None or w == g for w, g in zip(wanted, shape, strict=True))
 
 
-_LOADED: dict[str, ctypes.CDLL] = {}
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('?' if n is None else str(n) for n in shape)})"
 
 
-def _runtime(triple: str) -> ctypes.CDLL:
-    if triple not in _LOADED:
-        library = ctypes.CDLL(str(runtime_library(triple)))
-        library.neo_runtime_create.restype = ctypes.c_void_p
-        library.neo_runtime_create.argtypes = [ctypes.c_int32]
-        library.neo_runtime_destroy.argtypes = [ctypes.c_void_p]
-        library.neo_runtime_destroy.restype = None
-        library.neo_runtime_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int32]
-        library.neo_runtime_set_outputs.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
-        library.neo_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-        library.neo_runtime_output.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p]
-        library.neo_runtime_output.restype = ctypes.c_void_p
-        _LOADED[triple] = library
-    return _LOADED[triple]
+def _show(spec: Spec) -> str:
+    return f"{spec.name}: {spec.dtype}{_shape(spec.shape)}"

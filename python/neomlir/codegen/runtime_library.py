@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.resources
 import os
@@ -13,6 +14,7 @@ from neomlir.codegen.zig import run
 from neomlir.errors import CompileError
 
 _TRIPLES = {"x86_64-unknown-linux-gnu": "x86_64-linux-gnu", "aarch64-unknown-linux-gnu": "aarch64-linux-gnu"}
+_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-fPIC", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror")
 
 
 def sources() -> dict[str, bytes]:
@@ -23,6 +25,7 @@ def sources() -> dict[str, bytes]:
     }
 
 
+@functools.cache
 def runtime_library(triple: str) -> Path:
     """Path of the shared library for `triple`, built where the cache has none. Raises CompileError.
 
@@ -31,7 +34,7 @@ def runtime_library(triple: str) -> Path:
     if triple not in _TRIPLES:
         raise CompileError(f"the runtime is not built for {triple}; only for {', '.join(_TRIPLES)}")
     files = sources()
-    digest = hashlib.sha256(triple.encode() + b"".join(n.encode() + d for n, d in files.items())).hexdigest()[:16]
+    digest = hashlib.sha256(repr((triple, _FLAGS, files)).encode()).hexdigest()[:32]
     place = cache_folder() / "runtime" / f"libneo-{digest}.so"
     if place.exists():
         return place
@@ -42,12 +45,22 @@ def runtime_library(triple: str) -> Path:
         for name in files:
             if name.endswith(".c"):
                 objects.append(f"{folder}/{name}.o")
-                flags = ["-std=c11", "-O3", "-fPIC", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror"]
-                run("cc", "-target", _TRIPLES[triple], *flags, "-c", f"{folder}/{name}", "-o", objects[-1])
+                run("cc", "-target", _TRIPLES[triple], *_FLAGS, "-c", f"{folder}/{name}", "-o", objects[-1])
         built = Path(folder, "libneo.so")
         run("ld.lld", "-shared", "--gc-sections", "--strip-all", "--build-id=none", "-o", str(built), *objects)
+        return _kept(built, place)
+
+
+def _kept(built: Path, place: Path) -> Path:
+    """Put it in the cache in one step; where the cache cannot be written, in a folder of its own."""
+    try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="neo-runtime-")) / place.name
+    try:
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".neo-", delete=False) as file:
             file.write(built.read_bytes())
         os.replace(file.name, place)
+    except OSError as error:
+        raise CompileError(f"{place} cannot be written: {error.strerror}; set NEO_CACHE_DIR") from error
     return place
