@@ -159,6 +159,29 @@ def test_unnamed_nodes_and_inputs_that_are_weights():
     assert [spec.name for spec in agree(made, {"x": normal(2, 8)}).inputs] == ["x"]
 
 
+@pytest.mark.parametrize(
+    "opset,operator,shapes,attributes",
+    [
+        (21, "GroupNormalization", [(1, 4, 3, 3), (4,), (4,)], {"num_groups": 2}),
+        (23, "RMSNormalization", [(2, 6, 8), (8,)], {}),
+        (23, "Attention", [(1, 2, 6, 8), (1, 2, 6, 8), (1, 2, 6, 8)], {}),
+        (13, "SpaceToDepth", [(1, 2, 4, 4)], {"blocksize": 2}),
+    ],
+)
+def test_operators_that_are_expanded(opset, operator, shapes, attributes):
+    names = "abc"[: len(shapes)]
+    node = helper.make_node(operator, list(names), ["y"], **attributes)
+    inputs = [value(name, shape) for name, shape in zip(names, shapes, strict=True)]
+    feeds = {name: normal(*shape) for name, shape in zip(names, shapes, strict=True)}
+    agree(model([node], inputs, [value("y", None)], opset=opset), feeds)
+
+
+def test_casts_to_the_type_of_another_value():
+    node = helper.make_node("CastLike", ["x", "i"], ["y"])
+    made = model([node], [value("x", (4,)), value("i", (1,), I64)], [value("y", None, I64)])
+    assert agree(made, {"x": normal(4) * 9, "i": np.array([1])}).outputs[0].dtype == "int64"
+
+
 def hopeless():
     nodes = [
         helper.make_node("RoiAlign", ["x", "rois", "which"], ["a"], name="roi/align_0"),

@@ -18,8 +18,6 @@ PIPELINE = (
     "builtin.module(torch-onnx-to-torch-backend-pipeline,torch-backend-to-linalg-on-tensors-backend-pipeline,"
     "neo-drop-asserts,neo-lower-tm-tensor,neo-weights-to-globals,canonicalize,cse)"
 )
-# Operators that are expanded as the ONNX standard defines them, for want of a lowering of their own.
-EXPANDED = frozenset({"MeanVarianceNormalization"})
 
 
 class Onnx(Frontend):
@@ -87,8 +85,7 @@ def _import(prepared: Any, name: str, context: ir.Context) -> Imported:
 
     taken = {value.name for value in prepared.inputs}
     names = {weight: weight_name(weight, taken) for weight in prepared.weights}
-    config = onnx_importer.Config(function_expansion_allowlists_by_domain={"": set(EXPANDED)})
-    info = onnx_importer.ModelInfo(prepared.model, config=config)
+    info = onnx_importer.ModelInfo(prepared.model)
     with context:
         module = ir.Module.create(ir.Location.unknown())
         importer = onnx_importer.NodeImporter.define_function(

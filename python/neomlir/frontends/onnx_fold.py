@@ -56,7 +56,7 @@ def fold_shapes(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> bool:
     for node in graph.node:
         if len(node.output) != 1 or node.output[0] in outputs:
             continue
-        value = _shape(node, shapes, arrays) if node.op_type == "Shape" else _value(node, arrays)
+        value = _shape(node, shapes, arrays) if node.op_type in ("Shape", "Size") else _value(node, arrays)
         if value is not None and value.size <= _MOST:
             arrays[node.output[0]] = value
             done.append(node)
@@ -73,6 +73,8 @@ def _shape(node: onnx.NodeProto, shapes, arrays: dict[str, np.ndarray]) -> np.nd
         extents = [dim.dim_value for dim in shapes[name]]
     else:
         return None
+    if node.op_type == "Size":
+        return np.array(np.prod(extents, dtype=np.int64))
     bounds = {attribute.name: attribute.i for attribute in node.attribute}
     return np.array(extents[bounds.get("start", 0) : bounds.get("end", len(extents))], np.int64)
 

@@ -13,6 +13,7 @@ from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Inputs
 from neomlir.frontends.onnx_batchnorm import fold_batch_norm
 from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check, in_order
+from neomlir.frontends.onnx_expand import expand, resolve_cast_like
 from neomlir.frontends.onnx_external import tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
 from neomlir.frontends.onnx_shapes import fix_inputs
@@ -67,11 +68,18 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
     declared = _forget_shapes(model.graph)
     fold_batch_norm(model.graph, arrays)
     count = len(model.graph.input)
+    _attach(model, arrays)
+    expanded = _guarded(expand, model, what=source_name)
+    del expanded.graph.input[count:]
+    del expanded.graph.initializer[:]
+    model, more = _without_weights(expanded, folder)
+    arrays.update(more)
     while True:
         _attach(model, arrays)
         inferred = _guarded(
             shape_inference.infer_shapes, model, check_type=True, strict_mode=True, data_prop=True, what=source_name
         )
+        resolve_cast_like(inferred.graph)
         del inferred.graph.input[count:]
         del inferred.graph.initializer[:]
         model = inferred
