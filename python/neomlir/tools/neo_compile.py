@@ -195,6 +195,7 @@ def print_kernels(kernels: list[dict]) -> None:
         (
             kernel["name"],
             kernel["schedule"],
+            "a run" if "main" in kernel.get("in", ["main"]) else "compiling",
             kernel["calls"],
             _or_dynamic(kernel.get("flops"), "FLOP"),
             _or_dynamic(kernel.get("bytes"), "B"),
@@ -204,7 +205,7 @@ def print_kernels(kernels: list[dict]) -> None:
     ]
     if len(ranked) > _LONGEST_TABLE:
         rows.append((f"… and {len(ranked) - _LONGEST_TABLE} more (--json has all)", "", "", "", "", ""))
-    columns = ("kernel ", "schedule ", "calls", "arithmetic a call", "memory a call", "why not a faster one ")
+    columns = ("kernel ", "schedule ", "in ", "calls", "arithmetic a call", "memory a call", "why not a faster one ")
     console.print_table("Kernels", columns, rows)
 
 
