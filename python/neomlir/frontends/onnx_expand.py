@@ -14,7 +14,6 @@ EXPANDED = frozenset(
         "NegativeLogLikelihoodLoss",
         "RMSNormalization",
         "SpaceToDepth",
-        "SwiGLU",
         "Swish",
     }
 )
