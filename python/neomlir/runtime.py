@@ -141,7 +141,8 @@ class Model:
             )
         if array.shape != spec.shape and not _fits(array.shape, spec.shape):
             raise ModelError(f"input {spec.name!r} has shape {_shape(array.shape)}, the model takes {_show(spec)}")
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+        flags = array.flags
+        return array if flags.c_contiguous and flags.aligned else array.copy(order="C")
 
     def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         results: list[Any] = [
