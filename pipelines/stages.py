@@ -7,7 +7,7 @@ BUFFERIZE = (
 )
 SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),buffer-deallocation-pipeline"
 KERNEL_TO_LLVM = (
-    "neo-expand-math,canonicalize,cse,expand-strided-metadata,lower-affine,"
+    "canonicalize,cse,expand-strided-metadata,lower-affine,"
     "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=1},convert-math-to-llvm,convert-math-to-libm,"
     "convert-to-llvm,reconcile-unrealized-casts,canonicalize,neo-emit-thunks"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from neomlir.mlir import ir
 
 # Ops that a kernel clones for itself rather than takes as an argument.
-CHEAP = frozenset({"arith.constant", "linalg.fill", "tensor.empty"})
+CHEAP = frozenset({"arith.constant", "linalg.fill", "tensor.empty", "tensor.from_elements"})
 MATERIALIZE = "bufferization.materialize_in_destination"
 _HOST = frozenset(
     {
@@ -19,6 +19,7 @@ _HOST = frozenset(
         "tensor.empty",
         "tensor.expand_shape",
         "tensor.extract",
+        "tensor.reshape",
     }
 )
 

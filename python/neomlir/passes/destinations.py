@@ -11,17 +11,18 @@ _VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 
 def give_destinations(module: ir.Module) -> None:
     """Copy where a result would be no kernel's own; name the extents of dynamic results by those of the inputs."""
-    dynamic = False
     with ir.Location.unknown(module.context):
-        for function in _functions(module):
-            _copy_results(function)
-            dynamic |= _name_extents(function)
+        dynamic = any([_name_extents(function) for function in _functions(module)])
     if dynamic:
         with module.context:
             passmanager.PassManager.parse(
                 "builtin.module(reify-result-shapes,resolve-ranked-shaped-type-result-dims,"
-                "resolve-shaped-type-result-dims,func.func(cse))"
+                "resolve-shaped-type-result-dims,func.func(canonicalize,cse))"
             ).run(module.operation)
+    # Last, since canonicalisation would see through a copy.
+    with ir.Location.unknown(module.context):
+        for function in _functions(module):
+            _copy_results(function)
 
 
 def _functions(module: ir.Module) -> list[ir.Operation]:
@@ -55,6 +56,8 @@ def _copy_results(function: ir.Operation) -> None:
             continue
         for position, value in enumerate(op.operands):
             maker = block.made_by(value)
+            if op.name == "tensor.reshape" and position == 1:
+                continue
             if is_tensor(value) and maker is not None and maker.name in CHEAP and op.name != "tensor.empty":
                 op.operands[position] = _copy(value, ir.InsertionPoint(op))
 

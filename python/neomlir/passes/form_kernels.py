@@ -6,6 +6,7 @@ import hashlib
 import heapq
 from dataclasses import dataclass
 
+from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import CHEAP, Block, is_tensor
@@ -115,10 +116,21 @@ def _clone_to_host(block: Block, number: int, values: dict[ir.Value, ir.Value], 
     op = block.ops[number]
     if op.name in CHEAP and op.results and is_tensor(op.results[0]):
         return
+    if op.name == "tensor.reshape":
+        # The new shape is a cheap tensor of scalars; the host keeps it beside the view that it describes.
+        shape = block.made_by(op.operands[1])
+        if shape is None or shape.name != "tensor.from_elements":
+            raise PassFailure("neo-form-kernels: tensor.reshape needs its shape from tensor.from_elements of scalars")
+        values[op.operands[1]] = _clone_one(shape, values, at).results[0]
+    clone = _clone_one(op, values, at)
+    values.update(zip(op.results, clone.results, strict=True))
+
+
+def _clone_one(op: ir.Operation, values: dict[ir.Value, ir.Value], at: ir.InsertionPoint) -> ir.Operation:
     clone = op.clone(ip=at)
     for i, value in enumerate(op.operands):
         clone.operands[i] = values[value]
-    values.update(zip(op.results, clone.results, strict=True))
+    return clone
 
 
 def _drop_dead(entry: ir.Block) -> None:

@@ -40,7 +40,8 @@ class PlanMemory(ModulePass):
                 if name_of(function) not in ("neo_alloc", "neo_free", "neo_output"):
                     _Host(module, function, known).rebuild()
             for function in functions(module.operation):
-                if not len(function.regions[0].blocks) and name_of(function) in known:
+                declared = not len(function.regions[0].blocks) and name_of(function) in known
+                if declared and not name_of(function).endswith(".grid"):
                     function.erase()
 
 
@@ -68,6 +69,8 @@ class _Host:
     old: ir.Operation
     kernels: dict[str, ir.Operation]
     values: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    scalars: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)
+    allocated: dict[ir.Value, ir.Value] = field(default_factory=dict)
 
     def rebuild(self) -> None:
         self.block = Block.of(self.old)
@@ -88,7 +91,7 @@ class _Host:
         """Follow views and destination-style calls to the `tensor.empty` (or argument, or load) that holds the data."""
         self.root: dict[ir.Value, ir.Value] = {}
         for op in self.block.ops:
-            if op.name in _VIEWS:
+            if op.name in _VIEWS or op.name == "tensor.reshape":
                 self.root[op.results[0]] = self.root.get(op.operands[0], op.operands[0])
             elif op.name == "func.call":
                 for result, destination in zip(op.results, list(op.operands)[-len(op.results) :], strict=True):
@@ -219,6 +222,10 @@ class _Host:
                     [self.values[v] for v in op.operands],
                     **attributes,
                 )
+            case "tensor.from_elements":
+                self.scalars[op.results[0]] = [self.values[v] for v in op.operands]
+            case "tensor.reshape":
+                self.values[op.results[0]] = self._reshape(op)
             case "tensor.dim":
                 self.values[op.results[0]] = self._create(
                     "memref.dim", [self.index], [self.values[v] for v in op.operands]
@@ -234,6 +241,47 @@ class _Host:
                 for i, value in enumerate(op.operands):
                     clone.operands[i] = self.values[value]
                 self.values.update(zip(op.results, clone.results, strict=True))
+
+    def _reshape(self, op: ir.Operation) -> ir.Value:
+        """A view of a contiguous buffer in extents that the host computed."""
+        type_ = _memref(op.results[0].type)
+        extents = []
+        for scalar in self.scalars[op.operands[1]]:
+            is_index = isinstance(scalar.type, ir.IndexType)
+            extents.append(scalar if is_index else self._create("arith.index_cast", [self.index], [scalar]))
+        extents = [e if type_.is_dynamic_dim(i) else self._constant(type_.shape[i]) for i, e in enumerate(extents)]
+        strides = [self._constant(1)]
+        for extent in reversed(extents[1:]):
+            strides.insert(0, self._multiply(strides[0], extent))
+        dynamic = ir.ShapedType.get_dynamic_stride_or_offset()
+        rank = type_.rank
+        spread = ir.Type.parse(
+            f"memref<{''.join('?x' if type_.is_dynamic_dim(i) else f'{e}x' for i, e in enumerate(type_.shape))}"
+            f"{type_.element_type}, strided<[{', '.join(['?'] * rank)}]>>"
+        )
+        view = ir.Operation.create(
+            "memref.reinterpret_cast",
+            results=[spread],
+            operands=[
+                self.values[op.operands[0]],
+                *[e for i, e in enumerate(extents) if type_.is_dynamic_dim(i)],
+                *strides[:rank],
+            ],
+            attributes={
+                "static_offsets": ir.DenseI64ArrayAttr.get([0]),
+                "static_sizes": ir.DenseI64ArrayAttr.get(list(type_.shape)),
+                "static_strides": ir.DenseI64ArrayAttr.get([dynamic] * rank),
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get(
+                    [1, 0, sum(type_.is_dynamic_dim(i) for i in range(rank)), rank]
+                ),
+            },
+            ip=self.at,
+        ).results[0]
+        return self._create("memref.cast", [type_], [view])
+
+    def _multiply(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        none = ir.Attribute.parse("#arith.overflow<none>")
+        return self._create("arith.muli", [self.index], [a, b], overflowFlags=none)
 
     def _buffer(self, op: ir.Operation) -> ir.Value:
         """Memory for a `tensor.empty`: the caller's, the arena's, or the runtime's."""
@@ -257,14 +305,11 @@ class _Host:
                 if type_.is_dynamic_dim(i)
                 else self._constant(extent)
             )
-            size = self._create(
-                "arith.muli", [self.index], [size, factor], overflowFlags=ir.Attribute.parse("#arith.overflow<none>")
-            )
+            size = self._multiply(size, factor)
         self._declare("neo_alloc", [self.runtime.type, self.index], [self.bytes_type])
         memory = self._create(
             "func.call", [self.bytes_type], [self.runtime, size], callee=ir.FlatSymbolRefAttr.get("neo_alloc")
         )
-        self.allocated = getattr(self, "allocated", {})
         self.allocated[value] = memory
         return self._view(memory, 0, type_, extents)
 
