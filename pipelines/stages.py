@@ -35,7 +35,7 @@ def form_kernels_stage(max_ops: int = 64) -> str:
 
 
 def schedule_stage(target, ladder: str = "") -> str:
-    """From `kernels` to `vector`; `ladder` names the schedules that may be taken, best first; all of them by default."""
+    """From `kernels` to `vector`; `ladder` names the schedules that may be taken, best first (all by default)."""
     options = f"target={target.name}" + (f" ladder={ladder}" if ladder else "")
     return f"builtin.module(builtin.module(neo-schedule{{{options}}}))"
 

@@ -71,8 +71,7 @@ def compile_kernel(
 def _schedule_of(module: ir.Module) -> tuple[str, str]:
     for function in functions(module.operation):
         if "neo.schedule" in function.attributes:
-            why = function.attributes["neo.fallback"] if "neo.fallback" in function.attributes else None
-            return ir.StringAttr(function.attributes["neo.schedule"]).value, ir.StringAttr(why).value if why else ""
+            return ir.StringAttr(function.attributes["neo.schedule"]).value, ""
     return "scalar", ""
 
 

@@ -11,7 +11,7 @@ import types
 
 from torch_mlir import ir, passmanager
 
-__all__ = ["context", "ext", "ir", "passmanager", "register_all"]
+__all__ = ["context", "ir", "passmanager", "register_all"]
 
 _PROVIDER = "torch_mlir"
 _OTHER_HOMES = {

@@ -107,7 +107,7 @@ class Staircase:
             self.stages["kernels"] = f"{text},neo-limit-schedules{{kernels={pairs}}})"
 
     def run_whole(self, last: str, on_level: Callable[[str, str, str | None], None] | None = None) -> None:
-        """Take the whole module down to level `last`, kernels and all; `on_level(level, text, next pipeline)` sees each."""
+        """Take the whole module down to level `last`; `on_level(level, text, next pipeline)` sees each level."""
         levels = [*self.stages]
         reached = "input"
         for level in levels[: levels.index(last) + 1] if last != "input" else []:
@@ -330,7 +330,7 @@ def first_line(error: NeoError) -> str:
 
 
 def baseline() -> Target:
-    """The target of what runs at compile time: the same on every machine of an architecture, so that its results are."""
+    """The target of what runs at compile time, the same on every machine of an architecture: so are its results."""
     import platform
 
     return Target.named({"aarch64": "neoverse-n1", "arm64": "neoverse-n1"}.get(platform.machine(), "x86-64-v2"))

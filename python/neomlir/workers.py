@@ -49,7 +49,7 @@ def _describe(exitcode: int | None) -> str:
 
 
 class Job:
-    """One call of a function in a forked process; messages sent by the function through `emit` arrive before its answer."""
+    """One call of a function in a forked process."""
 
     def __init__(self, function: Callable, arguments: tuple, *, quiet: bool = False) -> None:
         """Start the process at once."""

@@ -23,7 +23,7 @@ def align(bytes_: int) -> int:
 
 
 def assign_offsets(buffers: list[Buffer]) -> int:
-    """Give each buffer an offset such that no two that live at the same time overlap; returns the arena's size in bytes.
+    """Give each buffer an offset so that no two that live at the same time overlap; returns the arena's bytes.
 
     Greedy by size, best fit (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
     """

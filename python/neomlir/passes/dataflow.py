@@ -88,7 +88,7 @@ def is_identity(map_: ir.AffineMap) -> bool:
 
 def number_of_inputs(op: ir.Operation) -> int:
     """How many of the operands of a `linalg.generic` are inputs (the others are destinations)."""
-    return list(op.attributes["operandSegmentSizes"])[0]
+    return ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])[0]
 
 
 def body(op: ir.Operation) -> list[ir.Operation]:

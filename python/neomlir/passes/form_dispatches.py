@@ -17,10 +17,10 @@ _PURE = ("arith.", "memref.dim", "affine.apply", "affine.min", "affine.max", "in
 class FormDispatches(ModulePass):
     """Make every bufferised kernel a function of buffers and a range, without results.
 
-    The outermost `scf.forall` becomes an `scf.for` from `lo` to `hi`; `neo.grid` holds the number of its iterations, or,
-    where that depends on shapes, a function `@KERNEL.grid` of the same buffers gives it; `neo.signature` keeps the types for
-    the passes after the conversion to LLVM. Results that the body did not
-    write in place are copied to their destinations; copies become `linalg.copy`.
+    The outermost `scf.forall` becomes an `scf.for` from `lo` to `hi`; `neo.grid` holds the number of its iterations,
+    or, where that depends on shapes, a function `@KERNEL.grid` of the same buffers gives it; `neo.signature` keeps the
+    types for the passes after the conversion to LLVM. Results that the body did not write in place are copied to their
+    destinations; copies become `linalg.copy`.
     """
 
     name = "neo-form-dispatches"

@@ -26,7 +26,8 @@ Domain = tuple[int | None, ...]
 class Role:
     """What one operation is to fusion.
 
-    `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction`, `other`.
+    `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction` or
+    `other`.
     `domain`: the extents of its loops; `kept`: those of its result, reduced loops as 1.
     """
 

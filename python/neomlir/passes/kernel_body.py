@@ -130,7 +130,7 @@ class KernelBody:
         clone = op.clone(ip=self._at)
         for i, operand in enumerate(operands):
             clone.operands[i] = operand
-        if captured or len(op.regions) and op.name != "linalg.generic":
+        if captured or (len(op.regions) and op.name != "linalg.generic"):
             captured.update({v: operands[i] for i, v in enumerate(op.operands)})
         if captured:
             _remap_regions(clone, captured)

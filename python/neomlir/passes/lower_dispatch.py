@@ -171,7 +171,8 @@ def _parallel_for() -> str:
         "llvm.func internal @neo_parallel_for(%call: !llvm.ptr, %items: i64, %body: !llvm.ptr, %data: !llvm.ptr) {\n"
         + _field("runtime", RUNTIME)
         + _field("callback", PARALLEL_FOR)
-        + "  llvm.call %callback(%runtime, %items, %body, %data) : !llvm.ptr, (!llvm.ptr, i64, !llvm.ptr, !llvm.ptr) -> ()\n"
+        + "  llvm.call %callback(%runtime, %items, %body, %data)"
+        + " : !llvm.ptr, (!llvm.ptr, i64, !llvm.ptr, !llvm.ptr) -> ()\n"
         + "  llvm.return\n}"
     )
 
@@ -202,7 +203,8 @@ def _define_callback(function: ir.Operation) -> None:
             text += f"  %x{i} = arith.index_cast %d{i} : index to i64\n"
             text += f"  %at{i} = llvm.getelementptr %dims[{i}] : (!llvm.ptr) -> !llvm.ptr, i64\n"
             text += f"  llvm.store %x{i}, %at{i} : i64, !llvm.ptr\n"
-        text += "  %p = llvm.call %callback(%runtime, %n, %r, %dims) : !llvm.ptr, (!llvm.ptr, i64, i64, !llvm.ptr) -> !llvm.ptr\n"
+        text += "  %p = llvm.call %callback(%runtime, %n, %r, %dims)"
+        text += " : !llvm.ptr, (!llvm.ptr, i64, i64, !llvm.ptr) -> !llvm.ptr\n"
         text += _AS_MEMREF
     else:
         return
