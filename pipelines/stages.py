@@ -14,7 +14,7 @@ KERNEL_TO_LLVM = (
 )
 HOST_TO_LLVM = (
     "neo-lower-dispatch,expand-strided-metadata,lower-affine,convert-scf-to-cf,"
-    "convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse,neo-emit-entry"
+    "convert-to-llvm,reconcile-unrealized-casts,llvm.func(canonicalize,cse),neo-emit-entry"
 )
 
 
