@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -24,6 +25,20 @@ def key_of(*parts: str) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{len(part)}:".encode() + part.encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def compiler() -> str:
+    """The digest of this compiler's own sources: what another state of them made is not to be found."""
+    import neomlir
+    from neomlir import dialects, pipelines
+
+    digest = hashlib.sha256()
+    for package in (neomlir, dialects, pipelines):
+        folder = Path(package.__file__).parent
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neomlir import __version__
-from neomlir.cache import KernelCache, key_of
+from neomlir.cache import KernelCache, compiler, key_of
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
@@ -220,7 +219,7 @@ class Staircase:
         todo = []
         for kernel in kernels:
             kernel.key = key_of(
-                __version__, kernel.text, *stages.values(), *(repr(t) for t in self._targets(kernel).items())
+                compiler(), kernel.text, *stages.values(), *(repr(t) for t in self._targets(kernel).items())
             )
             entry = self.cache.get(kernel.key) if self.cache else None
             if entry:
