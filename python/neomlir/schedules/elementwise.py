@@ -95,7 +95,10 @@ class Points:
         if not sizes:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
         cut, block = blocks(sizes, _ITEM, self.lanes * self.unroll)
-        if cut == self.turned:
+        if self.turned is not None and cut > self.turned:
+            # A dimension that is transposed in blocks can't be taken apart row by row.
+            cut, block = self.turned, self.lanes
+        elif cut == self.turned:
             block = max(self.lanes, block // self.lanes * self.lanes)
         blocked = b.ceildiv(sizes[cut], block)
 
