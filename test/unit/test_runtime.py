@@ -492,6 +492,6 @@ def test_the_runtime_is_built_once_and_where_there_is_room(tmp_path):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NEO_CACHE_DIR": str(cache)})
     assert len(list((cache / "runtime").iterdir())) == 1
-    nowhere = {**os.environ, "NEO_CACHE_DIR": "/proc/nowhere"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=nowhere)
+    nowhere = {**os.environ, "NEO_CACHE_DIR": "/proc/nowhere", "HOME": "/proc/nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True, env=nowhere, timeout=100)
     assert done.stdout.strip() == "156.0"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
+from neomlir.cache import cache_folder
 from neomlir.errors import CompileError
+
+_PATIENCE = 300
+"""Seconds."""
 
 
 def zig() -> str:
@@ -16,8 +22,26 @@ def zig() -> str:
     return str(Path(ziglang.__file__).parent / ("zig.exe" if os.name == "nt" else "zig"))
 
 
+@functools.cache
+def _environment() -> dict[str, str]:
+    """zig insists on a folder for its cache, and tries for ever where it cannot make one."""
+    folder = cache_folder() / "zig"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="neo-zig-"))
+    return {"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder), **os.environ}
+
+
 def run(*arguments: str) -> None:
     """Run zig. Raises CompileError with what it said."""
-    done = subprocess.run([zig(), *arguments], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [zig(), *arguments], capture_output=True, text=True, check=False, env=_environment(), timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(f"zig {arguments[0]} did not end within {_PATIENCE} s") from error
     if done.returncode:
         raise CompileError(f"zig {arguments[0]} failed: {done.stderr.strip()[-2000:]}")
