@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import importlib.resources
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -57,6 +59,7 @@ def _kept(built: Path, place: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
         place = Path(tempfile.mkdtemp(prefix="neo-runtime-")) / place.name
+        atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
     try:
         with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".neo-", delete=False) as file:
             file.write(built.read_bytes())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,6 +34,7 @@ def _environment() -> dict[str, str]:
             raise PermissionError
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="neo-zig-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder), **os.environ}
 
 
