@@ -15,6 +15,7 @@ import cv2
 import neomlir
 import numpy as np
 import rapidocr_onnxruntime
+from neomlir import peers
 from neomlir.timing import interleave
 from neomlir.tools.console import progress
 from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 MODELS = Path(rapidocr_onnxruntime.__file__).parent / "models"
+DETECTOR, RECOGNISER = "ch_PP-OCRv4_det_infer.onnx", "ch_PP-OCRv4_rec_infer.onnx"
 RUNS = 5
 LINES = (
     (72, "Neo compiles models"),
@@ -62,13 +64,16 @@ def read(engine, picture: np.ndarray, detect: Session, recognise: Session):
     return [(np.array(box), text, score) for box, text, score in found or []]
 
 
+def reference(name: str, threads: int) -> Session:
+    """The model in ONNX Runtime."""
+    run = peers.make("onnxruntime", MODELS / name, {}, threads)
+    return Session(lambda x: run({"x": x})[0])
+
+
 def compile_models(detector_shape: tuple[int, ...], threads: int):
     """The two compiled models; the detector for one shape (1, 3, height, width), the recogniser for any width."""
     models = []
-    for name, shape in (
-        ("ch_PP-OCRv4_det_infer.onnx", detector_shape),
-        ("ch_PP-OCRv4_rec_infer.onnx", (None, 3, 48, None)),
-    ):
+    for name, shape in ((DETECTOR, detector_shape), (RECOGNISER, (None, 3, 48, None))):
         start = time.perf_counter()
         with progress() as report:
             models.append(neomlir.compile(MODELS / name, inputs={"x": shape}, threads=threads, progress=report))
@@ -90,8 +95,8 @@ def main() -> None:
     if picture is None:
         parser.error(f"{path} is not a picture that OpenCV can read")
 
-    engine = rapidocr_onnxruntime.RapidOCR(intra_op_num_threads=arguments.threads)
-    ort = [Session(lambda x, s=s: s(x)[0]) for s in (engine.text_det.infer, engine.text_rec.session)]
+    engine = rapidocr_onnxruntime.RapidOCR()
+    ort = [reference(name, arguments.threads) for name in (DETECTOR, RECOGNISER)]
     expected = read(engine, picture, *ort)
     if not expected:
         parser.error(f"no text was found in {path}")

@@ -24,6 +24,8 @@ class Agreement(NamedTuple):
     """‖out - ref‖ / ‖ref‖ in double precision; infinite where one is finite and the other is not."""
     argmax: float
     """Share of rows along the last axis whose largest entry is the same one, near ties forgiven."""
+    distance: float
+    """The root of the mean square of out - ref: what to look at where a reference is next to nothing."""
 
 
 def check(
@@ -32,30 +34,37 @@ def check(
     runs: int = 1,
     seed: int = 0,
     sizes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
 ) -> list[Agreement]:
     """Run `model_source` and `compiled` on the same fresh random inputs; one `Agreement` an output of `compiled`.
 
     `model_source` is what `neomlir.compile` was given: a path, bytes, ModelProto, `nn.Module` or ExportedProgram.
     Floating-point inputs are standard normal, masks zeros and ones, indices below the size of the table they index.
     Each run draws new inputs, and other sizes for dynamic dimensions; `sizes` gives shapes by name instead.
+    `inputs` are arrays by name to use in place of random ones, in one run.
     Raises PeerUnavailable where the framework is not installed, ModelError where a model refuses the inputs or the
     two have different outputs.
     """
     model_source = peers.opened(model_source)
-    example = Sampler(compiled.inputs, sizes=sizes, seed=seed).draw()
+    example = inputs or Sampler(compiled.inputs, sizes=sizes, seed=seed).draw()
     reference = peers.reference(model_source, example)
-    sampler = Sampler(compiled.inputs, index_bounds(model_source, example), sizes, seed)
+    if inputs:
+        batches = [inputs]
+    else:
+        sampler = Sampler(compiled.inputs, index_bounds(model_source, example), sizes, seed)
+        batches = (sampler.draw(run) for run in range(runs))
     worst: dict[str, Agreement] = {}
-    for run in range(runs):
-        inputs = sampler.draw(run)
-        expected = reference(inputs)
-        outputs = compiled.run(inputs)
+    for batch in batches:
+        expected = reference(batch)
+        outputs = compiled.run(batch)
         if len(expected) != len(outputs):
             raise ModelError(f"the compiled model has {len(outputs)} outputs, its source {len(expected)}")
         for (name, output), wanted in zip(outputs.items(), expected, strict=True):
             got = compare(name, output, wanted)
             old = worst.get(name, got)
-            worst[name] = Agreement(name, max(old.error, got.error), min(old.argmax, got.argmax))
+            worst[name] = Agreement(
+                name, max(old.error, got.error), min(old.argmax, got.argmax), max(old.distance, got.distance)
+            )
     return list(worst.values())
 
 
@@ -84,12 +93,13 @@ def compare(name: str, output: np.ndarray, reference: np.ndarray) -> Agreement:
     a, b = output.astype(np.float64), reference.astype(np.float64)
     finite = np.isfinite(b)
     if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return Agreement(name, float("inf"), 0.0)
+        return Agreement(name, float("inf"), 0.0, float("inf"))
     a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
     norm = np.linalg.norm(b)
-    error = np.linalg.norm(a - b) / (norm if norm else 1.0)
+    apart = np.linalg.norm(a - b)
+    error = apart / (norm if norm else 1.0)
     argmax = 1.0
     if b.ndim and b.size and b.shape[-1] > 1:
         chosen = np.take_along_axis(b, a.argmax(-1)[..., None], -1)[..., 0]
         argmax = float(np.mean(chosen >= b.max(-1) - _TIE * np.abs(b).max(initial=0.0)))
-    return Agreement(name, float(error), argmax)
+    return Agreement(name, float(error), argmax, float(apart / max(1, b.size) ** 0.5))

@@ -160,11 +160,12 @@ def _onnxruntime(source, example, threads) -> Peer:
     except Exception as error:
         raise PeerUnavailable(f"ONNX Runtime can't load this model: {error}") from error
     known = [value.name for value in session.get_inputs()]
-    renamed = dict(zip(known, example, strict=False)) if not set(known) <= set(example) else {n: n for n in known}
 
     def run(inputs):
         try:
-            return session.run(None, {name: inputs[renamed[name]] for name in known})
+            return session.run(None, {name: inputs[name] for name in known})
+        except KeyError as error:
+            raise ModelError(f"ONNX Runtime's model has an input {error} that the compiled one lacks") from error
         except Exception as error:
             raise ModelError(f"ONNX Runtime can't run this model on {_shapes(inputs)}: {error}") from error
 

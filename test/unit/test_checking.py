@@ -15,8 +15,9 @@ def spec(name, dtype, *shape):
 
 def test_compare_measures_the_relative_error():
     reference = np.array([[3.0, 4.0]], np.float32)
-    assert compare("y", reference, reference) == ("y", 0.0, 1.0)
+    assert compare("y", reference, reference) == ("y", 0.0, 1.0, 0.0)
     assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).error == pytest.approx(0.1)
+    assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).distance == pytest.approx(0.5 / 2**0.5)
 
 
 def test_compare_sees_another_argmax_and_forgives_ties():
