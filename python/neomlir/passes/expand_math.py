@@ -1,0 +1,149 @@
+"""Elementary functions as vector code: no call of libm a lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neomlir.mlir import arith, func, ir, passmanager
+from neomlir.mlir import math as math_dialect
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.math import arc, erf, exp, log, power, tanh, trig
+from neomlir.passes.math.lanes import Lanes, element_type
+
+FUNCTIONS: dict[str, Callable] = {
+    **arc.FUNCTIONS,
+    **erf.FUNCTIONS,
+    **exp.FUNCTIONS,
+    **log.FUNCTIONS,
+    **power.FUNCTIONS,
+    **tanh.FUNCTIONS,
+    **trig.FUNCTIONS,
+}
+"""What is expanded: the operation's name and the function that builds its value from `Lanes`."""
+_HELD = "neo.held"
+_INLINE = "builtin.module(inline{default-pipeline=})"
+
+
+@register
+@dataclass(frozen=True)
+class ExpandMath(ModulePass):
+    """Expand `math` operations on f32, f16 and bf16, scalars and vectors of any shape, into arithmetic on lanes.
+
+    The results are within 4 units in the last place for every f32 (docs/math.md has what was measured), with C's rules
+    for zeros, infinities, NaN and denormals, whether or not the target has fused multiply-add. f16 and bf16 are
+    computed in f32. What maps to instructions stays (floor, sqrt, fma, …), and so does f64, but for `fpowi`, which
+    becomes `powf`. sin, cos, sincos and tan hold an `scf.if`: run this before control flow is lowered.
+
+    Each function is built once a type and inlined; run `cse` behind to merge constants.
+    """
+
+    name = "neo-expand-math"
+
+    def run(self, module: ir.Module) -> None:
+        with module.context, module.operation.location:
+            found: list[ir.Operation] = []
+
+            def collect(op: ir.Operation) -> ir.WalkResult:
+                if op.name in FUNCTIONS:
+                    found.append(op.operation)
+                return ir.WalkResult.ADVANCE
+
+            module.operation.walk(collect)
+            templates: dict[tuple, func.FuncOp] = {}
+            for op in found:
+                kind = element_type(op.operands[0].type)
+                if isinstance(kind, (ir.F32Type, ir.F16Type, ir.BF16Type)):
+                    _call(op, templates)
+                elif op.name == "math.fpowi" and isinstance(kind, ir.F64Type):
+                    _widen_power(op)
+            if templates:
+                _inline(module, {ir.StringAttr(f.attributes["sym_name"]).value for f in templates.values()})
+
+
+def _call(op: ir.Operation, templates: dict[tuple, func.FuncOp]) -> None:
+    home = _symbol_table(op)
+    exponent = _short_exponent(op)
+    operands = list(op.operands)[: 1 if exponent is not None else 2]
+    key = (home, op.name, exponent, *(str(v.type) for v in operands))
+    if key not in templates:
+        templates[key] = _template(op, home, operands, exponent, len(templates))
+    with ir.InsertionPoint(op), op.location:
+        call = func.CallOp(templates[key], operands)
+    for old, new in zip(op.results, call.results, strict=True):
+        old.replace_all_uses_with(new)
+    op.erase()
+
+
+def _symbol_table(op: ir.Operation) -> ir.Operation:
+    while op.name not in ("builtin.module", "gpu.module"):
+        op = op.parent.operation if hasattr(op.parent, "operation") else op.parent
+    return op
+
+
+def _template(
+    op: ir.Operation, home: ir.Operation, operands: list[ir.Value], exponent: float | None, number: int
+) -> func.FuncOp:
+    """A private function of the operation's types that computes it."""
+    name = f"__neo_{op.name.replace('.', '_')}_{number}"
+    types = [v.type for v in operands], [r.type for r in op.results]
+    with ir.InsertionPoint.at_block_begin(home.regions[0].blocks[0]), ir.Location.unknown():
+        function = func.FuncOp(name, types, visibility="private")
+        with ir.InsertionPoint(function.add_entry_block()):
+            arguments = [Lanes(a) for a in function.arguments]
+            narrow = arguments[0].element
+            arguments = [a.f32() if a.is_float else a for a in arguments]
+            if exponent is None:
+                results = FUNCTIONS[op.name](*arguments)
+            else:
+                results = power.power_of_constant(*arguments, exponent)
+            results = results if isinstance(results, tuple) else (results,)
+            func.ReturnOp([r.to(narrow).value for r in results])
+    return function
+
+
+def _short_exponent(op: ir.Operation) -> float | None:
+    """The constant exponent of a power, if it is one that needs no logarithm."""
+    if op.name not in ("math.powf", "math.fpowi"):
+        return None
+    value = op.operands[1]
+    while isinstance(value.owner, (ir.Operation, ir.OpView)) and value.owner.name in ("vector.broadcast", "arith.extf"):
+        value = value.owner.operands[0]
+    if not isinstance(value.owner, (ir.Operation, ir.OpView)) or value.owner.name != "arith.constant":
+        return None
+    attribute = value.owner.attributes["value"]
+    if isinstance(attribute, ir.DenseElementsAttr):
+        if not attribute.is_splat:
+            return None
+        attribute = attribute.get_splat_value()
+    exponent = float(attribute.value)
+    return exponent if exponent in power.SHORT_EXPONENTS else None
+
+
+def _widen_power(op: ir.Operation) -> None:
+    """`fpowi` of f64 as `powf`: LLVM's powi is a call of the compiler's run-time library, which is not linked."""
+    with ir.InsertionPoint(op), op.location:
+        exponent = arith.sitofp(op.operands[0].type, op.operands[1])
+        op.results[0].replace_all_uses_with(math_dialect.powf(op.operands[0], exponent))
+    op.erase()
+
+
+def _inline(module: ir.Module, names: set[str]) -> None:
+    """Inline the calls of the named functions and no other."""
+
+    def hold(op: ir.Operation) -> ir.WalkResult:
+        other = op.name == "func.call" and ir.FlatSymbolRefAttr(op.attributes["callee"]).value not in names
+        if other and "no_inline" not in op.attributes:
+            op.attributes["no_inline"] = op.attributes[_HELD] = ir.UnitAttr.get()
+        return ir.WalkResult.ADVANCE
+
+    # By a mark and a second walk: the inliner may erase dead functions with the calls in them.
+    def release(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "func.call" and _HELD in op.attributes:
+            del op.attributes["no_inline"]
+            del op.attributes[_HELD]
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(hold)
+    passmanager.PassManager.parse(_INLINE).run(module.operation)
+    module.operation.walk(release)

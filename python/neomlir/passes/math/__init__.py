@@ -1,0 +1,1 @@
+"""Elementary functions on f32 as straight-line code; one file a family."""
