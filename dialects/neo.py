@@ -20,7 +20,8 @@ class DispatchOp(Neo.Operation, name="dispatch"):
 
     ```mlir
     %arguments = builtin.unrealized_conversion_cast %a, %n : memref<8xf32>, index to tuple<memref<8xf32>, index>
-    "neo.dispatch"(%runtime, %items, %arguments) {kernel = @relu} : (!llvm.ptr, index, tuple<memref<8xf32>, index>) -> ()
+    "neo.dispatch"(%runtime, %items, %arguments) {kernel = @relu}
+      : (!llvm.ptr, index, tuple<memref<8xf32>, index>) -> ()
     ```
 
     Lowered by `neo-lower-dispatch`.

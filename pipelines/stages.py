@@ -10,7 +10,7 @@ KERNEL_TO_LLVM = (
     "canonicalize,cse,expand-strided-metadata,lower-affine,"
     "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=1},convert-math-to-llvm,convert-math-to-libm,"
-    "convert-to-llvm,reconcile-unrealized-casts,canonicalize,neo-emit-thunks"
+    "convert-to-llvm,reconcile-unrealized-casts,neo-emit-thunks,canonicalize,cse"
 )
 HOST_TO_LLVM = (
     "neo-lower-dispatch,expand-strided-metadata,lower-affine,convert-scf-to-cf,"

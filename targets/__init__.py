@@ -36,7 +36,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class Target:
-    """A machine to compile for. `features` are LLVM's, with their sign; `needs` are those a machine must have to run."""
+    """A machine to compile for. `features` are LLVM's, with their sign; `needs`, what a machine must have to run."""
 
     name: str
     description: str

@@ -71,8 +71,10 @@ def test_kernels_compiled_apart_are_those_of_the_dump(tmp_path):
         start = ir.Module.parse((tmp_path / "03-kernels.mlir").read_text())
         end = ir.Module.parse((tmp_path / "06-llvm.mlir").read_text())
         whole = {
-            name_of(next(o.operation for o in m.regions[0].blocks[0].operations if "sym_name" in o.attributes)): str(m)
-            for m in kernel_modules(end.operation)
+            name_of(op.operation): str(nested)
+            for nested in kernel_modules(end.operation)
+            for op in nested.regions[0].blocks[0].operations
+            if "sym_name" in op.operation.attributes
         }
         texts = {name_of(functions(m)[0]): str(m) for m in kernel_modules(start.operation)}
     assert texts
