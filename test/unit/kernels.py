@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
+import os
 import re
+import signal
 
 import numpy as np
 from execute import call
@@ -76,17 +79,55 @@ def scheduled(text: str, target, ladder=LADDER) -> tuple[str, str]:
 
 
 def run(text: str, inputs, outputs) -> None:
-    """Run @k of a module of the level `vector` on arrays; `outputs` are written."""
+    """Run @k of a module of the level `vector` on arrays; `outputs` are written.
+
+    It runs in a child process on copies that end at a page that must not be touched, so a read or a write behind an
+    array kills the child; one before an array, and any write to an input, is seen afterwards.
+    """
     with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         function = next(o.operation for o in module.body.operations)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         passmanager.PassManager.parse(_LOWERING).run(module.operation)
         engine = execution_engine.ExecutionEngine(module, opt_level=2)
-        descriptors = [_descriptor(a) for a in [*inputs, *outputs]]
+        guards = [Guard(a) for a in [*inputs, *outputs]]
+        descriptors = [_descriptor(g.array) for g in guards]
         returned = ctypes.create_string_buffer(4096)
         pointers = [ctypes.c_void_p(ctypes.addressof(d)) for d in [returned, *descriptors]]
-        engine.invoke("k", *(ctypes.pointer(p) for p in pointers))
+        engine.lookup("k")
+        child = os.fork()
+        if not child:
+            engine.invoke("k", *(ctypes.pointer(p) for p in pointers))
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == 0, f"the kernel leaves its arguments: {signal.Signals(-status).name}\n{text[:20000]}"
+        for i, guard in enumerate(guards):
+            assert guard.whole(), f"the kernel writes before argument {i}\n{text[:20000]}"
+        for array, guard in zip(inputs, guards, strict=False):
+            assert array.tobytes() == guard.array.tobytes(), f"the kernel writes to an input\n{text[:20000]}"
+        for array, guard in zip(outputs, guards[len(inputs) :], strict=True):
+            array[...] = guard.array
+
+
+class Guard:
+    """A copy of an array in memory shared with children: canaries before it, a page behind it that faults."""
+
+    def __init__(self, array: np.ndarray):
+        page = mmap.PAGESIZE
+        self.pages = -(-max(1, array.nbytes) // page) + 1
+        self.memory = mmap.mmap(-1, (self.pages + 1) * page)
+        self.memory.write(b"\xab" * (self.pages * page))
+        self.start = self.pages * page - array.nbytes
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        libc = ctypes.CDLL(None, use_errno=True)
+        failed = libc.mprotect(ctypes.c_void_p(address + self.pages * page), ctypes.c_size_t(page), 0)
+        assert not failed, os.strerror(ctypes.get_errno())
+        self.array = np.frombuffer(self.memory, array.dtype, array.size, self.start).reshape(array.shape)
+        self.array[...] = array
+
+    def whole(self) -> bool:
+        """Whether the canaries are as they were."""
+        return self.memory[: self.start] == b"\xab" * self.start
 
 
 def check(text: str, inputs, outputs, target, expect=None, tolerance=1e-5) -> str:

@@ -287,7 +287,8 @@ def merge(kernel: Kernel, shape: list[int | None], outputs, frozen: frozenset[in
         if value is not None:
             accesses.extend(kernel.leaves(value, indices))
     stuck = set(frozen)
-    sliced = any(op.name in ("tensor.extract_slice", "tensor.insert_slice", "tensor.pad") for op in kernel.others)
+    partial = ("tensor.extract_slice", "tensor.insert_slice", "tensor.pad", "tensor.concat")
+    sliced = any(op.name in partial for op in kernel.others)
     places = []
     for value, indices in accesses:
         mine = {}
@@ -312,7 +313,10 @@ def merge(kernel: Kernel, shape: list[int | None], outputs, frozen: frozenset[in
             sizes = [None if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank)]
             if inner <= outer or offset or any(size != 1 for size in sizes[outer + 1 : inner]):
                 return False
-            if sizes[inner] != shape[b] and (sliced or None not in (sizes[inner], shape[b])):
+            if None in (sizes[inner], shape[b]):
+                if sliced:
+                    return False  # what is walked may be a part of the dimension
+            elif sizes[inner] != shape[b]:
                 return False
             if before and sizes[inner] is None:
                 return False
