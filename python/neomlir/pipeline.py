@@ -115,7 +115,8 @@ class Pipeline:
             printing: print the module before and after passes.
             timing: called with the text of each step and its seconds.
             statistics: let upstream's passes print their statistics on stderr.
-            reproducer: a file for the module as it was before the failing pass, with the passes that were left.
+            reproducer: a file for the module as it was before the failing pass, with the passes that were left. While
+                a pass runs it stands beside it under `pending_reproducer(file)`, where a crash leaves it.
             on_pass: called with the name of each step before it runs.
 
         Raises:
@@ -123,7 +124,16 @@ class Pipeline:
         """
         run = _Run(verify, printing or Printing(), timing, statistics, reproducer, on_pass)
         with module.context, ir.Location.unknown():
-            run.steps(self.steps, module)
+            try:
+                run.steps(self.steps, module)
+            finally:
+                if reproducer:
+                    pending_reproducer(reproducer).unlink(missing_ok=True)
+
+
+def pending_reproducer(file: str | Path) -> Path:
+    """Where the reproducer of the running pass stands until that pass has failed or ended."""
+    return Path(f"{file}.pending")
 
 
 def pipeline_names() -> list[str]:
@@ -162,6 +172,20 @@ def has_ours(step: Step) -> bool:
     return any(map(has_ours, step.children)) if step.children is not None else is_ours(step.name)
 
 
+def _apart(step: Step) -> list[Step]:
+    """A step as steps of one pass each: `func.func(a,b)` is `func.func(a)`, then `func.func(b)`."""
+    if not step.children or has_ours(step):
+        return [step]
+    return [Step(step.name, children=[alone]) for child in step.children for alone in _apart(child)]
+
+
+def _innermost(step: Step) -> str:
+    """The name of the pass in a step of one pass."""
+    while step.children and len(step.children) == 1:
+        step = step.children[0]
+    return step.name
+
+
 @dataclass
 class _Run:
     verify: bool
@@ -175,6 +199,8 @@ class _Run:
     def steps(self, steps: list[Step], module: ir.Module) -> None:
         single = self.printing.any() or self.timing or self.reproducer or self.on_pass
         stretch: list[Step] = []
+        if single:
+            steps = [alone for step in steps for alone in _apart(step)]
         for i, step in enumerate(steps):
             if has_ours(step) or single:
                 self._upstream(stretch, module)
@@ -189,12 +215,13 @@ class _Run:
         if self.on_pass:
             self.on_pass(text)
         nested = step.children is not None and has_ours(step)
-        before = None
         if self.reproducer and not nested:
-            before = str(module)
+            left = reproducer_text(str(module), f"{ROOT}({','.join(map(str, rest))})")
+            pending_reproducer(self.reproducer).write_text(left)
         wants = self.printing
         shown = str(module) if wants.after_change else None
-        if not nested and (wants.before_all or step.name in wants.before):
+        name = _innermost(step)
+        if not nested and (wants.before_all or name in wants.before):
             self._print("Before", step, module)
         start = time.perf_counter()
         try:
@@ -205,15 +232,15 @@ class _Run:
             else:
                 self._upstream([step], module)
         except PassFailure:
-            if wants.after_failure:
+            if wants.after_failure and not nested:
                 self._print("After", step, module, " Failed")
-            if before is not None:
-                Path(self.reproducer).write_text(reproducer_text(before, f"{ROOT}({','.join(map(str, rest))})"))
+            if self.reproducer and not nested:
+                pending_reproducer(self.reproducer).replace(self.reproducer)
             raise
         if self.timing and not nested:
             self.timing(text, time.perf_counter() - start)
         changed = shown is not None and shown != str(module)
-        if not nested and (wants.after_all or step.name in wants.after or changed):
+        if not nested and (wants.after_all or name in wants.after or changed):
             self._print("After", step, module)
 
     def _ours(self, step: Step, module: ir.Module) -> None:
@@ -264,7 +291,7 @@ class _Run:
             wants.stream.write(f"{head}{text}\n\n")
             return
         wants.folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", step.name)
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", _innermost(step))
         (wants.folder / f"{self.count}_{when.lower()}_{name}.mlir").write_text(head + text + "\n")
         self.count += 1
 

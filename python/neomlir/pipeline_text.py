@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from neomlir.errors import PipelineError
@@ -87,7 +88,13 @@ class _Parser:
             depth += 0 if quote else (character == "{") - (character == "}")
             self.at += 1
             if depth == 0:
-                return " ".join(self.text[start : self.at - 1].split())
+                return _one_line(self.text[start : self.at - 1])
         self.at = start - 1
         self.fail("this brace is never closed")
         return ""
+
+
+def _one_line(options: str) -> str:
+    """Options with single spaces between them; what stands in quotes is left alone."""
+    pieces = re.split(r'("[^"]*")', options)
+    return "".join(p if i % 2 else re.sub(r"\s+", " ", p) for i, p in enumerate(pieces)).strip()

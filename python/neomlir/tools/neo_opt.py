@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from neomlir.tools.opt_arguments import Arguments, UsageError, help_text, parse
 
 _SPLIT = re.compile(r"^// -----.*$", re.MULTILINE)
 _REPRODUCER = re.compile(r'mlir_reproducer\s*:\s*\{.*?pipeline\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_NAME_BYTES = 4096
 _RESOURCES = re.compile(r"\{-#.*?#-\}", re.DOTALL)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code: 0, 1 for what the input or a pass got wrong, 2 for the command line."""
+    """The command; returns its exit code, 0 or, for whatever is wrong, 1 as `mlir-opt` does.
+
+    The work is done in a child process: a crash of MLIR becomes a message that names the pass, and writes no output.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    sys.stdout.flush()
+    sys.stderr.flush()
+    running = mmap.mmap(-1, _NAME_BYTES)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = _work(words, lambda step: _remember(running, step))
+            sys.stdout.flush()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return 130
+    if code >= 0:
+        return code
+    step = running[:].rstrip(b"\0").decode(errors="replace")
+    print(f"neo-opt: error: MLIR crashed ({signal.Signals(-code).name}) in {step or 'parsing'}", file=sys.stderr)
+    _keep_reproducer(words)
+    return 1
+
+
+def _remember(running: mmap.mmap, step: str) -> None:
+    """Leave the text of the running step where the parent reads it should this process die."""
+    text = f"pass '{step}'" if step else "printing"
+    running[:] = text.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0")
+
+
+def _keep_reproducer(words: list[str]) -> None:
+    from neomlir.pipeline import pending_reproducer
+
+    file = parse(words).value("mlir-pass-pipeline-crash-reproducer")
+    if file and pending_reproducer(file).exists():
+        pending_reproducer(file).replace(file)
+        print(f"neo-opt: note: `neo-opt --run-reproducer {file}` repeats it", file=sys.stderr)
+
+
+def _work(words: list[str], on_pass: Callable[[str], None]) -> int:
     from neomlir.errors import NeoError
 
     try:
-        asked = parse(sys.argv[1:] if arguments is None else arguments)
+        asked = parse(words)
         if _informs(asked):
             return 0
-        return _run(asked)
-    except UsageError as error:
-        print(f"neo-opt: error: {error}", file=sys.stderr)
-        return 2
-    except NeoError as error:
+        return _run(asked, on_pass)
+    except (UsageError, NeoError) as error:
         print(f"neo-opt: error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -73,12 +123,12 @@ def _dialects(context) -> set[str]:
         with context:
             ir.Module.parse("not_a_dialect.op")
     except ir.MLIRError as error:
-        found = re.search(r"Available dialects: ([\w, ]+)", str(error))
-        return set(found[1].split(", ")) if found else set()
+        found = re.search(r"Available dialects: ([^;]*)", str(error))
+        return set(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", found[1]))) if found else set()
     return set()
 
 
-def _run(asked: Arguments) -> int:
+def _run(asked: Arguments, on_pass: Callable[[str], None]) -> int:
     for file in asked.values.get("load-pass", []):
         _load(file)
     name, data = _read(asked.file)
@@ -96,7 +146,7 @@ def _run(asked: Arguments) -> int:
             parts = [(text.count("\n", 0, a), text[a:b]) for a, b in zip(starts, ends, strict=True)]
     outputs, failed = [], False
     for first_line, part in parts:
-        output, ok = _one(asked, pipeline, name, first_line, part)
+        output, ok = _one(asked, pipeline, name, first_line, part, on_pass)
         failed |= not ok
         if output is not None:
             outputs.append(output)
@@ -158,7 +208,7 @@ def _pipeline(asked: Arguments, data: bytes):
 
 
 def _one(
-    asked: Arguments, pipeline, name: str, first_line: int, source: str | bytes
+    asked: Arguments, pipeline, name: str, first_line: int, source: str | bytes, on_pass: Callable[[str], None]
 ) -> tuple[str | bytes | None, bool]:
     """Run on one input; gives the output, and whether all went well."""
     from neomlir.dialects import context
@@ -180,7 +230,8 @@ def _one(
             for file in asked.values.get("irdl-file", []):
                 _load_irdl(file)
             module = _parse(asked, source)
-            _execute(asked, pipeline, module)
+            _execute(asked, pipeline, module, on_pass)
+            on_pass("")
             output = _print(asked, module)
         except ir.MLIRError as error:
             ok = False
@@ -254,7 +305,7 @@ def _parse(asked: Arguments, source: str | bytes):
     return module
 
 
-def _execute(asked: Arguments, pipeline, module) -> None:
+def _execute(asked: Arguments, pipeline, module, on_pass: Callable[[str], None]) -> None:
     from neomlir.pipeline import Printing
 
     folder = asked.value("mlir-print-ir-tree-dir")
@@ -278,6 +329,7 @@ def _execute(asked: Arguments, pipeline, module) -> None:
         timing=(lambda name, seconds: times.append((name, seconds))) if "mlir-timing" in asked.on else None,
         statistics="mlir-pass-statistics" in asked.on,
         reproducer=asked.value("mlir-pass-pipeline-crash-reproducer"),
+        on_pass=on_pass,
     )
     if "mlir-timing" in asked.on:
         total = time.perf_counter() - start
@@ -292,11 +344,11 @@ def _print(asked: Arguments, module) -> str | bytes:
         from neomlir.pipeline import bytecode
 
         return bytecode(module.operation)
-    large = asked.value("mlir-elide-elementsattrs-if-larger")
-    resources = asked.value("mlir-elide-resource-strings-if-larger")
+    large = asked.number("mlir-elide-elementsattrs-if-larger")
+    resources = asked.number("mlir-elide-resource-strings-if-larger")
     text = module.operation.get_asm(
-        large_elements_limit=int(large) if large else None,
-        large_resource_limit=int(resources) if resources else None,
+        large_elements_limit=large,
+        large_resource_limit=resources,
         enable_debug_info="mlir-print-debuginfo" in asked.on,
         print_generic_op_form="mlir-print-op-generic" in asked.on,
         use_local_scope="mlir-print-local-scope" in asked.on,
@@ -311,8 +363,12 @@ def _write(file: str | None, outputs: list[str | bytes]) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    place = Path(file)
     try:
+        if Path(file).exists() and not Path(file).is_file():
+            # A device or a pipe is written to; only a file may be replaced.
+            Path(file).write_bytes(data)
+            return
+        place = Path(file).resolve()
         with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as part:
             part.write(data)
         os.chmod(part.name, 0o644)

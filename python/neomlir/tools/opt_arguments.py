@@ -68,6 +68,13 @@ class Arguments:
         """The last value given for a flag."""
         return self.values.get(name, [default])[-1]
 
+    def number(self, name: str) -> int | None:
+        """The last value given for a flag that takes a count. Raises UsageError."""
+        text = self.value(name)
+        if text is not None and not (text.isascii() and text.isdigit()):
+            raise UsageError(f"--{name} takes a number, not {text!r}")
+        return None if text is None else int(text)
+
 
 def parse(arguments: list[str]) -> Arguments:
     """Read a command line (without the program's name). Raises UsageError."""
