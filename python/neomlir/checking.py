@@ -10,6 +10,7 @@ import numpy as np
 
 from neomlir import peers
 from neomlir.errors import ModelError
+from neomlir.frontends import find
 from neomlir.samples import Sampler, onnx_bounds, torch_bounds
 
 # Two entries this close to each other, relative to the largest, may change places by rounding alone.
@@ -38,7 +39,7 @@ def check(
 ) -> list[Agreement]:
     """Run `model_source` and `compiled` on the same fresh random inputs; one `Agreement` an output of `compiled`.
 
-    `model_source` is what `neomlir.compile` was given: a path, bytes, ModelProto, `nn.Module` or ExportedProgram.
+    `model_source` is what `neomlir.compile` was given; its frontend says in which framework it runs.
     Floating-point inputs are standard normal, masks zeros and ones, indices below the size of the table they index.
     Each run draws new inputs, and other sizes for dynamic dimensions; `sizes` gives shapes by name instead.
     `inputs` are arrays by name to use in place of random ones, in one run.
@@ -70,8 +71,9 @@ def check(
 
 def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dict[str, int]:
     """What integer inputs of a source model may index, by name; `example` are arrays of valid shapes."""
-    model_source = peers.opened(model_source)
-    if not peers.is_onnx(model_source):
+    peer = find(model_source).peer
+    if peer == "torch":
+        model_source = peers.opened(model_source)
         module = peers.torch_module(model_source)
 
         def call(tensors):
@@ -79,6 +81,8 @@ def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dic
             module(*positional, **keyword)
 
         return torch_bounds(call, example)
+    if peer != "onnxruntime":
+        return {}
     import onnx
 
     if isinstance(model_source, (str, os.PathLike)):

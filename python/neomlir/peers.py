@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from neomlir.errors import ImportFailure, ModelError, NeoError
+from neomlir.frontends import find
 
 Peer = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
@@ -49,9 +50,11 @@ def make(name: str, source: object, example: Mapping[str, np.ndarray], threads: 
 
 
 def reference(source: object, example: Mapping[str, np.ndarray]) -> Peer:
-    """The source model in its own framework: PyTorch for what PyTorch made, ONNX Runtime for ONNX."""
-    name = "onnxruntime" if is_onnx(source) else "torch"
-    return make(name, source, example, threads=len(os.sched_getaffinity(0)))
+    """The source model in its own framework, as its frontend knows it. Raises ImportFailure where none reads it."""
+    frontend = find(source)
+    if not frontend.peer:
+        return frontend.reference(source)
+    return make(frontend.peer, source, example, threads=len(os.sched_getaffinity(0)))
 
 
 def is_onnx(source: object) -> bool:
@@ -63,10 +66,8 @@ def is_onnx(source: object) -> bool:
 
 def opened(source: object) -> object:
     """`source`, or the ExportedProgram of a `.pt2` path. Raises ImportFailure."""
-    if not isinstance(source, (str, os.PathLike)) or is_onnx(source):
+    if not isinstance(source, (str, os.PathLike)) or Path(source).suffix != ".pt2":
         return source
-    if Path(source).suffix != ".pt2":
-        raise ImportFailure(f"no framework is known that runs {os.fspath(source)}")
     from neomlir.frontends.torch_archive import load
 
     return load(Path(source))

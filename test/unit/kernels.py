@@ -12,7 +12,7 @@ import numpy as np
 from execute import call
 from neomlir.mlir import context, execution_engine, ir, passmanager
 from neomlir.passes.schedule import schedule_function
-from neomlir.schedules.base import LADDER
+from neomlir.schedules.base import ladder
 
 _LOWERING = (
     "builtin.module(one-shot-bufferize{bufferize-function-boundaries=1 "
@@ -68,12 +68,12 @@ def kernel(arguments, results, body) -> str:
     return f"func.func @k({', '.join(given)}) -> ({types}) {{\n{body}\nreturn {back} : {types}\n}}"
 
 
-def scheduled(text: str, target, ladder=LADDER) -> tuple[str, str]:
+def scheduled(text: str, target, schedules=None) -> tuple[str, str]:
     """The kernel's schedule and its module, verified, as text."""
     with context():
         module = ir.Module.parse(text)
         function = next(o.operation for o in module.body.operations)
-        name = schedule_function(function, list(ladder), target, "affine")
+        name = schedule_function(function, list(schedules or ladder()), target, "affine")
         assert module.operation.verify()
         return name, str(module)
 

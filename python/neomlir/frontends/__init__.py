@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,20 +13,20 @@ from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Frontend, Imported, Inputs, Spec
 from neomlir.mlir import ir
 
-__all__ = ["Frontend", "Imported", "Spec", "find", "import_model", "source_name"]
+__all__ = ["Frontend", "Imported", "Spec", "find", "frontends", "import_model", "source_name"]
 
 
-def frontends() -> list[Frontend]:
-    """Every frontend, in the order in which they are asked."""
-    from neomlir.frontends.onnx import Onnx
-    from neomlir.frontends.torch import Torch
-
-    return [Onnx(), Torch()]
+@functools.cache
+def frontends() -> dict[str, Frontend]:
+    """Every frontend by name, in the order in which they are asked: the `FRONTEND` of each file here that has one."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    names = [file.stem for file in files if "\nFRONTEND = " in file.read_text()]
+    return {name: importlib.import_module(f"neomlir.frontends.{name}").FRONTEND for name in names}
 
 
 def find(source: Any) -> Frontend:
     """The frontend that reads `source`. Raises ImportFailure where none does, or where no such file exists."""
-    every = frontends()
+    every = frontends().values()
     for frontend in every:
         if frontend.reads(source):
             return frontend
@@ -36,7 +38,7 @@ def find(source: Any) -> Frontend:
         raise ImportFailure(f"{path} is not a kind of model file that Neo reads; it reads {suffixes}")
     raise ImportFailure(
         f"a {type(source).__module__}.{type(source).__qualname__} is not a model that Neo reads; it reads files "
-        f"({suffixes}), the bytes or ModelProto of an ONNX model, and a PyTorch nn.Module or ExportedProgram"
+        f"({suffixes}), {', and '.join(frontend.objects for frontend in every if frontend.objects)}"
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from neomlir.errors import ImportFailure
 from neomlir.mlir import ir
 
 Inputs = Mapping[str, Any] | Sequence[Any] | None
@@ -63,10 +64,16 @@ def _run(pipeline: str, module: ir.Module) -> None:
 
 
 class Frontend(abc.ABC):
-    """Reads one source format."""
+    """Reads one source format; a file with an instance of it as `FRONTEND` is found by itself."""
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File name endings, with the dot, that say the format."""
+
+    objects: ClassVar[str] = ""
+    """What it reads besides files, for messages: `a PyTorch nn.Module or ExportedProgram`."""
+
+    peer: ClassVar[str] = ""
+    """Which framework of `neomlir.peers` runs such a source; empty where `reference` does."""
 
     @abc.abstractmethod
     def reads(self, source: Any) -> bool:
@@ -75,3 +82,11 @@ class Frontend(abc.ABC):
     @abc.abstractmethod
     def import_(self, source: Any, inputs: Inputs, context: ir.Context) -> Imported:
         """The model in `context`. Raises ImportFailure."""
+
+    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+        """The source in its own framework, what a compiled model is checked against.
+
+        Takes arrays by input name and gives those of the outputs in order. Not asked for where there is a `peer`.
+        Raises ImportFailure where there is nothing to run it.
+        """
+        raise ImportFailure(f"no framework is known that runs what the frontend {type(self).__name__} reads")

@@ -24,6 +24,8 @@ class Onnx(Frontend):
     """Reads ONNX models of any opset."""
 
     suffixes = (".onnx",)
+    objects = "the bytes or ModelProto of an ONNX model"
+    peer = "onnxruntime"
 
     def reads(self, source: Any) -> bool:
         if isinstance(source, str | os.PathLike):
@@ -119,3 +121,6 @@ def dense(array: np.ndarray, type_: ir.Type) -> ir.Attribute:
     if array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8")):
         array = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
     return ir.DenseElementsAttr.get(array, type=type_.element_type, shape=type_.shape)
+
+
+FRONTEND = Onnx()

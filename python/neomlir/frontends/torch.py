@@ -31,6 +31,8 @@ class Torch(Frontend):
     """Reads PyTorch modules and exported programs."""
 
     suffixes = (".pt2",)
+    objects = "a PyTorch nn.Module or ExportedProgram"
+    peer = "torch"
 
     def reads(self, source: Any) -> bool:
         if isinstance(source, str | os.PathLike):
@@ -121,3 +123,6 @@ def to_numpy(tensor: Any) -> np.ndarray:
     except ImportError:
         return bits
     return bits.view(ml_dtypes.bfloat16)
+
+
+FRONTEND = Torch()

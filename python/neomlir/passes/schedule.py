@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
-from neomlir.schedules.base import LADDER, NotApplicable, find
+from neomlir.schedules.base import NotApplicable, find, ladder
 from neomlir.schedules.kernel import Kernel
 
 LOOPS = ("affine", "scalar")
@@ -31,7 +31,7 @@ class ScheduleKernels(ModulePass):
     target: str = "host"
     """The target whose vectors, registers and caches the schedules are cut to."""
 
-    ladder: str = ",".join(LADDER)
+    ladder: str = ",".join(ladder())
     """Names of schedules, best first, with commas between them; `affine` or `scalar` at the end says what is left to
     the others. Empty leaves every kernel to plain loops."""
 
@@ -39,16 +39,15 @@ class ScheduleKernels(ModulePass):
         from neomlir.targets import get
 
         names = [name for name in self.ladder.split(",") if name]
+        known = (*ladder(), *LOOPS)
         for name in names:
-            if name not in LADDER and name not in LOOPS:
-                raise PassFailure(
-                    f"{self.name}: no schedule is called {name!r}; there are {', '.join((*LADDER, *LOOPS))}"
-                )
+            if name not in known:
+                raise PassFailure(f"{self.name}: no schedule is called {name!r}; there are {', '.join(known)}")
         target = get(self.target)
         op = module.operation
         refused = {a.value for a in op.attributes["neo.refuse"]} if "neo.refuse" in op.attributes else set()
         rung = ir.StringAttr(op.attributes["neo.rung"]).value if "neo.rung" in op.attributes else None
-        allowed = [] if rung else [name for name in names if name in LADDER and name not in refused]
+        allowed = [] if rung else [name for name in names if name not in LOOPS and name not in refused]
         otherwise = rung or next((name for name in names if name in LOOPS), "affine" if names else "scalar")
         for func in [o.operation for o in module.body.operations if o.operation.name == "func.func"]:
             if len(func.regions[0].blocks):

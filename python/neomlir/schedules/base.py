@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import abc
+import functools
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from neomlir.mlir import ir
     from neomlir.schedules.kernel import Kernel
-
-LADDER = ("contraction", "window", "reduction", "elementwise")
-"""The schedules of this package, from the most specialised to the most general."""
 
 
 class NotApplicable(Exception):
@@ -22,6 +21,10 @@ class Schedule(abc.ABC):
     """How one kind of kernel is tiled, vectorised and unrolled, from a target's facts."""
 
     name: ClassVar[str]
+    """The name of its file."""
+
+    order: ClassVar[int]
+    """Its place on the ladder: lower is tried earlier, so the more kernels a schedule takes, the higher."""
 
     @abc.abstractmethod
     def applies(self, kernel: Kernel, target) -> bool:
@@ -32,9 +35,20 @@ class Schedule(abc.ABC):
         """The kernel as a new function of vector code beside the old one; raises NotApplicable."""
 
 
+@functools.cache
+def ladder() -> tuple[str, ...]:
+    """The names of all schedules: the files of this package with a `SCHEDULE`, by its `order`, then by name."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    names = [file.stem for file in files if "\nSCHEDULE = " in file.read_text()]
+    return tuple(sorted(names, key=lambda name: _load(name).order))
+
+
 def find(name: str) -> Schedule:
     """The schedule of that name; raises KeyError where there is none."""
-    if name not in LADDER:
+    if name not in ladder():
         raise KeyError(name)
-    module = importlib.import_module(f"neomlir.schedules.{name}")
-    return module.SCHEDULE
+    return _load(name)
+
+
+def _load(name: str) -> Schedule:
+    return importlib.import_module(f"neomlir.schedules.{name}").SCHEDULE

@@ -29,6 +29,7 @@ _GUESS = 256
 
 class Contraction(Schedule):
     name = "contraction"
+    order = 100
 
     def applies(self, kernel: Kernel, target) -> bool:
         return len(kernel.roots) == 1 and len(kernel.roots[0].inputs) == 2

@@ -21,6 +21,7 @@ _ITEM = 16384
 
 class Elementwise(Schedule):
     name = "elementwise"
+    order = 400
 
     def applies(self, kernel: Kernel, target) -> bool:
         return not kernel.roots

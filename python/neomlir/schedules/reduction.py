@@ -29,6 +29,7 @@ _SUMS = 4
 
 class Reduction(Schedule):
     name = "reduction"
+    order = 300
 
     def applies(self, kernel: Kernel, target) -> bool:
         return bool(kernel.roots)

@@ -26,6 +26,7 @@ _UNROLL = 10
 
 class Window(Schedule):
     name = "window"
+    order = 200
 
     def applies(self, kernel: Kernel, target) -> bool:
         return len(kernel.roots) == 1

@@ -13,6 +13,7 @@ import neomlir
 from neomlir import artifact
 from neomlir.errors import CompileError, ImportFailure
 from neomlir.frontends.base import Spec
+from neomlir.pipeline import pipeline_names
 from neomlir.samples import format_shape, numpy_dtype
 from neomlir.tools import console, sources
 
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", metavar="MODEL", help=sources.MODEL_HELP)
     add("-o", "--output", metavar="OUT.neo", help="the file to write (default: MODEL's name with .neo, in this folder)")
     add("--target", default="host", metavar="T", help="the machine that will run it (default: host)")
-    add("--pipeline", metavar="P", help="a named pipeline: cpu, cpu-affine, cpu-scalar (default: the target's)")
+    add("--pipeline", metavar="P", help=f"a named pipeline: {', '.join(pipeline_names())} (default: the target's)")
     add(
         "--input",
         action="append",

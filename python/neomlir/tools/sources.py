@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neomlir.errors import ImportFailure
+from neomlir.frontends import frontends
 
+_SUFFIXES = ", ".join(suffix for frontend in frontends().values() for suffix in frontend.suffixes)
 MODEL_HELP = (
-    "a model file (.onnx, .pt2), or FILE.py:FUNCTION, a function that takes nothing and returns "
+    f"a model file ({_SUFFIXES}), or FILE.py:FUNCTION, a function that takes nothing and returns "
     "(torch.nn.Module, example inputs); FILE.py is executed"
 )
 
