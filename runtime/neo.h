@@ -67,6 +67,18 @@ void neo_release(void *pointer);
 /* How often the runtime asked malloc for a model's memory; a steady state adds none. */
 int64_t neo_runtime_mallocs(const neo_runtime *runtime);
 
+/* One parallel_for of a run: nanoseconds of CLOCK_MONOTONIC, and how many items it had. */
+struct neo_event {
+  int64_t begin, end, items;
+};
+
+/* Note the first `capacity` loops of every run from now on in `events`, which the caller keeps; null notes none. Not
+   while a model runs. A run that notes nothing pays nothing for it. */
+void neo_runtime_trace(neo_runtime *runtime, struct neo_event *events, int64_t capacity);
+
+/* How many loops the last run that was noted had; more than `capacity` where not all of them were kept. */
+int64_t neo_runtime_traced(const neo_runtime *runtime);
+
 /* 64-byte aligned memory, in huge pages where it is large. */
 void *neo_aligned_alloc(int64_t bytes);
 void neo_aligned_free(void *pointer);

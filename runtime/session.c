@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "blocks.h"
 #include "neo.h"
@@ -22,6 +23,8 @@ struct neo_runtime {
   struct neo_blocks *blocks;
   struct output *outputs;
   int32_t count, status;
+  struct neo_event *events; /* null: loops are not noted */
+  int64_t capacity, traced;
   jmp_buf failed;
   char error[256];
 };
@@ -64,6 +67,19 @@ static void give(void *argument, void *pointer) {
 
 static void parallel_for(void *argument, int64_t items, neo_body body, void *data) {
   neo_pool_run(((neo_runtime *)argument)->pool, items, body, data);
+}
+
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static void traced_parallel_for(void *argument, int64_t items, neo_body body, void *data) {
+  neo_runtime *runtime = argument;
+  int64_t number = __atomic_fetch_add(&runtime->traced, 1, __ATOMIC_RELAXED), begin = now();
+  neo_pool_run(runtime->pool, items, body, data);
+  if (number < runtime->capacity) runtime->events[number] = (struct neo_event){begin, now(), items};
 }
 
 static void *output(void *argument, int64_t index, int64_t rank, const int64_t *dims) {
@@ -144,7 +160,8 @@ int32_t neo_run(neo_runtime *runtime, neo_entry entry, struct neo_call *call) {
   }
   drop_outputs(runtime);
   call->runtime = runtime;
-  call->parallel_for = parallel_for;
+  call->parallel_for = runtime->events ? traced_parallel_for : parallel_for;
+  runtime->traced = 0;
   call->alloc = take;
   call->free = give;
   call->output = output;
@@ -173,5 +190,12 @@ void *neo_runtime_take_output(neo_runtime *runtime, int32_t index, int64_t *rank
   memcpy(dims, out->dims, sizeof out->dims);
   return memory;
 }
+
+void neo_runtime_trace(neo_runtime *runtime, struct neo_event *events, int64_t capacity) {
+  runtime->events = events;
+  runtime->capacity = capacity;
+}
+
+int64_t neo_runtime_traced(const neo_runtime *runtime) { return runtime->traced; }
 
 int64_t neo_runtime_mallocs(const neo_runtime *runtime) { return neo_blocks_mallocs(runtime->blocks); }

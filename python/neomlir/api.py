@@ -187,6 +187,8 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
         arena_bytes=program.arena_bytes,
         entry="neo_main",
         report=program.report["kernels"],
+        steps=program.report["steps"],
+        buffers=program.report["buffers"],
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
     artifact.write(result, manifest, program.code, program.weights, program.weight_bytes, ir_parts)

@@ -61,6 +61,8 @@ def build(
     arena_bytes: int,
     entry: str = "neo_main",
     report: Iterable[Mapping[str, Any]] = (),
+    steps: Iterable[int] = (),
+    buffers: Iterable[Iterable[int]] = (),
 ) -> dict[str, Any]:
     """The manifest of a program, without its parts.
 
@@ -70,6 +72,8 @@ def build(
         arena_bytes: bytes of scratch memory of a run.
         entry: the symbol of the program's function.
         report: a mapping a kernel; what differs from run to run (seconds, cache hits) is left out.
+        steps: the kernels of a run in order, each by its place in `report`.
+        buffers: (offset, bytes, first step, last step) of each intermediate in the arena.
     """
     kernels = [
         {key: kind(kernel[key]) for key, kind in _KERNEL.items() if kernel.get(key) not in (None, "")}
@@ -90,6 +94,8 @@ def build(
         "arena_bytes": int(arena_bytes),
         "entry": entry,
         "kernels": kernels,
+        "steps": list(steps),
+        "buffers": [list(buffer) for buffer in buffers],
     }
 
 
@@ -141,7 +147,7 @@ def check(manifest: Any) -> None:
         "format": int, "neo": str, "inputs": list, "outputs": list, "target": dict, "arena_bytes": int,
         "weight_bytes": int, "entry": str, "kernels": list, "parts": dict,
     }  # fmt: skip
-    _fields(manifest, "the manifest", top)
+    _fields(manifest, "the manifest", top, optional={"steps": list, "buffers": list})
     if manifest["format"] != FORMAT:
         raise _wrong("format", f"is {manifest['format']}, not {FORMAT}")
     _text(manifest["neo"], "neo", 64)
@@ -157,7 +163,24 @@ def check(manifest: Any) -> None:
         _fields(kernel, where, {}, optional=_KERNEL)
         for name in kernel.get("in", ()):
             _text(name, f"{where}.in", 1000)
+    _check_steps(manifest)
     _check_parts(manifest)
+
+
+def _check_steps(manifest: Mapping[str, Any]) -> None:
+    steps = manifest.get("steps", [])
+    for step in steps:
+        _range(step, "steps", len(manifest["kernels"]) - 1)
+    for number, buffer in enumerate(manifest.get("buffers", [])):
+        where = f"buffers[{number}]"
+        if type(buffer) is not list or len(buffer) != 4:
+            raise _wrong(where, "is not offset, bytes, first step, last step")
+        offset, size, first, last = buffer
+        for value in (offset, size):
+            _range(value, where, manifest["arena_bytes"])
+        _range(offset + size, where, manifest["arena_bytes"])
+        _range(last, where, len(steps) - 1)
+        _range(first, where, last)
 
 
 def _fields(value: Any, where: str, required: Mapping[str, type], optional: Mapping[str, type] | None = None) -> None:

@@ -40,6 +40,8 @@ _SIGNATURES = {
     "neo_runtime_take_output": (_POINTER, [_POINTER, _INT32, _POINTER, _POINTER]),
     "neo_release": (None, [_POINTER]),
     "neo_runtime_mallocs": (_INT64, [_POINTER]),
+    "neo_runtime_trace": (None, [_POINTER, _POINTER, _INT64]),
+    "neo_runtime_traced": (_INT64, [_POINTER]),
     "neo_aligned_alloc": (_POINTER, [_INT64]),
     "neo_aligned_free": (None, [_POINTER]),
 }

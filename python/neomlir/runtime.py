@@ -121,6 +121,19 @@ class Model:
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Run on arrays by input name; new arrays by output name, in the order of `outputs`. Raises ModelError."""
+        return self._named(self._run(self._ordered(arrays)))
+
+    def trace(self, arrays: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """`run`, and when each kernel ran: an int64 array, a row a call in the order of `report["steps"]`.
+
+        Its columns are begin and end, in nanoseconds of the monotonic clock, and the number of work items. Raises
+        ModelError.
+        """
+        events = np.empty((len(self.report.get("steps", ())), 3), np.int64)
+        results = self._run(self._ordered(arrays), events)
+        return self._named(results), events
+
+    def _ordered(self, arrays: Mapping[str, Any]) -> list[np.ndarray]:
         names = [s.name for s in self.inputs]
         missing, unknown = [n for n in names if n not in arrays], [str(n) for n in arrays if n not in names]
         if missing or unknown:
@@ -128,7 +141,9 @@ class Model:
                 f"{what}: {', '.join(which)}" for what, which in (("missing", missing), ("unknown", unknown)) if which
             ]
             raise ModelError(f"the inputs are {', '.join(names) or 'none'}; {'; '.join(said)}")
-        results = self._run([self._accept(i, arrays[n]) for i, n in enumerate(names)])
+        return [self._accept(i, arrays[n]) for i, n in enumerate(names)]
+
+    def _named(self, results: list[np.ndarray]) -> dict[str, np.ndarray]:
         return {s.name: r for s, r in zip(self.outputs, results, strict=True)}
 
     def _accept(self, number: int, value: Any) -> np.ndarray:
@@ -144,7 +159,7 @@ class Model:
         flags = array.flags
         return array if flags.c_contiguous and flags.aligned else array.copy(order="C")
 
-    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def _run(self, arrays: list[np.ndarray], events: np.ndarray | None = None) -> list[np.ndarray]:
         results: list[Any] = [
             None if i in self._dynamic_out else np.empty(s.shape, d)
             for i, (s, d) in enumerate(zip(self.outputs, self._out_dtypes, strict=True))
@@ -158,11 +173,20 @@ class Model:
                 self._dims[i][: arrays[i].ndim] = arrays[i].shape
             for i, result in enumerate(results):
                 self._out[i] = None if result is None else result.__array_interface__["data"][0]
+            if events is not None:
+                self._native.neo_runtime_trace(self._runtime, events.ctypes.data, len(events))
             status = self._native.neo_run(self._runtime, self._entry, self._call_address)
+            if events is not None:
+                self._native.neo_runtime_trace(self._runtime, None, 0)
             if status:
                 raise self._failure(status, arrays)
             for i in self._dynamic_out:
                 results[i] = self._take(i)
+            traced = self._native.neo_runtime_traced(self._runtime)
+        if events is not None and traced != len(events):
+            raise ModelError(
+                f"the model ran {traced} kernels, its file names {len(events)}; compile the model again to profile it"
+            )
         for i in self._dynamic_out:
             self._check_output(i, results[i], arrays)
         return results
@@ -250,6 +274,7 @@ class _Block:
 def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kernels": manifest["kernels"],
+        **{key: manifest[key] for key in ("steps", "buffers") if key in manifest},
         "arena_bytes": manifest["arena_bytes"],
         "weight_bytes": manifest["weight_bytes"],
         "code_bytes": manifest["parts"][CODE]["size"],

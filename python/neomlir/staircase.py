@@ -23,6 +23,7 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
 from neomlir.pipeline import Pipeline, pipeline_module, reproducer_text
+from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
 from neomlir.workers import parallel
 
@@ -163,6 +164,7 @@ class Staircase:
         objects = [k.result.objects[self.target.name] for k in kernels if "main" in k.callers]
         code = link_shared([self._host_object("neo_main", self.target), *objects], self.target, ["neo_main"])
         self._took("link", began)
+        names = [k.name for k in kernels]
         report = {
             "levels": self.times,
             "kernels": [self._describe(k) for k in kernels],
@@ -170,6 +172,8 @@ class Staircase:
             "code_bytes": len(code),
             "arena_bytes": arena_bytes,
             "weight_bytes": weight_bytes,
+            "steps": [names.index(name) for name in self.plan["main"].steps.kernels],
+            "buffers": [list(buffer) for buffer in self.plan["main"].steps.buffers],
             "total_seconds": time.perf_counter() - start,
         }
         return Program(code, weights, weight_bytes, arena_bytes, report, kernels_level)
@@ -293,12 +297,13 @@ class _Plan:
     weights_size: int
     reads: list[str]
     defines: list[tuple[str, ir.MemRefType]]
+    steps: Steps
 
     @classmethod
     def of(cls, function: ir.Operation) -> _Plan:
         attributes = function.attributes
         if "neo.arena" not in attributes:
-            return cls(0, [], 0, [], [])
+            return cls(0, [], 0, [], [], Steps([], []))
         arguments = [
             dict((a.name, a.attr) for a in d) if not hasattr(d, "items") else dict(d.items())
             for d in (ir.DictAttr(x) for x in ir.ArrayAttr(attributes["arg_attrs"]))
@@ -313,6 +318,7 @@ class _Plan:
             ir.IntegerAttr(attributes["neo.weights_size"]).value,
             reads,
             list(zip(names, types, strict=True)) if names else [],
+            steps_of(function),
         )
 
 

@@ -316,6 +316,15 @@ def set_input(field: str, value: object) -> Callable[[dict], object]:
     return lambda m: m["inputs"][0].update({field: value})
 
 
+def with_buffer(*buffer: int):
+    """A program of two steps whose arena of 64 bytes holds that buffer."""
+    return lambda m: m.update(arena_bytes=64, kernels=[{}], steps=[0, 0], buffers=[list(buffer)])
+
+
+def test_steps_and_buffers_that_keep_the_schema(good):
+    assert artifact.read(with_manifest(good, with_buffer(0, 64, 0, 1))).manifest["buffers"] == [[0, 64, 0, 1]]
+
+
 LIES = {
     "a newer format": (lambda m: m.update(format=2, neo="9.9", other=1), "has format 2.*9.9"),
     "format true": (lambda m: m.update(format=True), "format"),
@@ -345,6 +354,11 @@ LIES = {
     "an input that is none": (lambda m: m.update(inputs=[3]), "inputs"),
     "a kernel that is none": (lambda m: m.update(kernels=[3]), "kernels"),
     "a kernel of text calls": (lambda m: m.update(kernels=[{"calls": "2"}]), "calls"),
+    "a step of no kernel": (lambda m: m.update(kernels=[{}], steps=[0, 1]), "steps"),
+    "a buffer of three numbers": (lambda m: m.update(steps=[], buffers=[[0, 1, 0]]), "buffers.0. is not offset"),
+    "a buffer outside the arena": (with_buffer(8, 57, 0, 0), "buffers.0."),
+    "a buffer that ends before it begins": (with_buffer(0, 64, 1, 0), "buffers.0."),
+    "a buffer after the last step": (with_buffer(0, 64, 0, 2), "buffers.0."),
     "a target without triple": (lambda m: m["target"].pop("triple"), "triple"),
     "needs that are numbers": (lambda m: m["target"].update(needs=[1]), "needs"),
 }

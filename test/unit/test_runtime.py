@@ -147,6 +147,24 @@ def test_call_and_run(add):
     assert add.inputs[0].name == "x" and add.outputs[0].shape == (2, 3)
 
 
+def test_trace_notes_each_loop_of_a_run(tmp_path):
+    spec = [Spec("x", "int64", (COUNT,))]
+    path = programs.write(tmp_path / "p.neo", PARALLEL, spec, [Spec("y", "int64", (COUNT,))])
+    model, x = load(path, threads=2, report={"steps": [0, 0, 0]}), np.zeros(COUNT, np.int64)
+    plain = model.run({"x": x})["y"]
+    before = time.monotonic_ns()
+    outputs, events = model.trace({"x": x})
+    assert np.array_equal(outputs["y"], plain)
+    assert events[:, 2].tolist() == [COUNT, 0, 1]
+    times = [before, *events[:, :2].reshape(-1), time.monotonic_ns()]
+    assert times == sorted(times)
+    events[:] = -1
+    assert np.array_equal(model.run({"x": x})["y"], plain)
+    assert (events == -1).all(), "a plain run notes nothing"
+    with pytest.raises(ModelError, match="ran 3 kernels, its file names 1"):
+        load(path, report={"steps": [0]}).trace({"x": x})
+
+
 def test_results_are_new_arrays(add):
     first = add(X)
     add(X * 0)

@@ -39,9 +39,9 @@ def _field(name: str, offset: int) -> str:
 class LowerDispatch(ModulePass):
     """Lower each `neo.dispatch` of the host to a call of the runtime.
 
-    The arguments go to an array of 8-byte slots on the stack, shared by all dispatches of a function; a dispatch of one
-    item calls the kernel's thunk directly. `@neo_alloc`, `@neo_free` and `@neo_output_RANK` get bodies that call back
-    through `struct neo_call`.
+    The arguments go to an array of 8-byte slots on the stack, shared by all dispatches of a function. A dispatch of one
+    item calls the runtime too, which so sees every kernel of a run, in order. `@neo_alloc`, `@neo_free` and
+    `@neo_output_RANK` get bodies that call back through `struct neo_call`.
     """
 
     name = "neo-lower-dispatch"
@@ -145,12 +145,7 @@ class _Emitter:
             declaration = ir.Operation.parse(f'llvm.func @"{thunk}"(i64, i64, !llvm.ptr)')
             ir.InsertionPoint.at_block_begin(self.module.body).insert(declaration)
         items = self.create("arith.index_cast", [self.i64], [op.operands[1]])
-        maker = op.operands[1].owner
         symbol = ir.FlatSymbolRefAttr.get(thunk)
-        if getattr(maker, "name", "") == "arith.constant" and ir.IntegerAttr(maker.attributes["value"]).value == 1:
-            zero = self.create("arith.constant", [self.i64], [], value=ir.IntegerAttr.get(self.i64, 0))
-            self._call("llvm.call", symbol, [zero, items, data])
-            return
         body = self.create("llvm.mlir.addressof", [pointer], [], global_name=symbol)
         self._call("llvm.call", ir.FlatSymbolRefAttr.get("neo_parallel_for"), [op.operands[0], items, body, data])
 
