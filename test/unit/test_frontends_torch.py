@@ -224,3 +224,27 @@ def test_models_without_tensors_as_results():
 
     with pytest.raises(ImportFailure, match="returns no tensor"):
         import_model(Nothing(), (torch.zeros(1),))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.reshape(x.shape[0] * x.shape[1], 6),
+        lambda x: x.reshape(x.shape[0], x.shape[1], 2, 3),
+        lambda x: x.reshape(-1, 2, 3).transpose(0, 1).reshape(2, -1),
+        lambda x: x.reshape(x.shape[0], 1, x.shape[1], 6).expand(-1, 2, -1, -1).reshape(-1, x.shape[1], 6),
+        lambda x: x.reshape(-1),
+    ],
+)
+def test_views_of_several_dynamic_dimensions(view):
+    class Viewed(nn.Module):
+        def forward(self, x):
+            return view(x * 2)
+
+    auto = torch.export.Dim.AUTO
+    program = torch.export.export(Viewed(), (torch.zeros(3, 4, 6),), dynamic_shapes=({0: auto, 1: auto},))
+    imported = lowered(program, None)
+    for shape in ((3, 4, 6), (2, 7, 6)):
+        x = torch.randn(shape)
+        (got,) = run(imported.module, [x.numpy()], imported.weights)
+        np.testing.assert_array_equal(got, view(x * 2).numpy())

@@ -21,7 +21,8 @@ from neomlir.mlir import ir
 
 PIPELINE = (
     "builtin.module(func.func(torch-match-quantized-custom-ops),"
-    "torchdynamo-export-to-torch-backend-pipeline{extra-library=},"
+    "torchdynamo-export-to-torch-backend-pipeline{"
+    "backend-legal-ops=aten.flatten.using_ints,aten.unflatten.int,aten.adaptive_avg_pool1d extra-library=},"
     "torch-backend-to-linalg-on-tensors-backend-pipeline,"
     "neo-drop-asserts,neo-lower-tm-tensor,neo-weights-to-globals,canonicalize,cse)"
 )
