@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
@@ -179,11 +180,17 @@ class Memory:
             else:
                 b.op("vector.maskedstore", [], [buffer, *places, chunk.mask, value])
             return
-        if chunk.count is not None and not isinstance(chunk.count, int):
-            raise NotApplicable("the results of a masked vector do not lie side by side")
-        for lane in range(chunk.width if chunk.count is None else chunk.count):
+
+        def put(lane: int) -> None:
             places = [b.compute(i.put_lane(lane)) for i in indices]
             b.op("memref.store", [], [self.lane(value, lane), buffer, *places])
+
+        count = chunk.width if chunk.count is None else chunk.count
+        for lane in range(count if isinstance(count, int) else chunk.width):
+            if isinstance(count, int):
+                put(lane)
+            else:
+                b.when(b.less(lane, count), partial(put, lane))
 
     def scratch(self, shape: list[int], element: ir.Type) -> ir.Value:
         """A buffer on the stack, private to whoever runs a range of work items."""
