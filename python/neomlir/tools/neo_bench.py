@@ -20,10 +20,11 @@ from neomlir.tools import console, sources
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool on `argv` (the process's arguments if None); the exit code."""
-    return console.run_tool(_parser(), _body, argv)
+    return console.run_tool(parser(), _body, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line; docs/tools has its options."""
     parser = argparse.ArgumentParser(
         "neo-bench",
         description="Time a model: the process is kept on as many cores as there are threads, everything is warmed up, "

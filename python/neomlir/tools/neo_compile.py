@@ -27,10 +27,11 @@ _LONGEST_TABLE = 40
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool on `argv` (the process's arguments if None); the exit code."""
-    return console.run_tool(_parser(), _body, argv)
+    return console.run_tool(parser(), _body, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line; docs/tools has its options."""
     parser = argparse.ArgumentParser(
         "neo-compile",
         description="Compile a model to a native program in a .neo file.",
@@ -40,23 +41,50 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", metavar="MODEL", help=sources.MODEL_HELP)
     add("-o", "--output", metavar="OUT.neo", help="the file to write (default: MODEL's name with .neo, in this folder)")
-    add("--target", default="host", metavar="T", help="the machine that will run it (default: host)")
-    add("--pipeline", metavar="P", help=f"a named pipeline: {', '.join(pipeline_names())} (default: the target's)")
+    add(
+        "--target",
+        default="host",
+        metavar="T",
+        help="the machine that will run it: host (the default), or the name or alias of a target",
+    )
+    add("--pipeline", metavar="P", help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)")
     add(
         "--input",
         action="append",
         default=[],
         type=console.shape_argument,
         metavar="NAME=1x3x640x640xf32",
-        help="the shape of an input, ? for a dimension that stays dynamic; repeat for more inputs",
+        help="the shape of an input, ? for a dimension that stays dynamic; repeat for more inputs. The data type may "
+        "be left out; if given, it must be the model's",
     )
     add("--dump", metavar="DIR", help="write every level as NN-level.mlir, with the pipeline that leads to the next")
-    add("--stop-at", choices=LEVELS, metavar="LEVEL", help=f"go no further than a level: {', '.join(LEVELS)}")
-    add("--check", action="store_true", help="compare with the source framework on fresh random inputs")
-    add("--dry-run", action="store_true", help="import and form kernels only; report what is and is not covered")
-    add("-j", dest="jobs", type=console.positive_argument, metavar="N", help="kernels compiled at the same time")
-    add("--json", action="store_true", help="print the report as JSON")
-    add("--no-cache", action="store_true", help="compile every kernel anew")
+    add(
+        "--stop-at",
+        choices=LEVELS,
+        metavar="LEVEL",
+        help=f"go no further than a level ({', '.join(LEVELS)}), whose IR goes to the file of -o, or to stdout",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="run the program and the source framework on the same fresh random inputs; a relative difference above "
+        f"{TOLERANCE:g} (and above {NOISE:g} on the average element) is an error, and nothing is written",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="import and form kernels only, and report every operator without a lowering, and every kernel with the "
+        "schedule it would take, its arithmetic and its memory; exit code 1 if an operator has no lowering",
+    )
+    add(
+        "-j",
+        dest="jobs",
+        type=console.positive_argument,
+        metavar="N",
+        help="kernels compiled at the same time (default: one a core)",
+    )
+    add("--json", action="store_true", help="print the report as one JSON document")
+    add("--no-cache", action="store_true", help="compile every kernel anew, and keep none")
     add("--include-ir", action="store_true", help="keep the IR of the model in the .neo file")
     return parser
 

@@ -17,10 +17,11 @@ from neomlir.tools import console
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool on `argv` (the process's arguments if None); the exit code."""
-    return console.run_tool(_parser(), _body, argv)
+    return console.run_tool(parser(), _body, argv)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line; docs/tools has its options."""
     parser = argparse.ArgumentParser("neo-run", description="Run a compiled model once.")
     add = parser.add_argument
     add("program", metavar="OUT.neo", help="a file that neo-compile wrote")
@@ -30,12 +31,22 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=console.pair_argument,
         metavar="NAME=FILE.npy|random[:SHAPE]",
-        help="an array to read, or random values (of SHAPE, for example 1x128, where the input is dynamic); "
-        "inputs that are not named are random",
+        help="an array to read (pickles are refused), or random values, of SHAPE where a dynamic dimension "
+        "should have a size of your choice, as in x=random:1x128; inputs that are not named are random",
     )
-    add("--output", metavar="DIR", help="write each output to DIR/NAME.npy")
+    add(
+        "--output",
+        metavar="DIR",
+        help="write each output to DIR/NAME.npy; characters of a name that are unusual in file names become _",
+    )
     add("--threads", type=console.positive_argument, default=1, metavar="N", help="threads to run on (default: 1)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the random inputs (default: 0)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the random inputs (default: 0); the same seed gives the same inputs",
+    )
     add("--json", action="store_true", help="print the outputs' names, shapes and statistics as JSON")
     return parser
 

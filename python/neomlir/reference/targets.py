@@ -1,0 +1,63 @@
+"""The machines that Neo compiles for: a file of facts each."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from neomlir.reference.markdown import code, doc, file_link, join, table
+from neomlir.targets import Cache, Target, Vector, names
+
+_HERE = Path("docs/reference/targets")
+
+
+def pages(root: Path) -> dict[str, str]:
+    """A page a target, and their index."""
+    found = [Target.named(name) for name in names()]
+    written = {f"{target.name}.md": _page(target, root) for target in found}
+    rows = [(f"[{t.name}]({t.name}.md)", ", ".join(map(code, t.aliases)), t.description) for t in found]
+    how = (
+        "`neo-compile --target NAME` takes a name or an alias; `host` is the target that fits the machine at hand best."
+    )
+    facts = [(code(name), doc(kind)) for name, kind in (("", Target), ("[vector]", Vector), ("[cache]", Cache))]
+    written["index.md"] = join(
+        "# Targets",
+        how,
+        table(("target", "aliases", "machines"), rows),
+        "What a file holds:",
+        table(("table", "facts"), facts),
+    )
+    return written
+
+
+def _page(target: Target, root: Path) -> str:
+    file = Path("targets", f"{target.name}.toml")
+    facts = tomllib.loads((root / file).read_text())
+    aliases, description = facts.pop("aliases", []), facts.pop("description", "")
+    return join(
+        f"# {target.name}",
+        description,
+        f"Also called {', '.join(map(code, aliases))}." if aliases else "",
+        f"Facts of {file_link(file, _HERE / 'x.md')}:",
+        table(("", ""), [(code(name), _value(value)) for name, value in _flat(facts)]),
+    )
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and value >= 1024 and value % 1024 == 0:
+        return f"{value} ({value // 1024} Ki)" if value % (1 << 20) else f"{value} ({value >> 20} Mi)"
+    return code(value) if isinstance(value, str) else str(value)
