@@ -1,4 +1,4 @@
-"""`cpu-scalar`: plain loops, an operation a kernel. The reference that every other pipeline must agree with."""
+"""`cpu-scalar`: plain loops, an operation a kernel, the C library's functions: the reference of every pipeline."""
 
 from neomlir.pipelines.stages import form_kernels_stage, llvm_stage, memref_stage, schedule_stage, simple_global_stage
 
@@ -10,5 +10,5 @@ def stages(target) -> dict[str, str]:
         "kernels": form_kernels_stage(max_ops=1),
         "vector": schedule_stage(target, ladder="scalar"),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
-        "llvm": llvm_stage(),
+        "llvm": llvm_stage(math=""),
     }

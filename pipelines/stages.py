@@ -6,8 +6,9 @@ BUFFERIZE = (
     "canonicalize,cse,neo-form-dispatches"
 )
 SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),buffer-deallocation-pipeline"
+EXPAND_MATH = "neo-expand-math,cse,"
 KERNEL_TO_LLVM = (
-    "canonicalize,cse,expand-strided-metadata,lower-affine,"
+    "expand-strided-metadata,lower-affine,"
     "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=1},convert-math-to-llvm,convert-math-to-libm,"
     "convert-to-llvm,reconcile-unrealized-casts,neo-emit-thunks,canonicalize,cse"
@@ -24,9 +25,9 @@ def memref_stage(kernel_passes: str) -> str:
     return f"builtin.module(builtin.module({BUFFERIZE},{loops},{kernel_passes},{SCRATCH}),neo-plan-memory)"
 
 
-def llvm_stage() -> str:
-    """From `memref` to `llvm`."""
-    return f"builtin.module(builtin.module({KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
+def llvm_stage(math: str = EXPAND_MATH) -> str:
+    """From `memref` to `llvm`; `math` are the passes (each with a comma behind) that expand elementary functions."""
+    return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 
 def form_kernels_stage(max_ops: int = 64) -> str:
