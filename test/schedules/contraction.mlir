@@ -3,7 +3,7 @@
 // A product with packed columns becomes a tile of accumulators that the reduction carries, 5 rows of 2 vectors;
 // the bias is added to them before the only store.
 // CHECK-LABEL: func.func @matmul
-// CHECK-SAME:    attributes {neo.schedule = "contraction"}
+// CHECK-SAME:    neo.schedule = "contraction"
 // CHECK:       scf.forall (%[[PANEL:.*]]) in (2)
 // CHECK:         %[[SUM:.*]]:10 = scf.for %[[K:.*]] = %c0{{.*}} iter_args
 // CHECK:           memref.load %{{.*}}[%{{.*}}, %[[K]]] : memref<5x128xf32>

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
 from neomlir.schedules.base import NotApplicable, find, ladder
-from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.kernel import Kernel, parameters_of, set_parameters
 
 LOOPS = ("affine", "scalar")
 """What is left to a kernel that no schedule takes: loops through the affine dialect, or plain ones."""
@@ -23,7 +24,9 @@ class ScheduleKernels(ModulePass):
     A kernel that no schedule takes keeps its body. The attribute `neo.schedule` of the function names the schedule,
     or the way that is left: `affine`, and `scalar` where the ladder is empty. Schedules named in the module's
     attribute `neo.refuse` (an array of strings) are passed over; its attribute `neo.rung`, left by
-    `neo-limit-schedules`, allows none and says what is left.
+    `neo-limit-schedules`, allows none and says what is left. Parameters in a function's attribute `neo.parameters`,
+    left by `neo-set-parameters`, are taken instead of a schedule's own, and the schedule named there is tried first;
+    afterwards the attribute holds all parameters that were taken.
     """
 
     name = "neo-schedule"
@@ -59,10 +62,14 @@ def schedule_function(func: ir.Operation, names: list[str], target, otherwise: s
     taken = otherwise
     try:
         kernel = Kernel.read(func)
+        first = kernel.given.get("schedule")
+        names = sorted(names, key=lambda name: name != first)
     except NotApplicable:
         names = []
     for name in names:
         schedule = find(name)
+        kernel.space.clear()
+        kernel.taken.clear()
         try:
             with func.context, func.location:
                 if not schedule.applies(kernel, target):
@@ -70,9 +77,30 @@ def schedule_function(func: ir.Operation, names: list[str], target, otherwise: s
                 made = schedule.build(kernel, target)
         except NotApplicable:
             continue
-        kernel = None
+        parameters, kernel = kernel.taken, None
         func.erase()
         func, taken = made, name
+        set_parameters(func, parameters)
         break
     func.attributes["neo.schedule"] = ir.StringAttr.get(taken, func.context)
     return taken
+
+
+def schedule_space(func: ir.Operation, target) -> dict[str, tuple[int | str, ...]]:
+    """The parameters of a kernel at level `kernels` and the values that each may take, the analytic one first.
+
+    `schedule` is one of them. The others are those of the schedule that the kernel would take as it stands, and may
+    depend on the values that its attribute `neo.parameters` gives to others. Empty where no schedule takes it. The
+    kernel stays as it is.
+    """
+    spaces: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name in ladder():
+        with contextlib.suppress(NotApplicable), func.context, func.location:
+            kernel = Kernel.read(func)
+            if find(name).applies(kernel, target):
+                find(name).build(kernel, target).erase()
+                spaces[name] = kernel.space
+    if not spaces:
+        return {}
+    told = parameters_of(func).get("schedule")
+    return {"schedule": tuple(spaces), **spaces[told if told in spaces else next(iter(spaces))]}

@@ -23,6 +23,8 @@ from neomlir.schedules.tiles import register_tile
 
 _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
+"""Heights of a register tile that are worth a measurement."""
 _GUESS = 256
 """What an extent is taken for where it is dynamic and only a cost hangs on it."""
 
@@ -98,6 +100,18 @@ class Plan:
             if columns.size is not None:
                 more = min(more, max(1, columns.size // (vectors * lanes)))
             vectors *= more
+        most = 8 if columns.size is None else min(8, -(-columns.size // lanes))
+        fits = [
+            v
+            for v in (1, 2, 3, 4, 6, 8)
+            if v <= most and (panel is None or not max(panel, v * lanes) % min(panel, v * lanes))
+        ]
+        analytic, vectors = vectors, kernel.parameter("vectors", vectors, fits)
+        if vectors != analytic:
+            height = max(1, min((budget - vectors - 2) // vectors, height))
+        height = kernel.parameter(
+            "rows", height, [r for r in ROWS if r * vectors + vectors < budget and r < 2 * height]
+        )
         return Plan(columns, rows, inner, batch, lanes, vectors, height, panel)
 
     @staticmethod
@@ -201,6 +215,8 @@ class Nest:
         target = max(least, most)
         if not tiles:
             return 0, 1, least
+        larger = [t for t in (2 * target, 4 * target) if t <= count * others // 16]
+        target = root.kernel.parameter("item", target, [max(1, target // 4), max(1, target // 2), *larger])
         cut, block = blocks(tiles, target, 1)
         wide = max(1, -(-_ITEM // (flops * count))) if count < least else 1
         return cut, block, wide

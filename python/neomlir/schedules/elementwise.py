@@ -64,6 +64,8 @@ class Points:
         if self.turned is not None:
             self.lanes = min(self.lanes, 16)
             self.unroll = 1
+        else:
+            self.unroll = kernel.parameter("unroll", self.unroll, (1, 2, 4, 8))
 
     def outputs(self, indices: list[Index]):
         """What is computed (None for a fill) at which indices, into which destination at which."""
@@ -95,7 +97,8 @@ class Points:
         b, sizes = self.frame.b, self.sizes
         if not sizes:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
-        cut, block = blocks(sizes, _ITEM, self.lanes * self.unroll)
+        size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
+        cut, block = blocks(sizes, size, self.lanes * self.unroll)
         if self.turned is not None and cut > self.turned:
             # A dimension that is transposed in blocks can't be taken apart row by row.
             cut, block = self.turned, self.lanes

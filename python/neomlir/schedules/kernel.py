@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from neomlir.mlir import ir
@@ -101,6 +101,29 @@ class Generic:
         return loops
 
 
+def parameters_of(func: ir.Operation) -> dict[str, int | str]:
+    """The attribute `neo.parameters` of a kernel's function: numbers by name, and the name of its `schedule`."""
+    if "neo.parameters" not in func.attributes:
+        return {}
+    return {a.name: a.attr.value for a in ir.DictAttr(func.attributes["neo.parameters"])}
+
+
+def set_parameters(func: ir.Operation, parameters: Mapping[str, int | str]) -> None:
+    """Write that attribute; nothing where there are none."""
+    if not parameters:
+        if "neo.parameters" in func.attributes:
+            del func.attributes["neo.parameters"]
+        return
+    with func.context:
+        i64 = ir.IntegerType.get_signless(64)
+        func.attributes["neo.parameters"] = ir.DictAttr.get(
+            {
+                name: ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
+                for name, value in parameters.items()
+            }
+        )
+
+
 @dataclass
 class Kernel:
     """One `func.func` of the level `kernels`: `results[i]` is to be stored in `destinations[i]`."""
@@ -111,6 +134,22 @@ class Kernel:
     results: list[ir.Value]
     generics: list[Generic]
     others: list[ir.Operation]
+    given: dict[str, int | str] = field(default_factory=dict)
+    """Parameters that the kernel is told to take: the attribute `neo.parameters` of its function."""
+    space: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Every parameter that its schedule has asked for, and the values that it may take, the analytic one first."""
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def parameter(self, name: str, analytic: int, others: Iterable[int]) -> int:
+        """What a schedule takes for a parameter: `analytic`, what its model of the target says, unless told otherwise.
+
+        `others` are the values that are worth a measurement; asking is what makes a parameter known to `neo-tune`. A
+        kernel that is told something else takes `analytic`: the schedule may have changed since it was measured.
+        """
+        self.space[name] = tuple(dict.fromkeys((analytic, *others)))
+        given = self.given.get(name)
+        self.taken[name] = given if given in self.space[name] else analytic
+        return self.taken[name]
 
     @staticmethod
     def read(func: ir.Operation) -> Kernel:
@@ -134,7 +173,7 @@ class Kernel:
         destinations = args[len(args) - len(results) :]
         if any(not isinstance(v.type, ir.RankedTensorType) for v in results):
             raise NotApplicable("a result is not a tensor")
-        return Kernel(func, args, destinations, results, generics, others)
+        return Kernel(func, args, destinations, results, generics, others, parameters_of(func))
 
     @cached_property
     def roots(self) -> list[Generic]:

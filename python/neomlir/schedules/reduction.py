@@ -292,7 +292,8 @@ class Nest:
         last, size = order[-1], extents[order[-1]]
         if isinstance(size, int) and size < lanes:
             lanes = max(1, 1 << (size.bit_length() - 1))
-        unroll = _SUMS if not isinstance(size, int) or size >= lanes * _SUMS else 1
+        sums = self.kernel.parameter("sums", _SUMS, (1, 2, 4, 8))
+        unroll = sums if not isinstance(size, int) or size >= lanes * sums else 1
         masks = self.frame.machine.masks
         neutral = [way.neutral(b, root.results[i].type.element_type, lanes) for i, way in enumerate(ways)]
         totals = list(inits)

@@ -87,8 +87,12 @@ class Nest:
         self.vectors = max(1, min(8, free // height))
         if columns.size is not None:
             self.vectors = min(self.vectors, max(1, columns.size // self.lanes))
+        most = 8 if columns.size is None else max(1, columns.size // self.lanes)
+        ask = frame.kernel.parameter
+        self.vectors = ask("vectors", self.vectors, [v for v in (1, 2, 3, 4, 6, 8) if v <= most])
         if self.rows:
-            self.strips = Strips(b, self.size[id(self.rows[-1])], min(height, 8))
+            tall = [r for r in (1, 2, 3, 4, 6, 8, 12) if r * self.vectors * results < frame.machine.registers]
+            self.strips = Strips(b, self.size[id(self.rows[-1])], ask("rows", min(height, 8), tall))
 
     def _written_out(self) -> frozenset[int]:
         """The innermost loops of the reduction, as long as few enough steps come of it."""
@@ -110,7 +114,8 @@ class Nest:
             steps.append(self.strips.count)
             height = self.strips.height
         steps.append(self.size[id(self.columns)])
-        target = max(1, _ITEM // (self.depth * height))
+        size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
+        target = max(1, size // (self.depth * height))
         cut, block = blocks(steps, target, self.lanes * self.vectors)
         blocked = b.ceildiv(steps[cut], block)
 
