@@ -25,6 +25,7 @@ _HOMES = {
     "PassFailure": "errors",
     "PipelineError": "errors",
     "TargetError": "errors",
+    "TuningError": "errors",
 }
 __all__ = sorted(_HOMES)
 

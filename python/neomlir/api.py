@@ -12,12 +12,13 @@ from typing import Any
 
 from neomlir import artifact
 from neomlir.cache import KernelCache
-from neomlir.errors import CompileError
+from neomlir.errors import CompileError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
 from neomlir.runtime import Model, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
+from neomlir.tuned import Database, default_place
 from neomlir.workers import WorkerDied, isolated
 
 Progress = Callable[[str, int, int], None]
@@ -47,6 +48,7 @@ def compile(
     cache: bool = True,
     isolate: bool = True,
     include_ir: bool = False,
+    tuned: str | os.PathLike | bool = True,
     progress: Progress | None = None,
 ) -> Model | str | None:
     """Compile a model for a target.
@@ -65,13 +67,14 @@ def compile(
         cache: use the kernel cache on disk.
         isolate: compile in a worker process, so that a crash in MLIR is an error here.
         include_ir: keep the `kernels` level in the file.
+        tuned: a database that `neo-tune` wrote; True for that in its default place, if there is one; False for none.
         progress: called with (stage, done, total).
 
     Returns:
         The compiled model, ready to run if this machine can (None otherwise), or the text of a level.
 
     Raises:
-        ImportFailure, TargetError, PipelineError, PassFailure, CompileError.
+        ImportFailure, TargetError, PipelineError, PassFailure, CompileError, TuningError.
     """
     if stop_at is not None and stop_at not in LEVELS:
         raise CompileError(f"there is no level {stop_at!r}; the levels are {', '.join(LEVELS)}")
@@ -87,6 +90,7 @@ def compile(
             "stop_at": stop_at,
             "cache": cache,
             "include_ir": include_ir,
+            "tuned": tuned,
         }
         answer = _in_worker(_compile, progress, isolate, scratch, model, chosen, result, options)
         if stop_at is not None:
@@ -104,13 +108,14 @@ def dry_run(
     inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     pipeline: str | None = None,
     *,
+    tuned: str | os.PathLike | bool = True,
     isolate: bool = True,
     progress: Progress | None = None,
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
     chosen = target if isinstance(target, Target) else Target.named(target)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
-        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu")
+        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
 
 
 def _move(source: Path, place: Path) -> None:
@@ -171,14 +176,27 @@ def _staircase(
     )
 
 
+def _database(tuned: str | os.PathLike | bool) -> Database | None:
+    """The database that was asked for; None where there is nothing to read. Raises TuningError."""
+    if tuned is False:
+        return None
+    if tuned is True:
+        return Database() if default_place().exists() else None
+    if not Path(tuned).exists():
+        raise TuningError(f"there is no database {os.fspath(tuned)}; neo-tune --database {os.fspath(tuned)} makes it")
+    return Database(tuned)
+
+
 def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: Path, options: dict) -> Any:
     inputs, pipeline, stop_at = options["inputs"], options["pipeline"], options["stop_at"]
     cache = KernelCache() if options["cache"] else None
     if stop_at is not None:
-        stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+        database = _database(options["tuned"])
+        stairs = _staircase(emit, scratch, model, target, inputs, pipeline, database=database)
         stairs.run_whole(stop_at)
         return str(stairs.module)
-    stairs = _staircase(emit, scratch, model, target, inputs, pipeline, jobs=options["jobs"], cache=cache)
+    more = {"jobs": options["jobs"], "cache": cache, "database": _database(options["tuned"])}
+    stairs = _staircase(emit, scratch, model, target, inputs, pipeline, **more)
     program = stairs.run()
     manifest = artifact.manifest(
         inputs=stairs.imported.inputs,
@@ -194,16 +212,25 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
     artifact.write(result, manifest, program.code, program.weights, program.weight_bytes, ir_parts)
     if options["dump"] is not None:
         rungs = {k["name"]: k["rung"] for k in program.report["kernels"] if k["rung"]}
-        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs)
+        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs, stairs.parameters)
     return program.report
 
 
 def _dump(
-    emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, folder: Path, rungs: dict
+    emit: Callable,
+    scratch: Path,
+    model: Any,
+    target: Target,
+    inputs: Any,
+    pipeline: str,
+    folder: Path,
+    rungs: dict,
+    parameters: dict,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
     stairs.limit(rungs)
+    stairs.tell(parameters)
 
     def on_level(level: str, text: str, following: str | None) -> None:
         name = f"{LEVELS.index(level):02}-{level}"
@@ -214,11 +241,13 @@ def _dump(
     stairs.run_whole("llvm", on_level)
 
 
-def _dry_run(emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str) -> Coverage:
+def _dry_run(
+    emit: Callable, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, tuned: Any
+) -> Coverage:
     from neomlir.errors import ImportFailure
 
     try:
-        stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+        stairs = _staircase(emit, scratch, model, target, inputs, pipeline, database=_database(tuned))
         kernels = stairs.to_kernels()
     except ImportFailure as error:
         missing = getattr(error, "missing", None)

@@ -25,6 +25,10 @@ class TargetError(NeoError):
     """A target is unknown or its description is wrong."""
 
 
+class TuningError(NeoError):
+    """A database of `neo-tune` is damaged or cannot be written, or there is nothing to tune."""
+
+
 class ArtifactError(NeoError):
     """A `.neo` file is truncated, corrupted, or of another version or machine."""
 

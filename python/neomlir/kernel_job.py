@@ -11,6 +11,7 @@ from neomlir.codegen.translate import to_llvm_ir
 from neomlir.mlir import ir
 from neomlir.passes.functions import functions
 from neomlir.pipeline import Pipeline
+from neomlir.schedules.kernel import parameters_of
 from neomlir.targets import Target
 
 
@@ -24,6 +25,8 @@ class KernelResult:
     objects: dict[str, bytes]
     """Object files by the name of the target they are for."""
     seconds: float = 0.0
+    parameters: dict[str, int] = field(default_factory=dict)
+    """What the schedule took for its parameters."""
     fallback: str = ""
     """Why a better schedule was not taken."""
     levels: dict[str, str] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class KernelResult:
             "interface": self.interface,
             "schedule": self.schedule,
             "objects": self.objects,
+            "parameters": self.parameters,
             "fallback": self.fallback,
         }
 
@@ -57,7 +61,7 @@ def compile_kernel(
             if keep_levels:
                 result.levels[level] = str(module)
             if level == "vector":
-                result.schedule, result.fallback = _schedule_of(module)
+                result.schedule, result.parameters = _schedule_of(module)
             if level == "memref":
                 result.interface = _interface(module)
         if last == "llvm":
@@ -68,11 +72,11 @@ def compile_kernel(
     return result
 
 
-def _schedule_of(module: ir.Module) -> tuple[str, str]:
+def _schedule_of(module: ir.Module) -> tuple[str, dict[str, int]]:
     for function in functions(module.operation):
         if "neo.schedule" in function.attributes:
-            return ir.StringAttr(function.attributes["neo.schedule"]).value, ""
-    return "scalar", ""
+            return ir.StringAttr(function.attributes["neo.schedule"]).value, parameters_of(function)
+    return "scalar", {}
 
 
 def _interface(module: ir.Module) -> str:

@@ -30,6 +30,7 @@ _DTYPES = frozenset(
 ) | {"bool", *_ML_DTYPES, "complex64", "complex128"}  # fmt: skip
 _KERNEL = {
     "name": str, "schedule": str, "rung": str, "calls": int, "flops": int, "bytes": int, "in": list, "fallback": str,
+    "parameters": dict, "tuned": bool,
 }  # fmt: skip
 _PART = re.compile(r"ir/[A-Za-z0-9._-]{1,100}\.mlir")
 
@@ -76,7 +77,7 @@ def build(
         buffers: (offset, bytes, first step, last step) of each intermediate in the arena.
     """
     kernels = [
-        {key: kind(kernel[key]) for key, kind in _KERNEL.items() if kernel.get(key) not in (None, "")}
+        {key: kind(kernel[key]) for key, kind in _KERNEL.items() if _says_something(kernel.get(key))}
         for kernel in report
     ]
     return {
@@ -97,6 +98,10 @@ def build(
         "steps": list(steps),
         "buffers": [list(buffer) for buffer in buffers],
     }
+
+
+def _says_something(value: Any) -> bool:
+    return value is not None and value is not False and value != "" and value != {}
 
 
 def _spec(spec: Any) -> dict[str, Any]:
@@ -163,6 +168,9 @@ def check(manifest: Any) -> None:
         _fields(kernel, where, {}, optional=_KERNEL)
         for name in kernel.get("in", ()):
             _text(name, f"{where}.in", 1000)
+        for name, value in kernel.get("parameters", {}).items():
+            _text(name, f"{where}.parameters", 100)
+            _range(value, f"{where}.parameters.{name}", _MOST_BYTES)
     _check_steps(manifest)
     _check_parts(manifest)
 

@@ -22,9 +22,11 @@ from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
+from neomlir.passes.set_parameters import text_of
 from neomlir.pipeline import Pipeline, pipeline_module, reproducer_text
 from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
+from neomlir.tuned import Database
 from neomlir.workers import parallel
 
 LEVELS = ("input", "linalg", "global", "kernels", "vector", "memref", "llvm")
@@ -84,6 +86,7 @@ class Staircase:
         *,
         jobs: int = 2,
         cache: KernelCache | None = None,
+        database: Database | None = None,
         progress: Progress | None = None,
         reproducer: Path | None = None,
     ) -> None:
@@ -94,6 +97,8 @@ class Staircase:
         self.stages = {"linalg": imported.pipeline, **pipeline_module(pipeline).stages(target)}
         self.jobs = jobs
         self.cache = cache
+        self.database = database
+        self.parameters: dict[str, dict[str, int | str]] = {}
         self.progress = progress or (lambda *_: None)
         self.reproducer = reproducer
         self.times: list[dict] = []
@@ -106,6 +111,12 @@ class Staircase:
             text = self.stages["kernels"].removesuffix(")")
             self.stages["kernels"] = f"{text},neo-limit-schedules{{kernels={pairs}}})"
 
+    def tell(self, parameters: dict[str, dict[str, int | str]]) -> None:
+        """Give kernels parameters for their schedules, as a step of the `kernels` stage."""
+        if parameters:
+            text = self.stages["kernels"].removesuffix(")")
+            self.stages["kernels"] = f"{text},neo-set-parameters{{kernels={text_of(parameters)}}})"
+
     def run_whole(self, last: str, on_level: Callable[[str, str, str | None], None] | None = None) -> None:
         """Take the whole module down to level `last`; `on_level(level, text, next pipeline)` sees each level."""
         levels = [*self.stages]
@@ -114,15 +125,28 @@ class Staircase:
             if on_level:
                 on_level(reached, str(self.module), self.stages[level])
             self._stage(level, self.stages[level])
+            if level == "kernels" and self.database is not None:
+                self.tune(self.database)
             reached = level
         if on_level:
             on_level(reached, str(self.module), None)
 
     def to_kernels(self) -> list[Kernel]:
-        """Down to level `kernels`; the kernels in order of their first call."""
+        """Down to level `kernels`, with tuned parameters; the kernels in order of their first call."""
         for level in ("linalg", "global", "kernels"):
             self._stage(level, self.stages[level])
+        if self.database is not None:
+            self.parameters = self.tune(self.database)
         return self.kernels()
+
+    def tune(self, database: Database) -> dict[str, dict[str, int | str]]:
+        """Give the kernels of a module at level `kernels` the parameters that a database has for them; those."""
+        modules = {name_of(functions(nested)[0]): nested for nested in kernel_modules(self.module.operation)}
+        found = {name: database.parameters(nested, self.target) for name, nested in modules.items()}
+        found = {name: parameters for name, parameters in found.items() if parameters}
+        if found:
+            Pipeline(f"builtin.module(neo-set-parameters{{kernels={text_of(found)}}})").run(self.module)
+        return found
 
     def kernels(self) -> list[Kernel]:
         """The kernels of a module at level `kernels`."""
@@ -183,6 +207,8 @@ class Staircase:
         return {
             "name": kernel.name,
             "schedule": result.schedule,
+            "parameters": result.parameters,
+            "tuned": kernel.name in self.parameters,
             "rung": RUNGS[kernel.rung],
             "calls": kernel.calls,
             "flops": kernel.flops,
