@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -36,3 +42,86 @@ def anchors(page: Path) -> set[str]:
     blocks = tokens(page)
     titles = [block.content for mark, block in itertools.pairwise(blocks) if mark.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block of a page that is followed: a file to make, or commands to run, and what they print where it is shown."""
+
+    line: int
+    text: str
+    file: str = ""
+    prints: str | None = None
+
+
+def steps(page: Path) -> list[Step]:
+    """What a page tells its reader to do, in order.
+
+    A block behind a paragraph that ends with a path in code and a colon is that file; a block of `sh` is run, and a
+    block of `text` behind it is what it prints, `…` standing for anything.
+    """
+    found: list[Step] = []
+    said = ""
+    for token in tokens(page):
+        if token.type == "inline":
+            said = token.content
+        if token.type != "fence":
+            continue
+        line, named = token.map[0] + 1, re.search(r"`([\w./-]+)`:$", said)
+        if token.info == "sh":
+            found.append(Step(line, token.content))
+        elif token.info == "text" and found and not found[-1].file and found[-1].prints is None:
+            found[-1] = dataclasses.replace(found[-1], prints=token.content)
+        elif named:
+            found.append(Step(line, token.content, file=named[1]))
+        said = ""
+    return found
+
+
+def follow(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
+    """Do in `folder` what `page` says; the number of commands whose output was compared with what it shows."""
+    compared = 0
+    for step in steps(page):
+        where = f"{page.name}:{step.line}"
+        if step.file:
+            (folder / step.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / step.file).write_text(step.text)
+            continue
+        script = f"set -euo pipefail\n{step.text}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=environment, text=True, stdout=-1, stderr=subprocess.STDOUT
+        )
+        assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{done.stdout}"
+        if step.prints is not None:
+            compared += 1
+            assert _alike(step.prints, done.stdout), f"{where} shows\n{step.prints}\nbut it printed\n{done.stdout}"
+    return compared
+
+
+def _alike(shown: str, printed: str) -> bool:
+    lines = [" ".join(line.split()) for line in shown.strip().splitlines()]
+    pattern = r"\n".join(".*?".join(map(re.escape, line.split("…"))) for line in lines)
+    text = "\n".join(" ".join(line.split()) for line in printed.strip().splitlines())
+    return re.fullmatch(pattern, text, re.DOTALL) is not None
+
+
+def checkout(folder: Path) -> dict[str, str]:
+    """Copy the project to `folder`, as a reader of its pages has it; the environment to work there in.
+
+    The package is found there before the installed one. Its folders that stand at the top are linked into it, as
+    setuptools puts them there.
+    """
+    for name in ("dialects", "docs", "pipelines", "python", "runtime", "targets", "test"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "Output", "*.neo"))
+    for name in ("Makefile", "README.md", "lit.cfg.py", "pyproject.toml"):
+        shutil.copy2(ROOT / name, folder / name)
+    for name, inside in (("dialects", ""), ("pipelines", ""), ("targets", ""), ("runtime", "runtime_src")):
+        (folder / "python/neomlir" / (inside or name)).symlink_to(folder / name)
+    # `make` finds its environment as `make setup` leaves it.
+    (folder / ".venv").mkdir()
+    installed = Path(sys.executable).parent
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(installed.parent / name)
+    (folder / ".venv/.neo-setup").touch()
+    path = f"{installed}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "python"), "NO_COLOR": "1", "COLUMNS": "120"}

@@ -14,7 +14,9 @@ INDEX = ROOT / "docs" / "index.md"
 
 def test_the_reference_is_what_the_code_gives():
     stale = [str(path) for path in changes(ROOT)]
-    assert not stale, f"the code has changed since these pages were written; run `make docs`: {', '.join(stale)}"
+    assert not stale, (
+        f"the code has changed since these pages were written; run `make docs` (python -m neomlir.tools.docs docs): {', '.join(stale)}"
+    )
 
 
 def test_writing_brings_pages_up_to_date(tmp_path, capsys):

@@ -25,7 +25,10 @@ def pages(root: Path) -> dict[str, str]:
     found = {module.DIALECT.DIALECT_NAMESPACE: module for module in all_dialects()}
     written = {f"{name}.md": _page(name, module, root) for name, module in found.items()}
     rows = [(f"[{name}]({name}.md)", summary(doc(module.DIALECT)), _names(module)) for name, module in found.items()]
-    how = "Each is one file, defined in Python and loaded into every context."
+    how = (
+        "Each is one file, defined in Python and loaded into every context. "
+        "[How to add one](../../add-a-dialect-op.md)."
+    )
     written["index.md"] = join("# Dialects", how, table(("dialect", "", "operations"), rows))
     return written
 
@@ -48,7 +51,7 @@ def _page(name: str, module: ModuleType, root: Path) -> str:
             doc(op),
             table(("", "name", "of"), [(_kind(f), code(f.name), _constraint(f.constraint)) for f in op._fields]),
             "Traits: " + ", ".join(code(trait.__name__) for trait in op._traits) + "." if op._traits else "",
-            "Refused, besides what is not of these types:\n" if messages else "",
+            "Refused by the verifier, which says of the operation:" if messages else "",
             "\n".join(f"- {message}" for message in messages),
         ]
     for title, classes in (("type", dialect.types), ("attribute", dialect.attributes)):
@@ -99,7 +102,7 @@ def _constraint(kind: Any) -> str:
 
 
 def _messages(op: type, module: ModuleType) -> Iterator[str]:
-    """What the verifier of an operation says, its own functions in the dialect's file included."""
+    """What a verifier says: texts that it emits, or that functions of the dialect's file return to it."""
     helpers = {
         node.name: node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.FunctionDef)
     }
@@ -107,16 +110,17 @@ def _messages(op: type, module: ModuleType) -> Iterator[str]:
     seen: set[str] = set()
     while waiting:
         for node in ast.walk(waiting.pop(0)):
-            if not isinstance(node, ast.Call):
-                continue
-            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-                text = _literal(argument)
-                if called == "emit_error" or text.startswith(f"'{op.OPERATION_NAME}' op "):
-                    yield from filter(None, [text])
-            if called in helpers and called not in seen:
-                seen.add(called)
-                waiting.append(helpers[called])
+            texts: list[ast.expr] = []
+            if isinstance(node, ast.Return) and node.value is not None:
+                texts = [node.value]
+            elif isinstance(node, ast.Call):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                texts = node.args if called == "emit_error" else []
+                if called in helpers and called not in seen:
+                    seen.add(called)
+                    waiting.append(helpers[called])
+            said = [re.sub(r"^'[^']*' op ", "", _literal(text)) for text in texts]
+            yield from (text for text in said if " " in text)
 
 
 def _literal(node: ast.AST) -> str:

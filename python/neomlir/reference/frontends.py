@@ -32,7 +32,7 @@ def pages(root: Path) -> dict[str, str]:
             steps = parse(pipelines[name])
             listed = "\n".join(map(str, steps[0].children if steps[0].children is not None else steps))
             parts += ["To `linalg`:", f"```\n{listed}\n```"]
-    how = "Each is one file, found by itself."
+    how = "Each is one file, found by itself: [how to add one](../../add-a-frontend.md)."
     return {"index.md": join("# Frontends", how, *parts)}
 
 

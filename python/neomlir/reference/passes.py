@@ -21,7 +21,10 @@ def pages(root: Path) -> dict[str, str]:
     uses = _uses()
     written = {f"{cls.name}.md": _page(cls, root, uses.get(cls.name, [])) for cls in found}
     rows = [(f"[{cls.name}]({cls.name}.md)", summary(doc(cls))) for cls in found]
-    how = "A pass is a flag of [neo-opt](../../tools/neo-opt.md), a name in pipeline text, or an object in Python."
+    how = (
+        "A pass is a flag of [neo-opt](../../tools/neo-opt.md), a name in pipeline text, or an object in Python. "
+        "[How to add one](../../add-a-pass.md)."
+    )
     written["index.md"] = join("# Passes", how, table(("pass", "what it does"), rows))
     return written
 

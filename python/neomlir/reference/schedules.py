@@ -19,7 +19,8 @@ def pages(root: Path) -> dict[str, str]:
     rows = [(find(name).order, f"[{name}]({name}.md)", summary(_text(name))) for name in ladder()]
     how = (
         "[neo-schedule](../passes/neo-schedule.md) tries them from the top; a kernel that none takes becomes loops, "
-        "through the affine dialect or plain ones. [Their parts](../../schedules.md)."
+        "through the affine dialect or plain ones. [Their parts](../../schedules.md), and "
+        "[how to add one](../../add-a-schedule.md)."
     )
     written["index.md"] = join("# Schedules", how, table(("order", "schedule", ""), rows))
     return written

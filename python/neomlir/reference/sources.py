@@ -39,9 +39,9 @@ def lit_tests(root: Path, pattern: str) -> list[Path]:
 
 
 def pass_tests(root: Path, name: str) -> list[Path]:
-    """The lit tests that run a pass; those of the tools, which need some pass, only where there are no others."""
+    """The lit tests that run a pass; those of tools and targets, which need some pass, where there are no others."""
     tests = lit_tests(root, rf"RUN:.*(?:--|(?<![\w-])){re.escape(name)}(?![\w-])")
-    return [test for test in tests if test.parts[1] != "tools"] or tests
+    return [test for test in tests if test.parts[1] not in ("targets", "tools")] or tests
 
 
 def test_links(tests: list[Path], page: Path) -> str:

@@ -19,7 +19,8 @@ def pages(root: Path) -> dict[str, str]:
     written = {f"{target.name}.md": _page(target, root) for target in found}
     rows = [(f"[{t.name}]({t.name}.md)", ", ".join(map(code, t.aliases)), t.description) for t in found]
     how = (
-        "`neo-compile --target NAME` takes a name or an alias; `host` is the target that fits the machine at hand best."
+        "`neo-compile --target NAME` takes a name or an alias; `host` is the target that fits the machine at hand "
+        "best. [How to add one](../../add-a-target.md)."
     )
     facts = [(code(name), doc(kind)) for name, kind in (("", Target), ("[vector]", Vector), ("[cache]", Cache))]
     written["index.md"] = join(

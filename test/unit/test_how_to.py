@@ -1,0 +1,11 @@
+"""What the pages "add a …" tell their readers to do works, and prints what they show."""
+
+import pytest
+from pages import ROOT, checkout, follow
+
+PAGES = sorted((ROOT / "docs").glob("add-*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_can_be_followed(page, tmp_path):
+    assert follow(page, tmp_path, checkout(tmp_path)) > 0
