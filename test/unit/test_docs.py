@@ -14,9 +14,8 @@ INDEX = ROOT / "docs" / "index.md"
 
 def test_the_reference_is_what_the_code_gives():
     stale = [str(path) for path in changes(ROOT)]
-    assert not stale, (
-        f"the code has changed since these pages were written; run `make docs` (python -m neomlir.tools.docs docs): {', '.join(stale)}"
-    )
+    run = "`make docs`, which runs `python -m neomlir.tools.docs docs`"
+    assert not stale, f"the code has changed since these pages were written; run {run}: {', '.join(stale)}"
 
 
 def test_writing_brings_pages_up_to_date(tmp_path, capsys):
