@@ -37,6 +37,51 @@ struct neo_call {
 };
 
 typedef int32_t (*neo_entry)(struct neo_call *call);
+
+enum neo_dtype {
+  NEO_BOOL = 1,
+  NEO_INT8,
+  NEO_INT16,
+  NEO_INT32,
+  NEO_INT64,
+  NEO_UINT8,
+  NEO_UINT16,
+  NEO_UINT32,
+  NEO_UINT64,
+  NEO_FLOAT16,
+  NEO_FLOAT32,
+  NEO_FLOAT64,
+  NEO_BFLOAT16,
+  NEO_FLOAT8_E4M3FN,
+  NEO_FLOAT8_E5M2,
+  NEO_FLOAT8_E4M3FNUZ,
+  NEO_FLOAT8_E5M2FNUZ,
+  NEO_COMPLEX64,
+  NEO_COMPLEX128,
+};
+
+/* An input or an output. */
+struct neo_spec {
+  const char *name;
+  int32_t dtype, rank;
+  const int64_t *dims; /* `rank` extents; negative where the extent is known at run time only */
+};
+
+/* A compiled model. */
+struct neo_program {
+  int32_t abi; /* NEO_ABI_VERSION of its compiler */
+  int32_t input_count, output_count;
+  const struct neo_spec *inputs, *outputs;
+  int64_t arena_bytes, weight_bytes;
+  const uint8_t *weights;
+  neo_entry entry;
+  const char *target; /* what it was compiled for */
+};
+
+/* The name of a dtype (that of numpy or ml_dtypes), and the bytes of an element; null and 0 where there is no such. */
+const char *neo_dtype_name(int32_t dtype);
+int32_t neo_dtype_bytes(int32_t dtype);
+
 typedef struct neo_runtime neo_runtime;
 
 /* The version of this header that the library was built from. */

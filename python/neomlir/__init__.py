@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Coverage": "api",
+    "Emitted": "emitted",
     "compile": "api",
     "dry_run": "api",
     "import_model": "frontends",

@@ -6,12 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from neomlir import artifact
 from neomlir.cache import KernelCache
+from neomlir.codegen.link import link_shared
+from neomlir.codegen.standalone import link_executable, link_object
+from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
@@ -22,6 +25,7 @@ from neomlir.tuned import Database, default_place
 from neomlir.workers import WorkerDied, isolated
 
 Progress = Callable[[str, int, int], None]
+FORMS = ("neo", "exe", "obj")
 
 
 @dataclass
@@ -49,8 +53,9 @@ def compile(
     isolate: bool = True,
     include_ir: bool = False,
     tuned: str | os.PathLike | bool = True,
+    emit: str = "neo",
     progress: Progress | None = None,
-) -> Model | str | None:
+) -> Model | Emitted | str | None:
     """Compile a model for a target.
 
     Args:
@@ -59,7 +64,8 @@ def compile(
         inputs: shapes by input name (`{"x": (1, 3, 640, 640)}`) or example arrays; a module needs examples. Dimensions
             left open stay dynamic.
         pipeline: a named pipeline: `cpu` (the default), `cpu-affine`, `cpu-scalar`.
-        output: where the `.neo` file goes; without it the model is held in memory.
+        output: where the `.neo` file goes; without it the model is held in memory. Where the executable or the object
+            goes, which need a place.
         threads: threads of the returned model.
         jobs: kernels compiled at a time; by default the number of cores.
         dump: a folder for each level as `NN-level.mlir` and the pipeline that leads to the next as `NN-level.pipeline`.
@@ -68,16 +74,23 @@ def compile(
         isolate: compile in a worker process, so that a crash in MLIR is an error here.
         include_ir: keep the `kernels` level in the file.
         tuned: a database that `neo-tune` wrote; True for that in its default place, if there is one; False for none.
+        emit: `neo`, a file for the runtime; `exe`, a static executable with the runtime in it; `obj`, a relocatable
+            object for embedding, and its header beside it (docs/runtime.md).
         progress: called with (stage, done, total).
 
     Returns:
-        The compiled model, ready to run if this machine can (None otherwise), or the text of a level.
+        The compiled model, ready to run if this machine can (None otherwise); what was written, for `exe` and `obj`; or
+        the text of a level.
 
     Raises:
         ImportFailure, TargetError, PipelineError, PassFailure, CompileError, TuningError.
     """
     if stop_at is not None and stop_at not in LEVELS:
         raise CompileError(f"there is no level {stop_at!r}; the levels are {', '.join(LEVELS)}")
+    if emit not in FORMS:
+        raise CompileError(f"nothing of the form {emit!r} is emitted; the forms are {', '.join(FORMS)}")
+    if emit != "neo" and output is None and stop_at is None:
+        raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
     chosen = target if isinstance(target, Target) else Target.named(target)
     find(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
@@ -91,10 +104,14 @@ def compile(
             "cache": cache,
             "include_ir": include_ir,
             "tuned": tuned,
+            "emit": emit,
+            "name": Path(output).stem if output is not None else "model",
         }
         answer = _in_worker(_compile, progress, isolate, scratch, model, chosen, result, options)
         if stop_at is not None:
             return answer
+        if emit != "neo":
+            return _place(answer, result, Path(output), chosen)
         place = result
         if output is not None:
             place = Path(output)
@@ -118,7 +135,17 @@ def dry_run(
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
 
 
-def _move(source: Path, place: Path) -> None:
+def _place(emitted: Emitted, result: Path, output: Path, target: Target) -> Emitted:
+    """Put an executable, or an object and its header, where they are wanted."""
+    files = [output] if emitted.form == "exe" else [output, output.with_suffix(".h")]
+    if len({*files}) != len(files):
+        raise CompileError(f"{output} is the name of the header; give the object another, such as {output.stem}.o")
+    for place, suffix in reversed([*zip(files, ("", ".h"), strict=False)]):
+        _move(result.with_name(result.name + suffix), place, 0o755 if emitted.form == "exe" else 0o644)
+    return replace(emitted, files=tuple(files), runs=emitted.form == "exe" and target.runs_here())
+
+
+def _move(source: Path, place: Path, mode: int = 0o644) -> None:
     """Put the finished file in its place in one step, also across file systems."""
     try:
         with (
@@ -126,7 +153,7 @@ def _move(source: Path, place: Path) -> None:
             source.open("rb") as data,
         ):
             shutil.copyfileobj(data, file, 1 << 24)
-        os.chmod(file.name, 0o644)
+        os.chmod(file.name, mode)
         os.replace(file.name, place)
     except OSError as error:
         raise CompileError(f"{place} cannot be written: {error.strerror}") from error
@@ -198,6 +225,20 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
     more = {"jobs": options["jobs"], "cache": cache, "database": _database(options["tuned"])}
     stairs = _staircase(emit, scratch, model, target, inputs, pipeline, **more)
     program = stairs.run()
+    if options["emit"] != "neo":
+        answer = _emit_standalone(stairs, program, target, result, options)
+    else:
+        _emit_file(stairs, program, target, result, options)
+        answer = program.report
+    if options["dump"] is not None:
+        rungs = {k["name"]: k["rung"] for k in program.report["kernels"] if k["rung"]}
+        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs, stairs.parameters)
+    return answer
+
+
+def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> None:
+    code = link_shared(program.objects, target, ["neo_main"])
+    program.report["code_bytes"] = len(code)
     manifest = artifact.manifest(
         inputs=stairs.imported.inputs,
         outputs=stairs.imported.outputs,
@@ -209,11 +250,20 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
         buffers=program.report["buffers"],
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
-    artifact.write(result, manifest, program.code, program.weights, program.weight_bytes, ir_parts)
-    if options["dump"] is not None:
-        rungs = {k["name"]: k["rung"] for k in program.report["kernels"] if k["rung"]}
-        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs, stairs.parameters)
-    return program.report
+    artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts)
+
+
+def _emit_standalone(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> Emitted:
+    inputs, outputs = stairs.imported.inputs, stairs.imported.outputs
+    if options["emit"] == "exe":
+        result.write_bytes(link_executable(program, target, inputs, outputs))
+    else:
+        data, text = link_object(program, target, inputs, outputs, options["name"])
+        result.write_bytes(data)
+        result.with_name(f"{result.name}.h").write_text(text)
+    program.report["code_bytes"] = result.stat().st_size - program.weight_bytes
+    specs = ([artifact.Spec(s.name, str(s.dtype), tuple(s.shape)) for s in side] for side in (inputs, outputs))
+    return Emitted(options["emit"], (), *specs, program.report)
 
 
 def _dump(

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from neomlir.cache import KernelCache, compiler, key_of
-from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
 from neomlir.costs import kernel_costs
@@ -35,12 +34,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Program:
-    """What a compile gives: shared library, weights at offsets, and what a report says."""
+    """What a compile gives: objects that define `neo_main`, weights at offsets, and what a report says."""
 
-    code: bytes
+    objects: list[bytes]
     weights: list[tuple[int, np.ndarray]]
     weight_bytes: int
     arena_bytes: int
+    allocates: bool
+    """A run asks the runtime for memory: something has a size that is not known before."""
     report: dict
     kernels_level: str = ""
 
@@ -186,21 +187,20 @@ class Staircase:
         self._took("initialize", began)
         began = time.perf_counter()
         objects = [k.result.objects[self.target.name] for k in kernels if "main" in k.callers]
-        code = link_shared([self._host_object("neo_main", self.target), *objects], self.target, ["neo_main"])
-        self._took("link", began)
+        objects.insert(0, self._host_object("neo_main", self.target))
+        self._took("host code", began)
         names = [k.name for k in kernels]
         report = {
             "levels": self.times,
             "kernels": [self._describe(k) for k in kernels],
             "cache_hits": self.hits,
-            "code_bytes": len(code),
             "arena_bytes": arena_bytes,
             "weight_bytes": weight_bytes,
             "steps": [names.index(name) for name in self.plan["main"].steps.kernels],
             "buffers": [list(buffer) for buffer in self.plan["main"].steps.buffers],
             "total_seconds": time.perf_counter() - start,
         }
-        return Program(code, weights, weight_bytes, arena_bytes, report, kernels_level)
+        return Program(objects, weights, weight_bytes, arena_bytes, self.plan["main"].allocates, report, kernels_level)
 
     def _describe(self, kernel: Kernel) -> dict:
         result = kernel.result
@@ -324,6 +324,7 @@ class _Plan:
     reads: list[str]
     defines: list[tuple[str, ir.MemRefType]]
     steps: Steps
+    allocates: bool = False
 
     @classmethod
     def of(cls, function: ir.Operation) -> _Plan:
@@ -345,7 +346,14 @@ class _Plan:
             reads,
             list(zip(names, types, strict=True)) if names else [],
             steps_of(function),
+            any(_asks_for_memory(op.operation) for op in function.regions[0].blocks[0].operations),
         )
+
+
+def _asks_for_memory(op: ir.Operation) -> bool:
+    return op.name == "func.call" and ir.FlatSymbolRefAttr(op.attributes["callee"]).value.startswith(
+        ("neo_alloc", "neo_output")
+    )
 
 
 def with_rung(text: str, rung: int) -> str:

@@ -57,6 +57,31 @@ end:
 )  # fmt: skip
 """y = x + w, for 2x3 floats."""
 
+DYNAMIC = main(
+    field("inputs") + field("in_dims") + field("output") + field("alloc") + field("free") + field("runtime")
+    + item("inputs", 0, "x") + item("in_dims", 0, "row") + item("row", 0, "n", "i64")
+    + """
+  %bytes = mul i64 %n, 4
+  %scratch = call ptr %alloc(ptr %runtime, i64 %bytes)
+  call void @llvm.memcpy.p0.p0.i64(ptr %scratch, ptr %x, i64 %bytes, i1 false)
+  %dims = alloca [2 x i64]
+  store i64 2, ptr %dims
+  %d1 = getelementptr i64, ptr %dims, i64 1
+  store i64 %n, ptr %d1
+  %y = call ptr %output(ptr %runtime, i64 1, i64 2, ptr %dims)
+  call void @llvm.memcpy.p0.p0.i64(ptr %y, ptr %scratch, i64 %bytes, i1 false)
+  %second = getelementptr i8, ptr %y, i64 %bytes
+  call void @llvm.memcpy.p0.p0.i64(ptr %second, ptr %scratch, i64 %bytes, i1 false)
+  call void %free(ptr %runtime, ptr %scratch)"""
+    + field("outputs") + item("outputs", 0, "count")
+    + """
+  store i64 %n, ptr %count
+  ret i32 0""",
+    "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
+)  # fmt: skip
+"""Of x[n]: its length, and x twice in y[2, n]."""
+DYNAMIC_OUTPUTS = [Spec("count", "int64", ()), Spec("y", "float32", (2, None))]
+
 
 @functools.cache
 def library(text: str) -> bytes:

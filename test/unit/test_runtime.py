@@ -16,7 +16,7 @@ import pytest
 from neomlir.artifact import Spec
 from neomlir.errors import ArtifactError, ModelError
 from neomlir.runtime import Model, load
-from programs import field, item, main
+from programs import DYNAMIC, DYNAMIC_OUTPUTS, field, item, main
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 EXPECTED = X + np.arange(6).reshape(2, 3) * 10
@@ -90,30 +90,6 @@ end:
 )  # fmt: skip
 """Counts 64 times 100 in y[0], in loops within a loop."""
 
-DYNAMIC = main(
-    field("inputs") + field("in_dims") + field("output") + field("alloc") + field("free") + field("runtime")
-    + item("inputs", 0, "x") + item("in_dims", 0, "row") + item("row", 0, "n", "i64")
-    + """
-  %bytes = mul i64 %n, 4
-  %scratch = call ptr %alloc(ptr %runtime, i64 %bytes)
-  call void @llvm.memcpy.p0.p0.i64(ptr %scratch, ptr %x, i64 %bytes, i1 false)
-  %dims = alloca [2 x i64]
-  store i64 2, ptr %dims
-  %d1 = getelementptr i64, ptr %dims, i64 1
-  store i64 %n, ptr %d1
-  %y = call ptr %output(ptr %runtime, i64 1, i64 2, ptr %dims)
-  call void @llvm.memcpy.p0.p0.i64(ptr %y, ptr %scratch, i64 %bytes, i1 false)
-  %second = getelementptr i8, ptr %y, i64 %bytes
-  call void @llvm.memcpy.p0.p0.i64(ptr %second, ptr %scratch, i64 %bytes, i1 false)
-  call void %free(ptr %runtime, ptr %scratch)"""
-    + field("outputs") + item("outputs", 0, "count")
-    + """
-  store i64 %n, ptr %count
-  ret i32 0""",
-    "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
-)  # fmt: skip
-"""Of x[n]: its length, and x twice in y[2, n]."""
-
 
 @pytest.fixture
 def add(tmp_path) -> Model:
@@ -128,8 +104,7 @@ def parallel(tmp_path) -> Model:
 
 @pytest.fixture
 def dynamic(tmp_path) -> Model:
-    outputs = [Spec("count", "int64", ()), Spec("y", "float32", (2, None))]
-    return load(programs.write(tmp_path / "d.neo", DYNAMIC, [Spec("x", "float32", (None,))], outputs))
+    return load(programs.write(tmp_path / "d.neo", DYNAMIC, [Spec("x", "float32", (None,))], DYNAMIC_OUTPUTS))
 
 
 def returning(tmp_path, body: str, outputs: list[Spec]) -> Model:

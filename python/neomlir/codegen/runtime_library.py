@@ -16,15 +16,30 @@ from neomlir.codegen.zig import run
 from neomlir.errors import CompileError
 
 _TRIPLES = {"x86_64-unknown-linux-gnu": "x86_64-linux-gnu", "aarch64-unknown-linux-gnu": "aarch64-linux-gnu"}
-_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-fPIC", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-fPIC", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror")
 
 
-def sources() -> dict[str, bytes]:
-    """The runtime's C files by name."""
+def sources(with_main: bool = False) -> dict[str, bytes]:
+    """The runtime's C files by name, those of the command line in `exe/` too if asked for."""
     folder = importlib.resources.files("neomlir.runtime_src")
-    return {
-        f.name: f.read_bytes() for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name[-2:] in (".c", ".h")
-    }
+    found = {}
+    for place, prefix in ((folder, ""), (folder / "exe", "exe/")) if with_main else ((folder, ""),):
+        for file in sorted(place.iterdir(), key=lambda f: f.name):
+            if file.name[-2:] in (".c", ".h"):
+                found[prefix + file.name] = file.read_bytes()
+    return found
+
+
+def write_sources(place: Path, with_main: bool = False) -> list[str]:
+    """Write the runtime's files below `place`; the paths of those to compile."""
+    paths = []
+    for name, data in sources(with_main).items():
+        path = place / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        if name.endswith(".c"):
+            paths.append(str(path))
+    return paths
 
 
 @functools.cache
@@ -36,18 +51,15 @@ def runtime_library(triple: str) -> Path:
     if triple not in _TRIPLES:
         raise CompileError(f"the runtime is not built for {triple}; only for {', '.join(_TRIPLES)}")
     files = sources()
-    digest = hashlib.sha256(repr((triple, _FLAGS, files)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(repr((triple, FLAGS, files)).encode()).hexdigest()[:32]
     place = cache_folder() / "runtime" / f"libneo-{digest}.so"
     if place.exists():
         return place
     with tempfile.TemporaryDirectory(prefix="neo-runtime-") as folder:
         objects = []
-        for name, data in files.items():
-            Path(folder, name).write_bytes(data)
-        for name in files:
-            if name.endswith(".c"):
-                objects.append(f"{folder}/{name}.o")
-                run("cc", "-target", _TRIPLES[triple], *_FLAGS, "-c", f"{folder}/{name}", "-o", objects[-1])
+        for path in write_sources(Path(folder)):
+            objects.append(f"{path}.o")
+            run("cc", "-target", _TRIPLES[triple], *FLAGS, "-c", path, "-o", objects[-1])
         built = Path(folder, "libneo.so")
         run("ld.lld", "-shared", "--gc-sections", "--strip-all", "--build-id=none", "-o", str(built), *objects)
         return _kept(built, place)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from neomlir.cache import cache_folder
 from neomlir.errors import CompileError
+from neomlir.targets import Target
 
 _PATIENCE = 300
 """Seconds."""
@@ -48,3 +49,16 @@ def run(*arguments: str) -> None:
         raise CompileError(f"zig {arguments[0]} did not end within {_PATIENCE} s") from error
     if done.returncode:
         raise CompileError(f"zig {arguments[0]} failed: {done.stderr.strip()[-2000:]}")
+
+
+_ARCHITECTURES = {"armv7": "arm", "arm64": "aarch64"}
+_STATIC = {"linux-gnu": "linux-musl", "linux-gnueabihf": "linux-musleabihf", "linux-musl": "linux-musl"}
+
+
+def static_triple(target: Target) -> str:
+    """What zig calls the target with a C library that links statically. Raises CompileError where it has none."""
+    architecture, _, system = target.triple.partition("-")
+    system = system.removeprefix("unknown-")
+    if system not in _STATIC:
+        raise CompileError(f"target {target.name}: no static program can be linked for {target.triple}")
+    return f"{_ARCHITECTURES.get(architecture, architecture)}-{_STATIC[system]}"

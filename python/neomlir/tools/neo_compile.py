@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import neomlir
 from neomlir import artifact
+from neomlir.api import FORMS
+from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, ImportFailure
 from neomlir.frontends.base import Spec
 from neomlir.pipeline import pipeline_names
@@ -40,7 +42,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help=sources.MODEL_HELP)
-    add("-o", "--output", metavar="OUT.neo", help="the file to write (default: MODEL's name with .neo, in this folder)")
+    add("-o", "--output", metavar="OUT", help="the file to write (default: MODEL's name with .neo, in this folder)")
+    add(
+        "--emit",
+        choices=FORMS,
+        default="neo",
+        help="neo: a file for the runtime; exe: a static executable that reads and writes .npy files; "
+        "obj: an object file and a header for embedding (default: neo)",
+    )
     add(
         "--target",
         default="host",
@@ -101,7 +110,8 @@ def _body(arguments: argparse.Namespace) -> int:
     inputs = source.with_shapes(arguments.input)
     if arguments.dry_run:
         return _dry_run(arguments, source.model, inputs)
-    output = Path(arguments.output or Path(arguments.model.rpartition(":")[0] or arguments.model).stem + ".neo")
+    suffix = {"neo": ".neo", "exe": "", "obj": ".o"}[arguments.emit]
+    output = Path(arguments.output or Path(arguments.model.rpartition(":")[0] or arguments.model).stem + suffix)
     settings = {
         "target": arguments.target,
         "inputs": inputs,
@@ -111,6 +121,7 @@ def _body(arguments: argparse.Namespace) -> int:
         "cache": not arguments.no_cache,
         "include_ir": arguments.include_ir,
         "tuned": tuned_argument(arguments),
+        "emit": arguments.emit,
     }
     if arguments.stop_at:
         with console.progress(arguments.json) as progress:
@@ -126,7 +137,9 @@ def _body(arguments: argparse.Namespace) -> int:
         compiled = compiled or _Foreign.of(program)
         _check_dtypes(arguments, compiled)
         agreements = _check(arguments, source.model, compiled)
-        program.replace(output)
+        # A header that goes with it stands there first.
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file == program):
+            file.replace(output.with_name(file.name))
     _report(arguments, compiled, output, agreements)
     return 0
 
@@ -176,7 +189,9 @@ def _check_dtypes(arguments, compiled) -> None:
 def _check(arguments, model, compiled) -> list | None:
     if not arguments.check:
         return None
-    if isinstance(compiled, _Foreign):
+    if isinstance(compiled, Emitted) and compiled.form == "obj":
+        raise CompileError("--check runs the program, and an object file alone is none; check it as --emit exe")
+    if isinstance(compiled, _Foreign) or (isinstance(compiled, Emitted) and not compiled.runs):
         raise CompileError(f"--check runs the program, and this machine can't run one for {arguments.target}")
     agreements = neomlir.check(model, compiled)
     bad = [a for a in agreements if not (a.error <= TOLERANCE or a.distance <= NOISE)]
