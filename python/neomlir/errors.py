@@ -1,5 +1,7 @@
 """Every error that Neo raises on purpose. Each says what went wrong, where, and what to do next."""
 
+from collections.abc import Sequence
+
 
 class NeoError(Exception):
     """Base of all errors of Neo; tools print it as one message and exit with 1."""
@@ -14,7 +16,10 @@ class PipelineError(NeoError):
 
 
 class PassFailure(NeoError):
-    """A pass failed on a module; carries the diagnostics with their locations."""
+    """A pass failed on a module."""
+
+    diagnostics: Sequence[tuple[str, str, str]] = ()
+    """(location, severity, message) of what MLIR said."""
 
 
 class CompileError(NeoError):

@@ -57,7 +57,7 @@ def compile_kernel(
         module = ir.Module.parse(text)
         result = KernelResult("", "", {})
         for level, pipeline in stages.items():
-            Pipeline(f"builtin.module({pipeline})").run(module)
+            Pipeline(f"builtin.module({pipeline})").run(module, isolate=False)
             if keep_levels:
                 result.levels[level] = str(module)
             if level == "vector":

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-import io
-import json
-import re
-import sys
-import time
+import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-from neomlir.errors import NeoError, PassFailure, PipelineError
+from neomlir.diagnostics import failure
+from neomlir.errors import PassFailure, PipelineError
 from neomlir.mlir import ir, passmanager, register_all
 from neomlir.passes.base import ModulePass, find_pass, is_ours
+from neomlir.pipeline_run import ROOT, Printing, Run, bytecode, has_ours, one_line, pending_reproducer
 from neomlir.pipeline_text import Step, parse
+from neomlir.workers import WorkerDied, isolated
 
-ROOT = "builtin.module"
-
-
-@dataclass
-class Printing:
-    """When the module is printed, to `stream` or as files under `folder`: names of passes, or all of them."""
-
-    before: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    before_all: bool = False
-    after_all: bool = False
-    after_change: bool = False
-    after_failure: bool = False
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
-    folder: Path | None = None
-    generic: bool = False
-    debug_info: bool = False
-
-    def any(self) -> bool:
-        """Whether anything is printed, so that upstream passes must run one by one."""
-        return bool(
-            self.before or self.after or self.before_all or self.after_all or self.after_change or self.after_failure
-        )
+__all__ = ["Pipeline", "Printing", "pipeline_module", "pipeline_names"]
 
 
 class Pipeline:
@@ -51,9 +28,9 @@ class Pipeline:
         Pipeline("builtin.module(neo-form-kernels{max-ops=64},func.func(canonicalize),cse)")
         Pipeline(FormKernels(max_ops=64), "func.func(canonicalize)", "cse")
 
-    `str()` gives text that builds the same pipeline. Passes of ours work on modules; within `builtin.module(…)` they
-    run on every module nested directly in the one at hand. Raises PipelineError for text that is none, and for names
-    and options that do not exist.
+    `str()` gives text that builds the same pipeline. Passes of ours work on modules; within `builtin.module(…)` or
+    `any(…)` they run on every module nested directly in the operation at hand. Raises PipelineError for text that is
+    none, and for names and options that do not exist.
     """
 
     def __init__(self, *steps: str | ModulePass | Pipeline) -> None:
@@ -63,10 +40,12 @@ class Pipeline:
             self.add(step)
 
     def add(self, step: str | ModulePass | Pipeline) -> Pipeline:
-        """Append steps; returns the pipeline."""
+        """Append steps; returns the pipeline. Raises PipelineError."""
         if isinstance(step, Pipeline):
             self.steps += step.steps
             return self
+        if not isinstance(step, str | ModulePass):
+            raise PipelineError(f"a step of a pipeline is text, a pass or a pipeline, not {type(step).__name__}")
         found = parse(str(step))
         if len(found) == 1 and found[0].name == ROOT and found[0].children is not None:
             found = found[0].children
@@ -90,6 +69,10 @@ class Pipeline:
         """The pipeline as text."""
         return f"{ROOT}({','.join(map(str, self.steps))})"
 
+    def __repr__(self) -> str:
+        """The call that builds the same pipeline."""
+        return f"Pipeline({str(self)!r})"
+
     def __eq__(self, other: object) -> bool:
         """Whether the text is the same."""
         return isinstance(other, Pipeline) and str(self) == str(other)
@@ -103,37 +86,109 @@ class Pipeline:
         verify: bool = True,
         printing: Printing | None = None,
         timing: Callable[[str, float], None] | None = None,
-        statistics: bool = False,
+        statistics: Callable[[str, dict[str, int]], None] | None = None,
         reproducer: str | Path | None = None,
         on_pass: Callable[[str], None] | None = None,
+        isolate: bool = True,
     ) -> None:
         """Run on `module` in place.
 
         Args:
-            module: the module; after a failure it is in the state that the failing pass left.
-            verify: check the module after every pass.
+            module: the module. Handles to what is in it are not to be used afterwards.
+            verify: check the module after every pass; without it only at the end, or with `isolate=False` not at all.
             printing: print the module before and after passes.
             timing: called with the text of each step and its seconds.
-            statistics: let upstream's passes print their statistics on stderr.
+            statistics: called with the text of each step and its counters by name: by how many operations the module
+                grew or shrank, and what a pass of ours counts with `count`. Upstream's counters are not in the wheel.
             reproducer: a file for the module as it was before the failing pass, with the passes that were left. While
-                a pass runs it stands beside it under `pending_reproducer(file)`, where a crash leaves it.
-            on_pass: called with the name of each step before it runs.
+                a pass runs it stands beside it under `pending_reproducer(file)`.
+            on_pass: called with the text of each step before it runs.
+            isolate: run in a child process, so that a crash of MLIR is a PassFailure here; a failure then leaves the
+                module as it was. Otherwise passes run in this process, and a failure leaves what the failing pass left.
 
         Raises:
-            PassFailure: a pass failed, or left a module that does not verify; holds the diagnostics.
+            PassFailure: a pass failed, crashed, or left a module that does not verify; holds the diagnostics.
+            PipelineError: a file of `printing` or `reproducer` cannot be written.
         """
-        run = _Run(verify, printing or Printing(), timing, statistics, reproducer, on_pass)
+        if not isinstance(module, ir.Module):
+            raise PipelineError(f"a pipeline runs on a Module, not on {type(module).__name__}")
+        run = Run(verify, printing or Printing(), timing, statistics, reproducer, on_pass)
         with module.context, ir.Location.unknown():
             try:
-                run.steps(self.steps, module)
+                if isolate:
+                    self._isolated(module, run)
+                else:
+                    run.steps(self.steps, module)
             finally:
                 if reproducer:
                     pending_reproducer(reproducer).unlink(missing_ok=True)
 
+    def _isolated(self, module: ir.Module, run: Run) -> None:
+        listeners: dict[str, Callable[..., Any] | None] = {
+            "on_pass": run.on_pass,
+            "timing": run.timing,
+            "statistics": run.statistics,
+            "print": run.printing.stream.write,
+        }
+        running = ""
 
-def pending_reproducer(file: str | Path) -> Path:
-    """Where the reproducer of the running pass stands until that pass has failed or ended."""
-    return Path(f"{file}.pending")
+        def hear(event: tuple) -> None:
+            nonlocal running
+            kind, *values = event
+            running = values[0] if kind == "on_pass" else running
+            if listeners[kind]:
+                listeners[kind](*values)
+
+        def work(emit: Callable[[tuple], None]) -> bytes:
+            there = dataclasses.replace(
+                run,
+                on_pass=lambda *values: emit(("on_pass", *values)),
+                timing=run.timing and (lambda *values: emit(("timing", *values))),
+                statistics=run.statistics and (lambda *values: emit(("statistics", *values))),
+                printing=dataclasses.replace(run.printing, stream=_Stream(emit)),
+            )
+            there.steps(self.steps, module)
+            return bytecode(module.operation)
+
+        try:
+            data = isolated(work, on_event=hear)
+        except WorkerDied as error:
+            if run.reproducer and pending_reproducer(run.reproducer).exists():
+                pending_reproducer(run.reproducer).replace(run.reproducer)
+            code = error.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            failed = PassFailure(f"MLIR crashed ({how}) in pass {running!r}")
+            raise failed from error
+        try:
+            _replace(module, ir.Module.parse(data))
+        except ir.MLIRError as error:
+            # Without verification a pass may leave what only its own process can hold.
+            raise failure(str(self), error) from error
+
+
+class _Stream:
+    """Writes in the child what the parent's stream shall have."""
+
+    def __init__(self, emit: Callable[[tuple], None]) -> None:
+        self._emit = emit
+
+    def write(self, text: str) -> None:
+        self._emit(("print", text))
+
+
+def _replace(module: ir.Module, other: ir.Module) -> None:
+    """Make `module` what `other` is."""
+    into, source = module.operation, other.operation
+    for op in list(module.body.operations):
+        op.operation.erase()
+    for op in list(other.body.operations):
+        op.operation.detach_from_parent()
+        module.body.append(op)
+    for name in list(into.attributes):
+        del into.attributes[name]
+    for name in source.attributes:
+        into.attributes[name] = source.attributes[name]
+    into.location = source.location
 
 
 def pipeline_names() -> list[str]:
@@ -149,192 +204,23 @@ def pipeline_module(name: str):
     return importlib.import_module(f"neomlir.pipelines.{name.replace('-', '_')}")
 
 
-def _check(steps: Iterable[Step], anchor: str = ROOT) -> None:
+def _check(steps: Iterable[Step], anchors: tuple[str, ...] = (ROOT,)) -> None:
+    """Raise PipelineError unless every pass exists, takes its options, and may stand under its anchors."""
+    steps = list(steps)
     for step in steps:
-        if step.children is not None:
-            _check(step.children, step.name)
-        elif is_ours(step.name):
-            if anchor not in (ROOT, "any"):
-                raise PipelineError(f"pass {step.name!r} works on modules: it cannot run nested in {anchor!r}")
+        if step.children is not None and has_ours(step):
+            _check(step.children, (*anchors, step.name))
+        elif step.children is None and is_ours(step.name):
+            if anchors[-1] not in (ROOT, "any"):
+                raise PipelineError(f"pass {step.name!r} works on modules: it cannot run nested in {anchors[-1]!r}")
             find_pass(step.name).parse(step.options)
-    upstream = [step for step in steps if not has_ours(step)]
-    if upstream and anchor == ROOT:
-        register_all()
-        try:
-            with ir.Context():
-                passmanager.PassManager.parse(f"{ROOT}({','.join(map(str, upstream))})")
-        except ValueError as error:
-            raise PipelineError(" ".join(str(error).split())) from None
-
-
-def has_ours(step: Step) -> bool:
-    """Whether a pass of ours stands anywhere in a step."""
-    return any(map(has_ours, step.children)) if step.children is not None else is_ours(step.name)
-
-
-def _apart(step: Step) -> list[Step]:
-    """A step as steps of one pass each: `func.func(a,b)` is `func.func(a)`, then `func.func(b)`."""
-    if not step.children or has_ours(step):
-        return [step]
-    return [Step(step.name, children=[alone]) for child in step.children for alone in _apart(child)]
-
-
-def _innermost(step: Step) -> str:
-    """The name of the pass in a step of one pass."""
-    while step.children and len(step.children) == 1:
-        step = step.children[0]
-    return step.name
-
-
-@dataclass
-class _Run:
-    verify: bool
-    printing: Printing
-    timing: Callable[[str, float], None] | None
-    statistics: bool
-    reproducer: str | Path | None
-    on_pass: Callable[[str], None] | None
-    count: int = 0
-
-    def steps(self, steps: list[Step], module: ir.Module) -> None:
-        single = self.printing.any() or self.timing or self.reproducer or self.on_pass
-        stretch: list[Step] = []
-        if single:
-            steps = [alone for step in steps for alone in _apart(step)]
-        for i, step in enumerate(steps):
-            if has_ours(step) or single:
-                self._upstream(stretch, module)
-                stretch = []
-                self._one(step, steps[i:], module)
-            else:
-                stretch.append(step)
-        self._upstream(stretch, module)
-
-    def _one(self, step: Step, rest: list[Step], module: ir.Module) -> None:
-        text = str(step)
-        if self.on_pass:
-            self.on_pass(text)
-        nested = step.children is not None and has_ours(step)
-        if self.reproducer and not nested:
-            left = reproducer_text(str(module), f"{ROOT}({','.join(map(str, rest))})")
-            pending_reproducer(self.reproducer).write_text(left)
-        wants = self.printing
-        shown = str(module) if wants.after_change else None
-        name = _innermost(step)
-        if not nested and (wants.before_all or name in wants.before):
-            self._print("Before", step, module)
-        start = time.perf_counter()
-        try:
-            if nested:
-                self._nested(step, module)
-            elif has_ours(step):
-                self._ours(step, module)
-            else:
-                self._upstream([step], module)
-        except PassFailure:
-            if wants.after_failure and not nested:
-                self._print("After", step, module, " Failed")
-            if self.reproducer and not nested:
-                pending_reproducer(self.reproducer).replace(self.reproducer)
-            raise
-        if self.timing and not nested:
-            self.timing(text, time.perf_counter() - start)
-        changed = shown is not None and shown != str(module)
-        if not nested and (wants.after_all or name in wants.after or changed):
-            self._print("After", step, module)
-
-    def _ours(self, step: Step, module: ir.Module) -> None:
-        try:
-            find_pass(step.name).parse(step.options).run(module)
-            if self.verify:
-                module.operation.verify()
-        except ir.MLIRError as error:
-            raise failure(step.name, error) from error
-        except NeoError:
-            raise
-        except Exception as error:
-            raise PassFailure(f"{step.name}: {type(error).__name__}: {error}") from error
-
-    def _nested(self, step: Step, module: ir.Module) -> None:
-        """Run steps on every module nested directly in this one, each on its own."""
-        inner = [op.operation for op in module.body.operations if op.operation.name == ROOT]
-        if step.name != ROOT:
-            raise PipelineError(f"passes of ours run on modules, not nested in {step.name!r}")
-        for op in inner:
-            alone = ir.Module.parse(bytecode(op))
-            self.steps(step.children, alone)
-            alone.operation.clone(ip=ir.InsertionPoint(op))
-            op.erase()
-
-    def _upstream(self, steps: list[Step], module: ir.Module) -> None:
-        if not steps:
-            return
-        text = f"{ROOT}({','.join(map(str, steps))})"
-        try:
-            manager = passmanager.PassManager.parse(text)
-            manager.enable_verifier(self.verify)
-            if self.statistics:
-                manager.enable_statistics()
-            manager.run(module.operation)
-        except ir.MLIRError as error:
-            raise failure(",".join(map(str, steps)), error) from error
-        except ValueError as error:
-            raise PipelineError(" ".join(str(error).split())) from error
-
-    def _print(self, when: str, step: Step, module: ir.Module, what: str = "") -> None:
-        wants = self.printing
-        text = module.operation.get_asm(
-            print_generic_op_form=wants.generic, enable_debug_info=wants.debug_info, assume_verified=False
-        )
-        head = f"// -----// IR Dump {when} {step}{what} //----- //\n"
-        if wants.folder is None:
-            wants.stream.write(f"{head}{text}\n\n")
-            return
-        wants.folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", _innermost(step))
-        (wants.folder / f"{self.count}_{when.lower()}_{name}.mlir").write_text(head + text + "\n")
-        self.count += 1
-
-
-def bytecode(op: ir.Operation) -> bytes:
-    """An operation as MLIR bytecode."""
-    buffer = io.BytesIO()
-    op.write_bytecode(buffer)
-    return buffer.getvalue()
-
-
-def failure(name: str, error: ir.MLIRError) -> PassFailure:
-    """A PassFailure from what the bindings raise; `diagnostics` holds (location, severity, message) tuples."""
-    found: list[tuple[str, str, str]] = []
-
-    def collect(diagnostic) -> None:
-        kind = str(diagnostic.severity).rsplit(".", 1)[-1].lower()
-        found.append((location_text(diagnostic.location), kind, diagnostic.message))
-        for note in diagnostic.notes:
-            collect(note)
-
-    for diagnostic in error.error_diagnostics:
-        collect(diagnostic)
-    lines = [f"{where}: {kind}: {message}" if where else f"{kind}: {message}" for where, kind, message in found]
-    result = PassFailure("\n".join([f"pass {name!r} failed", *(lines or [str(error)])]))
-    result.diagnostics = found
-    return result
-
-
-def location_text(location: ir.Location) -> str:
-    """`file:line:column` of a location; the text of any other kind; empty for an unknown one."""
-    text = str(location)
-    found = re.search(r'"([^"]*)":(\d+):(\d+)', text)
-    if found:
-        return ":".join(found.groups())
-    inner = text.removeprefix("loc(").removesuffix(")")
-    return "" if inner == "unknown" else inner
-
-
-def reproducer_text(module: str, pipeline: str) -> str:
-    """A module with the pipeline to run on it, in the form that `--run-reproducer` reads."""
-    quoted = json.dumps(pipeline)
-    return (
-        f"{module.rstrip()}\n\n{{-#\n  external_resources: {{\n    mlir_reproducer: {{\n      pipeline: {quoted},\n"
-        "      disable_threading: true,\n      verify_each: true\n    }\n  }\n#-}\n"
-    )
+    upstream = [str(step) for step in steps if not has_ours(step)]
+    if not upstream:
+        return
+    register_all()
+    text = "".join(f"{anchor}(" for anchor in anchors) + ",".join(upstream) + ")" * len(anchors)
+    try:
+        with ir.Context():
+            passmanager.PassManager.parse(text)
+    except ValueError as error:
+        raise PipelineError(one_line(error)) from None

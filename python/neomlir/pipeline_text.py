@@ -33,13 +33,21 @@ def parse(text: str) -> list[Step]:
     return steps
 
 
+_DEEPEST = 100
+_WINDOW = 100
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
 
     def fail(self, message: str) -> None:
-        raise PipelineError(f"pipeline:{self.at + 1}: {message}\n  {self.text}\n  {' ' * self.at}^")
+        # A window of the text, and controls as they are not: a message is read on a terminal.
+        start = max(0, self.at - _WINDOW)
+        shown = "".join(c if c.isprintable() else " " for c in self.text[start : self.at + _WINDOW])
+        raise PipelineError(f"pipeline:{self.at + 1}: {message}\n  {shown}\n  {' ' * (self.at - start)}^")
 
     def skip(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -68,11 +76,15 @@ class _Parser:
         if not name:
             self.fail("expected the name of a pass or an operation")
         if self.peek() == "(":
+            if self.depth == _DEEPEST:
+                self.fail(f"nested more than {_DEEPEST} deep")
             self.at += 1
+            self.depth += 1
             children = self.steps()
             if self.peek() != ")":
                 self.fail("expected ',' or ')'")
             self.at += 1
+            self.depth -= 1
             return Step(name, children=children, where=start)
         options = ""
         if self.peek() == "{":

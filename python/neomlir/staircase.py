@@ -22,7 +22,8 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
 from neomlir.passes.set_parameters import text_of
-from neomlir.pipeline import Pipeline, pipeline_module, reproducer_text
+from neomlir.pipeline import Pipeline, pipeline_module
+from neomlir.pipeline_run import reproducer_text
 from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
 from neomlir.tuned import Database
@@ -231,7 +232,7 @@ class Staircase:
         if level == "linalg":
             self.imported.lower()
         else:
-            Pipeline(text).run(self.module)
+            Pipeline(text).run(self.module, isolate=False)
         self.progress(level, 1, 1)
         self._took(level, began)
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -18,6 +19,9 @@ from neomlir.errors import NeoError
 
 class WorkerDied(NeoError):
     """A worker process ended without an answer: killed by a signal, or out of memory."""
+
+    exitcode: int | None = None
+    """What it ended with; the number of a signal, negated."""
 
 
 def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
@@ -37,6 +41,9 @@ def _answer(connection: Connection, function: Callable, arguments: tuple, quiet:
         except (pickle.PicklingError, TypeError, AttributeError):
             connection.send(("bug", f"the worker's answer cannot be sent: {message[1]!r}"))
     connection.close()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Not sys.exit: the libraries' own clean-up at exit belongs to the parent.
     os._exit(0)
 
@@ -70,7 +77,9 @@ class Job:
                     on_event(value)
         except EOFError:
             self.process.join()
-            raise WorkerDied(_describe(self.process.exitcode)) from None
+            died = WorkerDied(_describe(self.process.exitcode))
+            died.exitcode = self.process.exitcode
+            raise died from None
         except BaseException:
             self.kill()
             raise

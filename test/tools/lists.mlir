@@ -5,6 +5,8 @@
 // RUN: not neo-opt %s --pipeline gone 2>&1 | FileCheck %s --check-prefix=GONE
 // RUN: not neo-opt %s --pipeline cpu --target gone 2>&1 | FileCheck %s --check-prefix=TARGET
 // RUN: not neo-opt %s --gone 2>&1 | FileCheck %s --check-prefix=PASS
+// RUN: not neo-opt %s --mlir-print-generic 2>&1 | FileCheck %s --check-prefix=NEAR
+// RUN: not neo-opt %s --neo-drop-assert 2>&1 | FileCheck %s --check-prefix=OWN
 // RUN: not neo-opt %s.gone 2>&1 | FileCheck %s --check-prefix=FILE
 
 // DIALECTS: Available Dialects: acc,affine,
@@ -16,6 +18,8 @@
 // NAMED: builtin.module(neo-generalize,{{.*}}neo-schedule{{.*}}target=x86-64-v3
 // GONE: neo-opt: error: there is no pipeline 'gone'
 // TARGET: neo-opt: error: there is no target 'gone'
-// PASS: neo-opt: error: {{.*}}'gone' does not refer to a registered pass
+// PASS: neo-opt: error: unknown argument --gone: it is neither a flag nor a pass
+// NEAR: neo-opt: error: unknown argument --mlir-print-generic: {{.*}}; did you mean --mlir-print-op-generic?
+// OWN: neo-opt: error: there is no pass 'neo-drop-assert'; did you mean 'neo-drop-asserts'?
 // FILE: neo-opt: error: cannot open input file '{{.*}}.gone': No such file or directory
 func.func @f() { return }

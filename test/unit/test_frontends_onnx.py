@@ -12,7 +12,7 @@ from execute import run  # noqa: E402
 from neomlir.errors import ImportFailure  # noqa: E402
 from neomlir.frontends import import_model  # noqa: E402
 from neomlir.frontends.unsupported import explain_reproducer  # noqa: E402
-from neomlir.pipeline import reproducer_text  # noqa: E402
+from neomlir.pipeline_run import reproducer_text  # noqa: E402
 from onnx import helper  # noqa: E402
 
 F32, I64 = 1, 7

@@ -60,7 +60,7 @@ class Imported:
 def _run(pipeline: str, module: ir.Module) -> None:
     from neomlir.pipeline import Pipeline
 
-    Pipeline(pipeline).run(module)
+    Pipeline(pipeline).run(module, isolate=False)
 
 
 class Frontend(abc.ABC):

@@ -90,7 +90,7 @@ def _lower(program: str, pipeline: str) -> None:
     from neomlir.pipeline import Pipeline
 
     with mlir.context():
-        Pipeline(pipeline).run(ir.Module.parse(program))
+        Pipeline(pipeline).run(ir.Module.parse(program), isolate=False)
 
 
 def _operators(module: ir.Module) -> dict[tuple[str, str], tuple[str, list[str]]]:

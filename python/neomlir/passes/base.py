@@ -11,14 +11,19 @@ import inspect
 import itertools
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
+from neomlir.diagnostics import exception_text
 from neomlir.errors import PipelineError
 from neomlir.mlir import ir
 
 _REGISTRY: dict[str, type[ModulePass]] = {}
+_COUNTERS: list[dict[str, int]] = []
 PREFIX = "neo-"
 
 
@@ -53,14 +58,33 @@ class ModulePass(abc.ABC):
                 has = f"its options are {', '.join(known)}" if known else "it has no options"
                 raise PipelineError(f"pass {cls.name!r} has no option {key!r}{hint} ({has})")
             field = known[key]
-            values[field.name] = _read(cls.name, key, str(field.type), text if equals else "true")
-        return cls(**values)
+            values[field.name] = _read(cls.name, key, _kind(field), text if equals else "true")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise PipelineError(f"pass {cls.name!r}: {error}") from error
 
     @classmethod
     def options(cls) -> list[tuple[str, str, str, str]]:
         """(option, type, default as text, documentation) of each, in order."""
         docs = _field_docs(cls)
-        return [(f.name.replace("_", "-"), str(f.type), _print(_default(f)), docs.get(f.name, "")) for f in fields(cls)]
+        return [(f.name.replace("_", "-"), _kind(f), _print(_default(f)), docs.get(f.name, "")) for f in fields(cls)]
+
+
+def count(what: str, number: int = 1) -> None:
+    """Add to a counter of the pass that runs, for `--mlir-pass-statistics`: `count("kernels", len(made))`."""
+    if _COUNTERS:
+        _COUNTERS[-1][what] = _COUNTERS[-1].get(what, 0) + number
+
+
+@contextmanager
+def counting() -> Iterator[dict[str, int]]:
+    """The counters of the pass that runs within."""
+    _COUNTERS.append({})
+    try:
+        yield _COUNTERS[-1]
+    finally:
+        _COUNTERS.pop()
 
 
 P = TypeVar("P", bound=type[ModulePass])
@@ -102,26 +126,52 @@ def all_passes() -> list[type[ModulePass]]:
 
 
 def load_extra_passes() -> None:
-    """Import the files of the folders in `$NEO_PASS_PATH` (with `:` between them): passes that live elsewhere."""
+    """Import the files of the folders in `$NEO_PASS_PATH` (with `:` between them): passes that live elsewhere.
+
+    Raises PipelineError where one of them fails.
+    """
     for folder in filter(None, os.environ.get("NEO_PASS_PATH", "").split(os.pathsep)):
         for path in sorted(Path(folder).glob("*.py")):
-            name = f"neomlir_extra_{path.stem}"
-            if name not in sys.modules:
-                spec = importlib.util.spec_from_file_location(name, path)
-                sys.modules[name] = module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
+            load_file(path)
+
+
+def load_file(path: str | os.PathLike) -> ModuleType:
+    """Import a file of passes, once. Raises PipelineError where it is missing or fails."""
+    path = Path(path)
+    if not path.is_file():
+        raise PipelineError(f"no such file: {path}")
+    name = f"neomlir_extra_{path.stem}_{abs(hash(path.resolve())):x}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None:
+            raise PipelineError(f"{path} is no Python file: its name must end in .py")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            raise PipelineError(f"{path} cannot be imported: {exception_text(error)}") from error
+    return sys.modules[name]
 
 
 def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
+def _kind(field: Any) -> str:
+    """The type of a field as text, whether its file postpones annotations or not."""
+    return field.type.__name__ if type(field.type) is type else str(field.type)
+
+
 def _print(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "" if value is None or value is MISSING else str(value)
+        return ",".join(map(_print, value))
+    text = "" if value is None or value is MISSING else str(value)
+    if '"' in text:
+        raise PipelineError(f"the value of an option can't hold a double quote: {text!r}")
+    return f'"{text}"' if any(c.isspace() or c in "{}[]()" for c in text) else text
 
 
 def _words(text: str) -> list[str]:
@@ -141,6 +191,8 @@ def _words(text: str) -> list[str]:
 
 
 def _read(name: str, option: str, kind: str, text: str) -> Any:
+    if kind.endswith(" | None") and not text:
+        return None
     kind = kind.removesuffix(" | None")
     try:
         if kind == "bool":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
-from neomlir.passes.base import ModulePass, register
+from neomlir.passes.base import ModulePass, count, register
 
 
 @register
@@ -32,3 +32,4 @@ class DropAsserts(ModulePass):
         module.operation.walk(collect)
         for op in found:
             op.erase()
+        count("assertions dropped", len(found))

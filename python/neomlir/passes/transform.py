@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,4 +41,20 @@ class Transform(ModulePass):
         if self.entry not in names:
             has = f"it has {', '.join(names)}" if names else "it has none"
             raise PassFailure(f"{self.name}: {self.library} has no named sequence {self.entry!r}; {has}")
-        interpreter.apply_named_sequence(module.operation, names[self.entry], library.operation)
+        try:
+            interpreter.apply_named_sequence(module.operation, names[self.entry], library.operation)
+        except ValueError as error:
+            raise _failure(f"{self.name}: {self.library}: @{self.entry} failed", str(error)) from error
+
+
+def _failure(head: str, text: str) -> PassFailure:
+    """What the interpreter says, `Diagnostic message at loc(…): …` and `at loc(…): …`, as diagnostics."""
+    pattern = r'^(Diagnostic message )?at loc\("([^"]*)":(\d+):(\d+)\): (.*)$'
+    found = [
+        (f"{file}:{line}:{column}", "error" if first else "note", message)
+        for first, file, line, column, message in re.findall(pattern, text, re.MULTILINE)
+    ]
+    lines = [f"{where}: {kind}: {message}" for where, kind, message in found]
+    failed = PassFailure("\n".join([head, *(lines or [text])]))
+    failed.diagnostics = found
+    return failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 
 USAGE = """usage: neo-opt [FILE] [--pass-pipeline=TEXT | --PASS[=OPTIONS] …] [flags]
@@ -12,27 +13,41 @@ Any pass, of Neo or upstream, is a flag: --neo-form-kernels=max-ops=8 --canonica
 SWITCHES = {
     "help": "print this help and every pass of Neo",
     "version": "print the version",
-    "split-input-file": "treat the parts between lines `// -----` as inputs of their own",
-    "verify-diagnostics": "compare the diagnostics with the `expected-error {{…}}` comments",
     "verify-each": "verify after each pass (the default; `=false` turns it off)",
     "allow-unregistered-dialect": "accept operations of unknown dialects",
     "mlir-print-ir-before-all": "print the module before each pass",
     "mlir-print-ir-after-all": "print the module after each pass",
-    "mlir-print-ir-after-change": "print the module after each pass that changed it",
-    "mlir-print-ir-after-failure": "print the module after a pass that failed",
+    "mlir-print-ir-after-change": "after passes, print only where the module changed",
+    "mlir-print-ir-after-failure": "after passes, print only where the pass failed",
+    "mlir-print-ir-module-scope": "print the whole module, which is always done",
     "verify-roundtrip": "check that the input survives printing and parsing, as text and as bytecode",
     "mlir-print-op-generic": "print the generic form",
+    "mlir-print-assume-verified": "print without verifying first",
     "mlir-print-debuginfo": "print locations",
+    "mlir-pretty-debuginfo": "print locations in a form for people",
     "mlir-print-local-scope": "print without aliases",
+    "mlir-print-skip-regions": "print without regions",
+    "mlir-print-op-on-diagnostic": "add the operation to its diagnostic (the default; `=false` turns it off)",
+    "mlir-use-nameloc-as-prefix": "name values after their locations",
+    "mlir-disable-threading": "use one thread, which is always done",
     "mlir-timing": "print the time of each pass",
-    "mlir-pass-statistics": "print the statistics of each pass",
+    "mlir-pass-statistics": "print the counters of each pass",
     "run-reproducer": "run the pipeline that a reproducer file carries",
     "emit-bytecode": "write bytecode instead of text",
     "show-dialects": "list the dialects and end",
     "list-passes": "list the passes of Neo and end",
     "list-pipelines": "list the named pipelines and end",
     "dump-pass-pipeline": "print the pipeline on standard error before it runs",
-    "no-implicit-module": "the input's first operation is the module; do not put one around it",
+    "no-implicit-module": "the input's only operation is what passes run on; do not put a module around it",
+}
+DEFAULT_MARKER = "// -----"
+# Flags whose value may be left out, with what stands for it then.
+OPTIONAL = {
+    "split-input-file": ("MARKER: treat the parts between lines with it as inputs of their own", DEFAULT_MARKER),
+    "verify-diagnostics": (
+        "all|only-expected: compare the diagnostics with the `expected-error {{…}}` comments",
+        "all",
+    ),
 }
 VALUES = {
     "o": "FILE: write here instead of to standard output",
@@ -42,13 +57,23 @@ VALUES = {
     "target": "NAME: the target of a named pipeline, and of passes that have an option `target`",
     "load-pass": "FILE.py: import this file first; passes that it registers become known",
     "irdl-file": "FILE: load the dialects that this IRDL file defines",
+    "output-split-marker": "MARKER: the line between the outputs of split inputs",
     "mlir-print-ir-before": "PASS[,PASS…]: print the module before these passes",
     "mlir-print-ir-after": "PASS[,PASS…]: print the module after these passes",
     "mlir-print-ir-tree-dir": "FOLDER: print into files there",
     "mlir-elide-elementsattrs-if-larger": "N: elide constants of more than N elements",
     "mlir-elide-resource-strings-if-larger": "N: elide resources of more than N characters",
+    "mlir-timing-display": "list|tree: by time, or in the order of the pipeline (the default)",
+    "mlir-pass-statistics-display": "list|pipeline: by name, or in the order of the pipeline (the default)",
     "mlir-pass-pipeline-crash-reproducer": "FILE: where a failing pass leaves its input and the rest of the pipeline",
+    "emit-bytecode-version": "N: write this version of bytecode",
 }
+CHOICES = {
+    "verify-diagnostics": ("all", "only-expected"),
+    "mlir-timing-display": ("list", "tree"),
+    "mlir-pass-statistics-display": ("list", "pipeline"),
+}
+_TRUE, _FALSE = ("", "1", "true"), ("0", "false")
 
 
 class UsageError(Exception):
@@ -82,27 +107,57 @@ def parse(arguments: list[str]) -> Arguments:
     files = []
     rest = iter(arguments)
     for word in rest:
+        if word == "--":
+            files += rest
+            break
         if word == "-" or not word.startswith("-"):
             files.append(word)
             continue
         name, equals, value = word.lstrip("-").partition("=")
-        if name in SWITCHES or name in ("h",):
-            on = not equals or value.lower() in ("1", "true")
-            (found.on.add if on else found.on.discard)("help" if name == "h" else name)
-            if not on:
-                found.on.add(f"no-{name}")
+        name = "help" if name == "h" else name
+        if name in SWITCHES:
+            _switch(found, name, value)
+        elif name in OPTIONAL:
+            found.values[name] = [_chosen(name, value or OPTIONAL[name][1])]
         elif name in VALUES:
             if not equals:
                 value = next(rest, None)
                 if value is None:
-                    raise UsageError(f"--{name} needs a value: {VALUES[name]}")
-            found.values.setdefault(name, []).append(value)
+                    raise UsageError(f"{_dashed(name)} needs a value: {VALUES[name]}")
+            found.values.setdefault(name, []).append(_chosen(name, value))
+        elif not name:
+            raise UsageError(f"unknown argument {word!r}")
         else:
-            found.passes.append((name, value.strip('"')))
+            quoted = len(value) > 1 and value[0] == value[-1] == '"'
+            found.passes.append((name, value[1:-1] if quoted else value))
     if len(files) > 1:
         raise UsageError(f"one input file at most, not {len(files)}: {', '.join(files)}")
     found.file = files[0] if files else "-"
     return found
+
+
+def _switch(found: Arguments, name: str, value: str) -> None:
+    if value.lower() not in (*_TRUE, *_FALSE):
+        raise UsageError(f"--{name} is true or false, not {value!r}")
+    on = value.lower() in _TRUE
+    (found.on.add if on else found.on.discard)(name)
+    (found.on.discard if on else found.on.add)(f"no-{name}")
+
+
+def _chosen(name: str, value: str) -> str:
+    if name in CHOICES and value not in CHOICES[name]:
+        raise UsageError(f"--{name} is {' or '.join(CHOICES[name])}, not {value!r}")
+    return value
+
+
+def _dashed(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name}"
+
+
+def near(name: str, passes: list[str]) -> str:
+    """A hint at the flag or pass that an unknown flag may have meant."""
+    close = difflib.get_close_matches(name, [*SWITCHES, *OPTIONAL, *VALUES, *passes], 1)
+    return f"; did you mean --{close[0]}?" if close else ""
 
 
 def help_text() -> str:
@@ -111,7 +166,8 @@ def help_text() -> str:
 
     lines = [USAGE, "", "Flags:"]
     lines += [f"  --{name:38} {text}" for name, text in SWITCHES.items()]
-    lines += [f"  --{name + '=…':38} {text}" for name, text in VALUES.items()]
+    lines += [f"  --{name + '[=…]':38} {text}" for name, (text, _) in OPTIONAL.items()]
+    lines += [f"  {_dashed(name) + '=…':40} {text}" for name, text in VALUES.items()]
     lines += ["", "Passes of Neo (upstream's are flags too):"]
     for cls in all_passes():
         lines.append(f"  --{cls.name:38} {(cls.__doc__ or '').strip().splitlines()[0]}")
