@@ -49,6 +49,9 @@ def _described_flags(module) -> tuple[str, str, str]:
     """`neo-opt` reads its arguments itself: flags are those of `mlir-opt`, and every pass is one."""
     usage = module.USAGE.splitlines()[0].removeprefix("usage: ")
     rows = [(code(f"--{name}"), text) for name, text in module.SWITCHES.items()]
+    for name, (text, default) in module.OPTIONAL.items():
+        value, _, what = text.partition(": ")
+        rows.append((code(f"--{name}[={value}]"), f"{what} (`{default}` if nothing else is said)"))
     for name, text in module.VALUES.items():
         value, _, what = text.partition(": ")
         rows.append((code(f"--{name}={value}" if len(name) > 1 else f"-{name} {value}"), what))
