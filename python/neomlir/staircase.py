@@ -147,7 +147,7 @@ class Staircase:
         found = {name: database.parameters(nested, self.target) for name, nested in modules.items()}
         found = {name: parameters for name, parameters in found.items() if parameters}
         if found:
-            Pipeline(f"builtin.module(neo-set-parameters{{kernels={text_of(found)}}})").run(self.module)
+            Pipeline(f"builtin.module(neo-set-parameters{{kernels={text_of(found)}}})").run(self.module, isolate=False)
         return found
 
     def kernels(self) -> list[Kernel]:
