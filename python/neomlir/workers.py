@@ -26,6 +26,9 @@ class WorkerDied(NeoError):
 
 def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
     gc.freeze()
+    # OpenMP's threads do not survive a fork: PyTorch would wait for them for ever.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if quiet:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
