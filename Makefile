@@ -18,7 +18,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[onnx,torch,dev,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[onnx,torch,report,dev,bench]'
 	touch $@
 
 demo: setup

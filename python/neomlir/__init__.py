@@ -15,6 +15,7 @@ _HOMES = {
     "import_model": "frontends",
     "check": "checking",
     "load": "runtime",
+    "profile": "profiling",
     "Model": "runtime",
     "Pipeline": "pipeline",
     "Target": "targets",

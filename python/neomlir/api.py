@@ -248,6 +248,7 @@ def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, op
         report=program.report["kernels"],
         steps=program.report["steps"],
         buffers=program.report["buffers"],
+        pipelines=program.report["pipelines"] if options["include_ir"] else None,
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
     artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts)

@@ -64,6 +64,7 @@ def build(
     report: Iterable[Mapping[str, Any]] = (),
     steps: Iterable[int] = (),
     buffers: Iterable[Iterable[int]] = (),
+    pipelines: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a program, without its parts.
 
@@ -75,6 +76,7 @@ def build(
         report: a mapping a kernel; what differs from run to run (seconds, cache hits) is left out.
         steps: the kernels of a run in order, each by its place in `report`.
         buffers: (offset, bytes, first step, last step) of each intermediate in the arena.
+        pipelines: what led each kernel to a level, by the level's name; for a file that holds IR.
     """
     kernels = [
         {key: kind(kernel[key]) for key, kind in _KERNEL.items() if _says_something(kernel.get(key))}
@@ -97,6 +99,7 @@ def build(
         "kernels": kernels,
         "steps": list(steps),
         "buffers": [list(buffer) for buffer in buffers],
+        **({"pipelines": dict(pipelines)} if pipelines else {}),
     }
 
 
@@ -152,7 +155,7 @@ def check(manifest: Any) -> None:
         "format": int, "neo": str, "inputs": list, "outputs": list, "target": dict, "arena_bytes": int,
         "weight_bytes": int, "entry": str, "kernels": list, "parts": dict,
     }  # fmt: skip
-    _fields(manifest, "the manifest", top, optional={"steps": list, "buffers": list})
+    _fields(manifest, "the manifest", top, optional={"steps": list, "buffers": list, "pipelines": dict})
     if manifest["format"] != FORMAT:
         raise _wrong("format", f"is {manifest['format']}, not {FORMAT}")
     _text(manifest["neo"], "neo", 64)
@@ -171,6 +174,9 @@ def check(manifest: Any) -> None:
         for name, value in kernel.get("parameters", {}).items():
             _text(name, f"{where}.parameters", 100)
             _range(value, f"{where}.parameters.{name}", _MOST_BYTES)
+    for level, pipeline in manifest.get("pipelines", {}).items():
+        _text(level, "pipelines", 100)
+        _text(pipeline, f"pipelines.{level}", 1 << 16)
     _check_steps(manifest)
     _check_parts(manifest)
 

@@ -220,6 +220,18 @@ class Model:
         why = text or _MEANINGS.get(status, f"it returned code {status}")
         return ModelError(f"the model failed: {why}; {self._given(arrays)}")
 
+    def ir(self, name: str = "kernels") -> str:
+        """The text of a level that the file holds (`include_ir=True`). Raises ModelError where it holds none."""
+        if self._file is None:
+            raise ModelError(_CLOSED)
+        part = f"ir/{name}.mlir"
+        if part not in self._file.manifest["parts"]:
+            raise ModelError(
+                f"{self._file.source} holds no IR of level {name!r}; compile the model with include_ir=True, "
+                "or neo-compile --include-ir"
+            )
+        return bytes(self._file.part(part)).decode()
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the model's `.neo` file at `path`, whole or not at all. Raises ArtifactError, ModelError."""
         file = self._file
@@ -274,7 +286,7 @@ class _Block:
 def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kernels": manifest["kernels"],
-        **{key: manifest[key] for key in ("steps", "buffers") if key in manifest},
+        **{key: manifest[key] for key in ("steps", "buffers", "pipelines") if key in manifest},
         "arena_bytes": manifest["arena_bytes"],
         "weight_bytes": manifest["weight_bytes"],
         "code_bytes": manifest["parts"][CODE]["size"],

@@ -191,12 +191,14 @@ class Staircase:
         objects.insert(0, self._host_object("neo_main", self.target))
         self._took("host code", began)
         names = [k.name for k in kernels]
+        passes = {level: split_stage(self.stages[level])[0] for level in ("vector", "memref", "llvm")}
         report = {
             "levels": self.times,
             "kernels": [self._describe(k) for k in kernels],
             "cache_hits": self.hits,
             "arena_bytes": arena_bytes,
             "weight_bytes": weight_bytes,
+            "pipelines": passes,
             "steps": [names.index(name) for name in self.plan["main"].steps.kernels],
             "buffers": [list(buffer) for buffer in self.plan["main"].steps.buffers],
             "total_seconds": time.perf_counter() - start,

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from neomlir.cache import cache_folder, key_of
 from neomlir.errors import TuningError
+from neomlir.files import write_whole
 from neomlir.mlir import ir
 from neomlir.passes.functions import functions
 from neomlir.schedules.kernel import set_parameters
@@ -106,15 +106,7 @@ class Database:
             with self._locked():
                 self.entries = {**self._read(), key: entry}
                 document = {"format": FORMAT, "kernels": {k: asdict(e) for k, e in sorted(self.entries.items())}}
-                with tempfile.NamedTemporaryFile("w", dir=self.path.parent, prefix=".tuned-", delete=False) as file:
-                    try:
-                        json.dump(document, file, indent=1, sort_keys=True)
-                        file.flush()
-                        os.fsync(file.fileno())
-                        os.replace(file.name, self.path)
-                    except BaseException:
-                        os.unlink(file.name)
-                        raise
+                write_whole(self.path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
         except OSError as error:
             raise TuningError(f"{self.path} cannot be written: {error.strerror}") from error
 

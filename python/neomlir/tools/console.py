@@ -11,6 +11,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from neomlir.errors import NeoError
+from neomlir.units import quantity, seconds
+
+__all__ = [
+    "pair_argument",
+    "positive_argument",
+    "print_json",
+    "print_table",
+    "progress",
+    "quantity",
+    "run_tool",
+    "seconds",
+    "shape_argument",
+]
 
 _DTYPES = {
     "f16": "float16",
@@ -122,22 +135,6 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 def print_json(value: object) -> None:
     """One JSON document on stdout; numbers that JSON lacks become null."""
     print(json.dumps(_finite(value), indent=2, default=str))
-
-
-def quantity(value: float, unit: str) -> str:
-    """`1.5 GFLOP` for (1.5e9, "FLOP"), in steps of a thousand."""
-    for prefix in ("", "k", "M", "G"):
-        if abs(value) < 1000:
-            return f"{value:.3g} {prefix}{unit}"
-        value /= 1000
-    return f"{value:.3g} T{unit}"
-
-
-def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
-    if value >= 1:
-        return f"{value:.2f} s"
-    return f"{value * 1e3:.2f} ms" if value >= 1e-3 else f"{value * 1e6:.1f} µs"
 
 
 def _plain(cell: object):

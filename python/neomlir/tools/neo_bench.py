@@ -13,7 +13,7 @@ from typing import NamedTuple
 import neomlir
 from neomlir import peers, timing
 from neomlir.checking import compare, index_bounds
-from neomlir.errors import ImportFailure, NeoError
+from neomlir.errors import CompileError, ImportFailure, NeoError
 from neomlir.samples import Sampler
 from neomlir.tools import console, sources
 
@@ -45,15 +45,23 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--target", default="host", metavar="T", help="what to compile a MODEL for (default: host)")
     add("--pipeline", metavar="P", help="the pipeline to compile a MODEL with")
-    add("--json", action="store_true", help="print times and ratios as JSON")
+    sources.add_tuned_arguments(parser)
+    add("--profile", action="store_true", help="time every kernel inside the runs, beside what the machine can do")
+    add("--html", metavar="REPORT.html", help="write the profile as one HTML page that needs no network")
+    add("--json", action="store_true", help="print times and ratios, or the profile, as JSON")
     return parser
 
 
 def _body(arguments: argparse.Namespace) -> int:
+    profiled = arguments.profile or arguments.html
     wanted = [name.strip() for name in arguments.against.split(",") if name.strip()]
     is_program = Path(arguments.model).suffix == ".neo"
     if wanted and is_program:
         raise ImportFailure("--against needs the source model, which a .neo file does not hold: give the model itself")
+    if wanted and profiled:
+        raise peers.PeerUnavailable("--profile times the kernels of Neo; leave --against out, or run both in turn")
+    if arguments.html and not Path(arguments.html).parent.is_dir():
+        raise CompileError(f"{arguments.html} cannot be written: there is no folder {Path(arguments.html).parent}")
     for name in wanted:
         if name not in peers.names():
             raise peers.PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(peers.names())}")
@@ -67,17 +75,35 @@ def _body(arguments: argparse.Namespace) -> int:
         # Compiled on every core, loaded on the pinned ones: threads stay where they are made.
         timing.pin(arguments.threads)
         model = neomlir.load(program, threads=arguments.threads)
-    return _measure(arguments, model, source, shapes, wanted)
-
-
-def _measure(arguments, model, source, shapes, wanted) -> int:
     sizes = {name: shape for name, shape in shapes.items() if None not in shape}
     inputs = Sampler(model.inputs, sizes=sizes).draw()
     if source is not None:
         inputs = Sampler(model.inputs, index_bounds(source.model, inputs), sizes).draw()
+    if profiled:
+        return _profile(arguments, model, inputs)
     result = measure(model, source and source.model, inputs, wanted, arguments.threads, arguments.runs)
     _print(arguments, result)
     return 1 if result.missing else 0
+
+
+def _profile(arguments, model, inputs) -> int:
+    from neomlir.profiling import profile
+    from neomlir.tools import bench_profile
+
+    title = Path(arguments.model).name
+    has_ir = "pipelines" in model.report
+    result = profile(model, inputs, runs=arguments.runs, ir=bool(arguments.html) and has_ir)
+    if arguments.html:
+        if not has_ir:
+            print("neo-bench: the program holds no IR; neo-compile --include-ir keeps it", file=sys.stderr)
+        bench_profile.write_page(Path(arguments.html), title, result)
+    if arguments.json:
+        console.print_json({"model": arguments.model, **result.as_dict()})
+    else:
+        bench_profile.print_profile(title, result)
+        if arguments.html:
+            print(f"wrote {arguments.html}")
+    return 0
 
 
 class Measured(NamedTuple):
@@ -111,6 +137,8 @@ def _compile(arguments, source):
             target=arguments.target,
             inputs=source.with_shapes(arguments.input),
             pipeline=arguments.pipeline,
+            include_ir=bool(arguments.html),
+            tuned=sources.tuned(arguments),
             progress=progress,
         )
 

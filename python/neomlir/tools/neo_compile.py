@@ -94,13 +94,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="print the report as one JSON document")
     add("--no-cache", action="store_true", help="compile every kernel anew, and keep none")
-    add(
-        "--tuned",
-        metavar="FILE",
-        help="take the parameters of schedules that neo-tune wrote to FILE (default: tuned.json in the cache folder, "
-        "$NEO_CACHE_DIR or else ~/.cache/neomlir, where that exists)",
-    )
-    add("--no-tuned", action="store_true", help="take the schedules' own parameters, from their model of the target")
+    sources.add_tuned_arguments(parser)
     add("--include-ir", action="store_true", help="keep the IR of the model in the .neo file")
     return parser
 
@@ -120,7 +114,7 @@ def _body(arguments: argparse.Namespace) -> int:
         "dump": arguments.dump,
         "cache": not arguments.no_cache,
         "include_ir": arguments.include_ir,
-        "tuned": tuned_argument(arguments),
+        "tuned": sources.tuned(arguments),
         "emit": arguments.emit,
     }
     if arguments.stop_at:
@@ -142,11 +136,6 @@ def _body(arguments: argparse.Namespace) -> int:
             file.replace(output.with_name(file.name))
     _report(arguments, compiled, output, agreements)
     return 0
-
-
-def tuned_argument(arguments: argparse.Namespace) -> str | bool:
-    """`tuned` of `neomlir.compile` from the flags --tuned and --no-tuned."""
-    return False if arguments.no_tuned else arguments.tuned or True
 
 
 class _Foreign(NamedTuple):
@@ -284,7 +273,7 @@ def _specs(specs) -> list[dict]:
 
 def _dry_run(arguments, model, inputs) -> int:
     with console.progress(arguments.json) as progress:
-        tuned = tuned_argument(arguments)
+        tuned = sources.tuned(arguments)
         coverage = neomlir.dry_run(model, arguments.target, inputs, arguments.pipeline, tuned=tuned, progress=progress)
     if arguments.json:
         missing = [{"op": op, "count": len(nodes), "nodes": nodes} for op, nodes in coverage.missing]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import inspect
 import sys
@@ -45,6 +46,24 @@ class Source(NamedTuple):
                 raise ImportFailure(f"the model has no input {name!r}; its inputs are {', '.join(examples)}")
             examples = {**examples, name: (shape, dtype or str(examples[name].dtype).removeprefix("torch."))}
         return examples
+
+
+def add_tuned_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags --tuned and --no-tuned of whatever compiles a MODEL."""
+    parser.add_argument(
+        "--tuned",
+        metavar="FILE",
+        help="take the parameters of schedules that neo-tune wrote to FILE (default: tuned.json in the cache folder, "
+        "$NEO_CACHE_DIR or else ~/.cache/neomlir, where that exists)",
+    )
+    parser.add_argument(
+        "--no-tuned", action="store_true", help="take the schedules' own parameters, from their model of the target"
+    )
+
+
+def tuned(arguments: argparse.Namespace) -> str | bool:
+    """What those flags say, as `neomlir.compile` takes it."""
+    return False if arguments.no_tuned else arguments.tuned or True
 
 
 def open_source(text: str) -> Source:

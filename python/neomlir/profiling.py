@@ -1,0 +1,219 @@
+"""`profile`: where the time of a run goes, kernel by kernel, beside what this machine could do at the most."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neomlir.errors import ModelError
+from neomlir.kernel_levels import kernel_levels
+from neomlir.machine import Machine, Meter
+from neomlir.runtime import Model, load
+from neomlir.samples import Sampler
+from neomlir.targets import Target
+
+
+@dataclass(frozen=True)
+class KernelProfile:
+    """One kernel of a program: what it took in a run, all its calls together."""
+
+    name: str
+    schedule: str
+    parameters: Mapping[str, int]
+    tuned: bool
+    calls: int
+    seconds: float
+    """The median over the runs."""
+    share: float
+    """Of the time of all kernels."""
+    flops: int | None
+    """Arithmetic operations a call; None where extents are dynamic, as with the next three."""
+    bytes: int | None
+    """Of all arguments of a call."""
+    flops_rate: float | None
+    """Operations a second."""
+    bytes_rate: float | None
+    """Bytes of arguments a second."""
+    roof: float | None
+    """The least time its arithmetic and its bytes take on this machine (`Machine.shortest`), over what it took."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a kernel in the run that took the median time; times in seconds since its begin."""
+
+    kernel: int
+    """Its place in `Profile.kernels`."""
+    begin: float
+    end: float
+    items: int
+    """Work items of the call."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An intermediate in the arena: where, how large, and the steps that first and last use it."""
+
+    offset: int
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Measurements of one program, the kernels that took most first."""
+
+    target: str
+    threads: int
+    runs: int
+    seconds: float
+    """The median of a run."""
+    traced_seconds: float
+    """The median of a run whose kernels are timed; the two kinds take turns."""
+    outside: float
+    """Seconds of a run outside of kernels, the median."""
+    machine: Machine
+    kernels: tuple[KernelProfile, ...]
+    steps: tuple[Step, ...]
+    buffers: tuple[Buffer, ...]
+    arena_bytes: int
+    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """The IR of each kernel by its name and the level's, where it was asked for."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: all but the IR."""
+        document = {name: value for name, value in asdict(self).items() if name != "levels"}
+        document["machine"]["bandwidth"] = self.machine.bandwidth
+        return document
+
+    def html(self, title: str = "") -> str:
+        """A report in one HTML page that needs no network: plots, the table, and the IR."""
+        from neomlir.report import render
+
+        return render(self, title)
+
+
+def profile(
+    model: Any,
+    arrays: Mapping[str, Any] | None = None,
+    *,
+    runs: int = 30,
+    inputs: Any = None,
+    target: str | Target = "host",
+    pipeline: str | None = None,
+    threads: int | None = None,
+    ir: bool = False,
+) -> Profile:
+    """Measure every kernel of a program inside its runs.
+
+    Args:
+        model: a loaded `Model`, the path of a `.neo` file, or whatever `compile` takes.
+        arrays: what to run it on, by input name; random by default.
+        runs: how many are measured with kernels timed, and as many without.
+        inputs, target, pipeline: as for `compile`, where `model` is to be compiled.
+        threads: of the runs and of the roofs; by default those of a loaded model, else one.
+        ir: keep the IR of each kernel at every level; a `.neo` file must hold it (`include_ir=True`).
+
+    The roofs are measured before and after the runs, on as many threads. Raises ModelError where the file tells too
+    little (compile it again), and what `compile` and `load` raise.
+    """
+    if not isinstance(model, Model):
+        model = _loaded(model, inputs, target, pipeline, threads or 1)
+    elif threads is not None and threads != model.threads:
+        model.threads = threads
+    if "steps" not in model.report:
+        raise ModelError("the program does not say which kernels it runs; compile the model again to profile it")
+    levels = kernel_levels(model) if ir else {}
+    given = Sampler(model.inputs).draw() if arrays is None else dict(arrays)
+    meter = Meter(Target.named(model.target), model.threads)
+    before = meter.measure()
+    plain, traced, events = _runs(model, given, runs)
+    machine = before.merged(meter.measure())
+    return _profile(model, machine, plain, traced, events, levels)
+
+
+def _loaded(model: Any, inputs: Any, target: str | Target, pipeline: str | None, threads: int) -> Model:
+    from neomlir.api import compile
+
+    if isinstance(model, str | os.PathLike) and Path(model).suffix == ".neo":
+        return load(model, threads=threads)
+    compiled = compile(model, target, inputs, pipeline, threads=threads, include_ir=True)
+    if compiled is None:
+        raise ModelError(f"this machine cannot run programs for {target}; profile where it runs")
+    return compiled
+
+
+def _runs(model: Model, arrays: Mapping[str, Any], runs: int) -> tuple[list[float], list[float], np.ndarray]:
+    """Seconds of the plain runs and of the traced ones, in turn, and the events of the latter."""
+    for _ in range(3):
+        model.run(arrays)
+    plain, traced, events = [], [], []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        model.run(arrays)
+        middle = time.perf_counter()
+        events.append(model.trace(arrays)[1])
+        plain.append(middle - begin)
+        traced.append(time.perf_counter() - middle)
+    return plain, traced, np.stack(events)
+
+
+def _profile(
+    model: Model, machine: Machine, plain: list[float], traced: list[float], events: np.ndarray, levels: Mapping
+) -> Profile:
+    report, order = model.report, np.asarray(model.report["steps"], int)
+    spans = (events[:, :, 1] - events[:, :, 0]) * 1e-9
+    ran = [number for number in range(len(report["kernels"])) if number in order]
+    each = {number: float(np.median(spans[:, order == number].sum(axis=1))) for number in ran}
+    total = sum(each.values()) or 1.0
+    ran.sort(key=lambda number: -each[number])
+    kernels = [_kernel(report["kernels"][n], int((order == n).sum()), each[n], total, machine) for n in ran]
+    place = {number: i for i, number in enumerate(ran)}
+    whole = events[:, -1, 1] - events[:, 0, 0] if len(order) else np.zeros(len(events))
+    middle = int(np.argsort(whole)[len(whole) // 2])
+    chosen = events[middle]
+    steps = [
+        Step(place[number], float(begin - chosen[0, 0]) * 1e-9, float(end - chosen[0, 0]) * 1e-9, int(items))
+        for number, (begin, end, items) in zip(order, chosen, strict=True)
+    ]
+    return Profile(
+        target=model.target,
+        threads=model.threads,
+        runs=len(plain),
+        seconds=statistics.median(plain),
+        traced_seconds=statistics.median(traced),
+        outside=max(0.0, float(np.median(np.asarray(traced) - spans.sum(axis=1)))),
+        machine=machine,
+        kernels=tuple(kernels),
+        steps=tuple(steps),
+        buffers=tuple(Buffer(*buffer) for buffer in report.get("buffers", ())),
+        arena_bytes=report["arena_bytes"],
+        levels={kernel.name: levels[kernel.name] for kernel in kernels if kernel.name in levels},
+    )
+
+
+def _kernel(said: Mapping[str, Any], calls: int, seconds: float, total: float, machine: Machine) -> KernelProfile:
+    flops, size = said.get("flops"), said.get("bytes")
+    known = flops is not None and size is not None and seconds > 0
+    return KernelProfile(
+        name=said["name"],
+        schedule=said.get("schedule", ""),
+        parameters=dict(said.get("parameters", {})),
+        tuned=bool(said.get("tuned", False)),
+        calls=calls,
+        seconds=seconds,
+        share=seconds / total,
+        flops=flops,
+        bytes=size,
+        flops_rate=flops * calls / seconds if known else None,
+        bytes_rate=size * calls / seconds if known else None,
+        roof=machine.shortest(flops, size) * calls / seconds if known else None,
+    )
