@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import functools
 import platform
+import sysconfig
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from neomlir.errors import TargetError
 
-__all__ = ["Cache", "Target", "Vector", "get", "names"]
+__all__ = ["Cache", "Target", "Vector", "devices", "get", "names"]
 
 
 @dataclass(frozen=True)
 class Vector:
-    """The vector unit: width in bits, architectural registers, fused multiply-adds a cycle."""
+    """The vector unit: width in bits (32 where there is none), architectural registers, fused multiply-adds a cycle.
+
+    A `scalable` one has masks for every instruction. Of SVE the width is exact, of RISC-V's vectors the least.
+    """
 
     bits: int
     registers: int
@@ -36,7 +41,10 @@ class Cache:
 
 @dataclass(frozen=True)
 class Target:
-    """A machine to compile for. `features` are LLVM's, with their sign; `needs`, what a machine must have to run."""
+    """A machine to compile for. `features` are LLVM's, with their sign; `needs`, what a machine must have to run.
+
+    `abi` is LLVM's name of the calling convention, where the triple has several.
+    """
 
     name: str
     description: str
@@ -48,21 +56,28 @@ class Target:
     features: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     kind: str = "cpu"
+    abi: str = ""
 
     @property
     def architecture(self) -> str:
         """The first part of the triple."""
         return self.triple.split("-")[0]
 
+    @property
+    def pointer_bits(self) -> int:
+        """32 or 64."""
+        return 64 if "64" in self.architecture else 32
+
     @classmethod
     def named(cls, name: str) -> Target:
-        """The target of that name or alias; `host` is the file that fits this machine best. Raises TargetError."""
+        """The target of that name, alias or device; `host` is the one that fits this machine best. Raises TargetError."""
         if name == "host":
             return cls.host()
+        wanted = devices().get(name, name)
         for target in _all():
-            if name == target.name or name in target.aliases:
+            if wanted == target.name or wanted in target.aliases:
                 return target
-        known = [n for target in _all() for n in (target.name, *target.aliases)]
+        known = [*devices(), *(n for target in _all() for n in (target.name, *target.aliases))]
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TargetError(f"there is no target {name!r}{hint} Known: host, {', '.join(names())}")
@@ -70,8 +85,8 @@ class Target:
     @classmethod
     def host(cls) -> Target:
         """The most capable target whose needed features this machine has; its own CPU's file before others."""
-        cpu, features = host_cpu()
-        fitting = [t for t in _all() if t.architecture == _host_architecture() and set(t.needs) <= features]
+        cpu, _ = host_cpu()
+        fitting = [t for t in _all() if _host_libc() in t.triple and t.runs_here()]
         if not fitting:
             raise TargetError(
                 f"no target file fits this machine ({platform.machine()}, {cpu}); name one of {', '.join(names())}"
@@ -91,19 +106,32 @@ class Target:
 
 def _host_architecture() -> str:
     machine = platform.machine().lower()
-    return {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7", "armv8l": "armv7"}.get(machine, machine)
+
+
+def _host_libc() -> str:
+    return "musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "gnu"
 
 
 @functools.cache
 def host_cpu() -> tuple[str, frozenset[str]]:
-    """LLVM's name of this machine's CPU, and the features it reports."""
+    """LLVM's name of this machine's CPU, and the features it reports; `sve256` stands for SVE vectors of 256 bits."""
     import llvmlite.binding as llvm
 
     try:
         features = llvm.get_host_cpu_features()
     except RuntimeError:
         features = {}
-    return llvm.get_host_cpu_name(), frozenset(name for name, present in features.items() if present)
+    present = {name for name, there in features.items() if there}
+    if "sve" in present:
+        present.add(f"sve{_sve_bits()}")
+    return llvm.get_host_cpu_name(), frozenset(present)
+
+
+def _sve_bits() -> int:
+    """The width of this process's SVE vectors, from Linux's `prctl`."""
+    get_length, length_mask = 51, 0xFFFF
+    return 8 * (ctypes.CDLL(None).prctl(get_length, 0, 0, 0, 0) & length_mask)
 
 
 def names() -> list[str]:
@@ -116,14 +144,35 @@ def get(name: str) -> Target:
     return Target.named(name)
 
 
+_FOLDER = Path(__file__).parent
+_DEVICES = _FOLDER / "devices.toml"
+
+
+@functools.cache
+def devices() -> dict[str, str]:
+    """The target of each device that people know by a name of its own."""
+    return {name: target for group in tomllib.loads(_DEVICES.read_text()).values() for name, target in group.items()}
+
+
 @functools.cache
 def _all() -> tuple[Target, ...]:
-    return tuple(_read(path) for path in sorted(Path(__file__).parent.glob("*.toml")))
+    return tuple(_read(path) for path in sorted(_FOLDER.glob("*.toml")) if path != _DEVICES)
+
+
+def _facts(path: Path) -> dict:
+    """What a file says, over what its `base` says; aliases are a file's own."""
+    data = tomllib.loads(path.read_text())
+    if "base" not in data:
+        return data
+    base = _facts(path.with_name(f"{data.pop('base')}.toml"))
+    base.pop("aliases", None)
+    tables = {name: {**base[name], **data.pop(name, {})} for name in ("vector", "cache")}
+    return {**base, **data, **tables}
 
 
 def _read(path: Path) -> Target:
     try:
-        data = tomllib.loads(path.read_text())
+        data = _facts(path)
         return Target(
             name=path.stem,
             description=data["description"],
@@ -135,6 +184,7 @@ def _read(path: Path) -> Target:
             features=tuple(data.get("features", ())),
             needs=tuple(data.get("needs", ())),
             kind=data.get("class", "cpu"),
+            abi=data.get("abi", ""),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, OSError) as error:
         raise TargetError(f"{path}: not a target description: {error}") from error

@@ -1,12 +1,12 @@
 // RUN: neo-opt --neo-emit-entry %s | FileCheck %s
 
-// The entry point reads the call's tables of inputs, extents and outputs.
+// The entry point reads the call's tables of inputs, extents and outputs, whose pointers may be of any width.
 // CHECK:       llvm.func internal @main
 // CHECK-LABEL: llvm.func @neo_main(
 // CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
-// CHECK:         llvm.getelementptr %[[CALL]][0]
-// CHECK:         llvm.getelementptr %[[CALL]][8]
-// CHECK:         llvm.getelementptr %[[CALL]][16]
+// CHECK:         llvm.getelementptr %[[CALL]][0] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+// CHECK:         llvm.getelementptr %[[CALL]][1] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+// CHECK:         llvm.getelementptr %[[CALL]][2] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
 // CHECK:         llvm.call @main(
 // CHECK:         %[[OK:.*]] = llvm.mlir.constant(0 : i32)
 // CHECK:         llvm.return %[[OK]]

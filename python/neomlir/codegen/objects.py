@@ -7,6 +7,7 @@ import functools
 import llvmlite.binding as llvm
 
 from neomlir.codegen.llvm_ir import to_llvmlite
+from neomlir.codegen.target_ir import specialized
 from neomlir.errors import CompileError
 from neomlir.targets import Target
 
@@ -21,7 +22,12 @@ def _machine(target: Target, opt: int) -> llvm.TargetMachine:
     _initialize()
     try:
         return llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.cpu, features=",".join(target.features), opt=opt, reloc="pic"
+            cpu=target.cpu,
+            features=",".join(target.features),
+            opt=opt,
+            reloc="static" if target.architecture.startswith("wasm") else "pic",
+            codemodel="default",
+            abiname=target.abi,
         )
     except RuntimeError as error:
         raise CompileError(f"target {target.name}: LLVM cannot make code for {target.triple}: {error}") from error
@@ -30,7 +36,7 @@ def _machine(target: Target, opt: int) -> llvm.TargetMachine:
 def _optimized(text: str, target: Target, opt: int) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
     machine = _machine(target, opt)
     try:
-        module = llvm.parse_assembly(to_llvmlite(text))
+        module = llvm.parse_assembly(specialized(to_llvmlite(text), target))
         module.verify()
     except RuntimeError as error:
         raise CompileError(f"LLVM cannot read the program's IR: {error}") from error

@@ -9,7 +9,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.functions import name_of
 from neomlir.passes.llvm_text import Text, buffer_types, insert_function
 
-INPUTS, IN_DIMS, OUTPUTS, WEIGHTS, ARENA = 0, 8, 16, 24, 32
+INPUTS, IN_DIMS, OUTPUTS, WEIGHTS, ARENA = range(5)
 _HUGE = 2**63 - 1
 
 
@@ -18,7 +18,8 @@ _HUGE = 2**63 - 1
 class EmitEntry(ModulePass):
     """Define `@neo_NAME(!llvm.ptr) -> i32` for every host function `@NAME` of level `llvm`, which becomes internal.
 
-    The entry reads inputs, their extents, outputs, weights and arena from `struct neo_call` (docs/levels.md).
+    The entry reads inputs, their extents, outputs, weights and arena from `struct neo_call` (docs/levels.md), whose
+    pointers are as wide as the machine's: fields are addressed by number.
     """
 
     name = "neo-emit-entry"
@@ -38,21 +39,21 @@ class EmitEntry(ModulePass):
 def _entry(name: str, types: list[ir.Type], outputs: int) -> tuple[str, str]:
     """The text of the entry, and the declaration of what it calls."""
     text, flat, flat_types = Text(), [], []
-    inputs, dims, results = (text.load("%call", offset, "!llvm.ptr") for offset in (INPUTS, IN_DIMS, OUTPUTS))
+    inputs, dims, results = (text.pointer("%call", field) for field in (INPUTS, IN_DIMS, OUTPUTS))
     for number, type_ in enumerate(types):
         is_input = number < len(types) - outputs
         table, slot = (inputs, number) if is_input else (results, number - (len(types) - outputs))
-        pointer = text.load(table, 8 * slot, "!llvm.ptr")
+        pointer = text.pointer(table, slot)
         extents = []
         if is_input and not type_.has_static_shape:
-            row = text.load(dims, 8 * number, "!llvm.ptr")
+            row = text.pointer(dims, number)
             extents = [text.load(row, 8 * i, "i64") for i in range(type_.rank) if type_.is_dynamic_dim(i)]
         elif not type_.has_static_shape:
             extents = [text.constant(_HUGE)]
         flat += text.buffer(type_, pointer, extents)
         flat_types += buffer_types(type_)
-    for offset in (WEIGHTS, ARENA):
-        pointer = text.load("%call", offset, "!llvm.ptr")
+    for field in (WEIGHTS, ARENA):
+        pointer = text.pointer("%call", field)
         flat += [pointer, pointer, text.constant(0), text.constant(_HUGE), text.constant(1)]
         flat_types += ["!llvm.ptr", "!llvm.ptr", "i64", "i64", "i64"]
     arguments, all_types = ", ".join([*flat, "%call"]), ", ".join([*flat_types, "!llvm.ptr"])

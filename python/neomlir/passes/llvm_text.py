@@ -43,6 +43,11 @@ class Text:
         where = self.emit(f"llvm.getelementptr {pointer}[{offset}] : (!llvm.ptr) -> !llvm.ptr, i8")
         return self.emit(f"llvm.load {where} : !llvm.ptr -> {type_}")
 
+    def pointer(self, table: str, number: int) -> str:
+        """Load a pointer from an array of them, whatever their width is."""
+        where = self.emit(f"llvm.getelementptr {table}[{number}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr")
+        return self.emit(f"llvm.load {where} {{alignment = 4 : i64}} : !llvm.ptr -> !llvm.ptr")
+
     def buffer(self, type_: ir.MemRefType, pointer: str, extents: list[str]) -> list[str]:
         """The flat arguments of a contiguous buffer: both pointers, the offset, sizes and strides."""
         rest = iter(extents)

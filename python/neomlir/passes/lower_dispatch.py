@@ -9,11 +9,11 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.emit_thunks import slots
 from neomlir.passes.functions import defined_functions, functions, name_of
 
-# Offsets of the callbacks in `struct neo_call`, see docs/levels.md.
-RUNTIME, PARALLEL_FOR, ALLOC, FREE, OUTPUT = 40, 48, 56, 64, 72
+# Fields of `struct neo_call`, all of them pointers, see docs/levels.md.
+RUNTIME, PARALLEL_FOR, ALLOC, FREE, OUTPUT = range(5, 10)
 
-_FIELD = """  %at_{name} = llvm.getelementptr %call[{offset}] : (!llvm.ptr) -> !llvm.ptr, i8
-  %{name} = llvm.load %at_{name} : !llvm.ptr -> !llvm.ptr
+_FIELD = """  %at_{name} = llvm.getelementptr %call[{number}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+  %{name} = llvm.load %at_{name} {{alignment = 4 : i64}} : !llvm.ptr -> !llvm.ptr
 """
 _STRUCT = "!llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>"
 _AS_MEMREF = f"""  %zero = llvm.mlir.constant(0 : i64) : i64
@@ -30,8 +30,8 @@ _AS_MEMREF = f"""  %zero = llvm.mlir.constant(0 : i64) : i64
 }}"""
 
 
-def _field(name: str, offset: int) -> str:
-    return _FIELD.format(name=name, offset=offset)
+def _field(name: str, number: int) -> str:
+    return _FIELD.format(name=name, number=number)
 
 
 @register
