@@ -70,7 +70,7 @@ class Target:
 
     @classmethod
     def named(cls, name: str) -> Target:
-        """The target of that name, alias or device; `host` is the one that fits this machine best. Raises TargetError."""
+        """The target of that name, alias or device; `host` is what fits this machine best. Raises TargetError."""
         if name == "host":
             return cls.host()
         wanted = devices().get(name, name)

@@ -4,9 +4,8 @@ import struct
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import neomlir.targets as targets
+import pytest
 from neomlir.codegen.objects import emit_object
 from neomlir.codegen.target_ir import specialized
 from neomlir.errors import TargetError

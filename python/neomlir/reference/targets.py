@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neomlir.reference.markdown import code, doc, file_link, join, table
-from neomlir.targets import Cache, Target, Vector, names
+from neomlir.targets import Cache, Target, Vector, devices, names
 
 _HERE = Path("docs/reference/targets")
 
@@ -19,14 +19,18 @@ def pages(root: Path) -> dict[str, str]:
     written = {f"{target.name}.md": _page(target, root) for target in found}
     rows = [(f"[{t.name}]({t.name}.md)", ", ".join(map(code, t.aliases)), t.description) for t in found]
     how = (
-        "`neo-compile --target NAME` takes a name or an alias; `host` is the target that fits the machine at hand "
-        "best. [How to add one](../../add-a-target.md)."
+        "`neo-compile --target NAME` takes a name, an alias or a device; `host` is the target that fits the machine at "
+        "hand best. [How to choose](../../targets.md), [how to add one](../../add-a-target.md)."
     )
+    called = [(f"[{t.name}]({t.name}.md)", ", ".join(_devices(t))) for t in found if _devices(t)]
     facts = [(code(name), doc(kind)) for name, kind in (("", Target), ("[vector]", Vector), ("[cache]", Cache))]
     written["index.md"] = join(
         "# Targets",
         how,
         table(("target", "aliases", "machines"), rows),
+        "Devices that deployers know by a name (`targets/devices.toml`), by what their processor is; a GPU or an "
+        "accelerator beside it is not used:",
+        table(("target", "devices"), called),
         "What a file holds:",
         table(("table", "facts"), facts),
     )
@@ -36,14 +40,20 @@ def pages(root: Path) -> dict[str, str]:
 def _page(target: Target, root: Path) -> str:
     file = Path("targets", f"{target.name}.toml")
     facts = tomllib.loads((root / file).read_text())
-    aliases, description = facts.pop("aliases", []), facts.pop("description", "")
+    aliases, description, base = facts.pop("aliases", []), facts.pop("description", ""), facts.pop("base", "")
+    called = [*map(code, aliases), *_devices(target)]
+    over = f", over those of [{base}]({base}.md)" if base else ""
     return join(
         f"# {target.name}",
         description,
-        f"Also called {', '.join(map(code, aliases))}." if aliases else "",
-        f"Facts of {file_link(file, _HERE / 'x.md')}:",
+        f"Also called {', '.join(called)}." if called else "",
+        f"Facts of {file_link(file, _HERE / 'x.md')}{over}:",
         table(("", ""), [(code(name), _value(value)) for name, value in _flat(facts)]),
     )
+
+
+def _devices(target: Target) -> list[str]:
+    return [code(name) for name, meant in devices().items() if meant == target.name]
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
