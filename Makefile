@@ -12,7 +12,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test lint bench docs
+.PHONY: setup demo test lint bench docs emulators
 
 setup: $(STAMP)
 
@@ -28,8 +28,15 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Programs for other CPUs run in QEMU's user mode. Where it is not and cannot be installed, their tests are skipped.
+emulators:
+	@command -v qemu-aarch64-static >/dev/null || \
+	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && \
+	    apt-get -qq install --yes --no-install-recommends qemu-user-static >/dev/null; } || \
+	  echo "no qemu-user-static: tests on other CPUs will be skipped (Debian: apt-get install qemu-user-static)"
+
 # One OpenMP thread a process: the tests already run two at a time.
-test: lint
+test: lint emulators
 	OMP_NUM_THREADS=1 $(BIN)/lit -j$(JOBS) --order=smart test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 

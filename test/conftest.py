@@ -1,8 +1,8 @@
-"""Large models (marked `full`) run only when asked for by `-m full`."""
+"""Large models, and all models on all CPUs (marked `full`), run only when asked for by `-m full`."""
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "full: whole models at their real size; minutes each")
+    config.addinivalue_line("markers", "full: models of real size, or on emulated CPUs; minutes each")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,0 +1,72 @@
+"""Models compiled for other CPUs give what they give on x86-64, under an emulator.
+
+By default every kind of CPU gets one model; `pytest test/cross -m full` takes all models to all targets.
+"""
+
+import warnings
+
+import emulate
+import neomlir
+import numpy as np
+import pytest
+from models import MODELS
+from neomlir.samples import Sampler
+from neomlir.targets import Target
+
+TOLERANCE = 1e-5
+TARGETS = ("cortex-a72", "neoverse-v1", "neoverse-v2", "armv7-neon", "riscv64-v", "riscv64")
+SMALL = [name for name in MODELS if name.endswith("_small")] + ["mlp"]
+FAST = {
+    ("resnet_small", "cortex-a72"),
+    ("bert_small", "neoverse-v1"),
+    ("mobilenet_small", "armv7-neon"),
+    ("lstm_small", "riscv64-v"),
+}
+PACKAGED = {"ppocr_cls": None, "ppocr_rec": {"x": (1, 3, 48, 64)}}
+
+
+def cases():
+    pairs = [(name, target) for name in SMALL for target in TARGETS]
+    return [pytest.param(*pair, marks=() if pair in FAST else pytest.mark.full) for pair in pairs]
+
+
+def build(name):
+    source, example = MODELS[name].build()
+    return source, {n: a.shape for n, a in example.items()} if isinstance(example, dict) else example
+
+
+def agrees(source, shapes, target, folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        here = neomlir.compile(source, inputs=shapes)
+        there = neomlir.compile(source, target, inputs=shapes, emit="exe", output=folder / "program")
+    inputs = Sampler(here.inputs).draw()
+    wanted = here.run(inputs)
+    for spec, got in zip(there.outputs, emulate.run(there, Target.named(target), inputs, folder), strict=True):
+        reference = wanted[spec.name]
+        assert got.shape == reference.shape and got.dtype == reference.dtype
+        error = np.linalg.norm(got.astype(np.float64) - reference) / np.linalg.norm(reference.astype(np.float64))
+        assert error <= TOLERANCE, (spec.name, error)
+
+
+@pytest.mark.parametrize(("name", "target"), cases())
+def test_small_model_agrees_with_x86_64(name, target, tmp_path):
+    emulate.emulator(Target.named(target))
+    agrees(*build(name), target, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_model_agrees_with_x86_64(name, target, tmp_path):
+    emulate.emulator(Target.named(target))
+    source, shapes = build(name)
+    agrees(source, PACKAGED[name] or shapes, target, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["mobilenet_v2", "minilm"])
+@pytest.mark.parametrize("target", ["cortex-a72", "armv7-neon", "riscv64-v"])
+def test_real_size_agrees_with_x86_64(name, target, tmp_path):
+    emulate.emulator(Target.named(target))
+    agrees(*build(name), target, tmp_path)
