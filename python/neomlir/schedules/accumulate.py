@@ -40,6 +40,8 @@ class Accumulator:
         """Inputs, by number, that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
+        self.ahead: Callable[[list[Index]], None] | None = None
+        """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
@@ -108,6 +110,8 @@ class Accumulator:
         g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator
         found = []
         each = len(g.results)
+        if self.ahead:
+            self.ahead(inner)
         for i, (loops, chunk) in enumerate(places):
             loops = list(loops)
             for d, k in zip(self.order, inner, strict=True):

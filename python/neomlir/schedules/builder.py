@@ -234,6 +234,16 @@ class Builder:
         mask = self.value("vector.create_mask", ir.VectorType.get([width], self.i1), self.size(count))
         return Chunk(width, count, mask, None if isinstance(count, int) else hash(count))
 
+    def fetch(self, buffer: ir.Value, place: ir.Value, locality: int) -> None:
+        """Ask for the cache line of an element that will be read."""
+        i32 = ir.IntegerType.get_signless(32, self.context)
+        attributes = {
+            "isWrite": ir.BoolAttr.get(False, self.context),
+            "localityHint": ir.IntegerAttr.get(i32, locality),
+            "isDataCache": ir.BoolAttr.get(True, self.context),
+        }
+        self.op("memref.prefetch", [], [buffer, place], attributes)
+
     # Loops.
 
     def loop(

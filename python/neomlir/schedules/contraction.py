@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
+from neomlir.schedules.ahead import Ahead
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
@@ -146,6 +147,9 @@ class Nest:
         if plan.rows:
             height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
             self.strips = Strips(frame.b, self.size[id(plan.rows[-1])], height)
+        self.ahead: Ahead | None = None
+        self.panel = Index()
+        """The panel of columns that is being emitted."""
         self.depth = math.prod(root.extents[d] or _GUESS for d in root.reduced)
 
     def _order_reduction(self) -> None:
@@ -162,7 +166,7 @@ class Nest:
         self.sums.order.sort(key=lambda d: place[d])
 
     def emit(self) -> None:
-        b, plan = self.b, self.plan
+        b, plan, root = self.b, self.plan, self.root
         tiles = self._tiles()
         width = plan.lanes * plan.vectors
         columns = self.size[id(plan.columns)]
@@ -170,26 +174,37 @@ class Nest:
         batch = [self.size[id(d)] for d in plan.batch]
         cut, block, wide = self._block(tiles, panels, batch)
         blocked = b.ceildiv(tiles[cut], block) if tiles else 1
-        axes = [*batch, *tiles[:cut], blocked, b.ceildiv(panels, wide)]
+        groups = b.ceildiv(panels, wide)
+        rows_inside = self._rows_inside(blocked, panels)
+        inside = [*tiles[:cut], blocked]
+        axes = [*batch, groups, *inside] if rows_inside else [*batch, *inside, groups]
+        if tiles and width == plan.panel and all(isinstance(t, int) for t in tiles):
+            used = math.prod(tiles) if rows_inside else math.prod([min(block, tiles[cut]), *tiles[cut + 1 :]])
+            machine = self.frame.machine
+            self.ahead = Ahead.of(root, plan.columns, self.sums.order, self.frame.memory, used, machine.line)
+            self.sums.ahead = self.ahead.step if self.ahead else None
 
         def item(indices: list[Index]) -> None:
             fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
-            outer = indices[len(batch) : len(batch) + cut]
+            indices = indices[len(batch) :]
+            group = indices.pop(0 if rows_inside else -1)
+            outer = indices[:cut]
             for dim, index in zip(plan.rows, outer, strict=False):
                 fixed[id(dim)] = index
             low: Size = 0
             high: Size = tiles[cut] if tiles else 1
             if blocked != 1 or not isinstance(blocked, int):
-                low = b.compute(indices[-2] * block)
+                low = b.compute(indices[-1] * block)
                 high = b.min(b.add(low, block), high)
 
             def column(p: Index) -> None:
+                self.panel = p
                 self._column_tile(p, columns, width, lambda tile: self._rows(fixed, len(outer), low, high, tiles, tile))
 
             if wide == 1:
-                column(indices[-1])
+                column(group)
             else:
-                start = b.compute(indices[-1] * wide)
+                start = b.compute(group * wide)
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)
 
         b.items([(axes, item)])
@@ -220,6 +235,27 @@ class Nest:
         cut, block = blocks(tiles, target, 1)
         wide = max(1, -(-_ITEM // (flops * count))) if count < least else 1
         return cut, block, wide
+
+    def _rows_inside(self, blocked: Size, panels: Size) -> bool:
+        """Whether all blocks of rows pass by one panel before the next, and not all panels by one block of rows.
+
+        What is passed by comes from memory each time, unless all of it fits the second-level cache.
+        """
+        if blocked == 1 or not isinstance(blocked, int) or not isinstance(panels, int):
+            return False
+        across = 1 if self.root.depends(1, self.plan.columns) else 0
+        rows, weights = (self._bytes(operand) for operand in (1 - across, across))
+        if None in (rows, weights):
+            return False
+        again = 0 if rows + 2 * weights // panels <= self.frame.machine.l2 * 3 // 4 else rows * (panels - 1)
+        return again < weights * (blocked - 1)
+
+    def _bytes(self, operand: int) -> int | None:
+        """The size of an input of the reduction."""
+        kind = self.root.generic.inputs[operand].type
+        if not _shaped(kind) or not kind.has_static_shape:
+            return None
+        return math.prod(kind.shape) * self.frame.kernel.element_bits // 8
 
     def _per_row(self, operand: int) -> int:
         """Elements of the row operand that one row of the result adds to the working set."""
@@ -286,6 +322,12 @@ class Nest:
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
         plan, dims = self.plan, self.root.dims
         inner = plan.inner.size if plan.inner else 1
+
+        if self.ahead:
+            number = Index()
+            for dim, count in zip(plan.rows[:-1], self._tiles(), strict=False):
+                number = number * count + fixed[id(dim)]
+            self.ahead.tile(self.panel, number * self.strips.count + self.strips.number)
 
         def row(r: Index, column: Index) -> list[Index]:
             where = {**fixed, id(plan.columns): column}

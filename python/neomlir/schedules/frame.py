@@ -20,12 +20,15 @@ class Machine:
     registers: int
     fma: bool
     l2: int
+    line: int
 
     @staticmethod
     def of(target) -> Machine:
         """Masked vector loads are taken to be cheap from 256 bits on (AVX2, AVX-512)."""
         bits = target.vector.bits
-        return Machine(bits, bits >= 256, target.vector.registers, target.vector.fma_ports > 0, target.cache.l2)
+        return Machine(
+            bits, bits >= 256, target.vector.registers, target.vector.fma_ports > 0, target.cache.l2, target.cache.line
+        )
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` bits in a vector register."""

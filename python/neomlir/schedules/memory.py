@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -223,6 +224,14 @@ class Memory:
             ).results[0]
             self._views[key] = found
         return found
+
+    def flat(self, buffer: ir.Value) -> ir.Value:
+        """A buffer of static shape as one row."""
+        kind = ir.MemRefType(buffer.type)
+        i64 = ir.IntegerType.get_signless(64, self.b.context)
+        group = ir.ArrayAttr.get([ir.IntegerAttr.get(i64, d) for d in range(kind.rank)], self.b.context)
+        row = ir.MemRefType.get([math.prod(kind.shape)], kind.element_type, loc=self.b.location)
+        return self._view("memref.collapse_shape", row, buffer, reassociation=ir.ArrayAttr.get([group], self.b.context))
 
     def _bytes(self, buffer: ir.Value) -> ir.Value:
         """A buffer of i1 as the bytes that it is: vectors of i1 would be read as bits."""

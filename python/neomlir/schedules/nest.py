@@ -106,15 +106,25 @@ class Strips:
         if isinstance(self.count, int):
             height = -(-size // max(1, self.count))
         self.height = height
+        self.number: Index | None = None
+        """The strip that is being emitted, where their number is static."""
 
     def cover(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
-        """Call `emit(first row, rows)` inside loops over the strips `low` to `high`."""
+        """Call `emit(first row, rows)` inside loops over the strips `low` to `high`; `self.number` is the strip's."""
         b, size, height = self.b, self.size, self.height
         if isinstance(size, int):
             taller = self.count - (height * self.count - size)
-            b.loop(low, b.min(high, taller), 1, lambda t: emit(t * height, height))
+
+            def strip(rows: int, before: int) -> Callable[[Index], None]:
+                def body(t: Index) -> None:
+                    self.number = t
+                    emit(t * rows + before, rows)
+
+                return body
+
+            b.loop(low, b.min(high, taller), 1, strip(height, 0))
             if taller < self.count:
-                b.loop(b.max(low, taller), high, 1, lambda t: emit(t * (height - 1) + taller, height - 1))
+                b.loop(b.max(low, taller), high, 1, strip(height - 1, taller))
             return
         start: Size = b.mul(low, height)
         end = b.min(b.mul(high, height), size)
