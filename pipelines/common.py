@@ -7,6 +7,7 @@ def global_stage(target: str) -> str:
     """Pipeline text of the whole-program passes, weights packed for the register tile of `target` (a target name)."""
     tidy = ("canonicalize", "cse")
     passes = [
+        f"neo-pack-forest{{target={target}}}",
         "neo-generalize",
         "neo-simplify-bodies",
         "neo-narrow-doubles",

@@ -1,7 +1,7 @@
 """The stages every CPU pipeline shares, as pipeline text: what is done to each kernel, and to the host."""
 
 BUFFERIZE = (
-    "func.func(tm-tensor-bufferize),"
+    "neo-lower-forest,func.func(tm-tensor-bufferize),"
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
     "canonicalize,cse,neo-form-dispatches"
 )
@@ -43,4 +43,4 @@ def schedule_stage(target, ladder: str = "") -> str:
 
 def simple_global_stage() -> str:
     """From `linalg` to `global` without a change of layouts: named operations generalised, elementwise chains fused."""
-    return "builtin.module(neo-generalize,canonicalize,cse)"
+    return "builtin.module(neo-pack-forest{strategy=loops},neo-generalize,canonicalize,cse)"

@@ -92,7 +92,7 @@ def compile(
     if emit != "neo" and output is None and stop_at is None:
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
     chosen = target if isinstance(target, Target) else Target.named(target)
-    find(model)
+    model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         result = Path(scratch) / "model.neo"
         options = {
@@ -131,6 +131,7 @@ def dry_run(
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
     chosen = target if isinstance(target, Target) else Target.named(target)
+    model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
 

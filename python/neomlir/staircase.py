@@ -304,7 +304,7 @@ class Staircase:
         return emit_object(to_llvm_ir(self.module, (entry,)), target)
 
     def _weights(self, kernels: list[Kernel]) -> tuple[list[tuple[int, np.ndarray]], int, int]:
-        known = dict(self.imported.weights)
+        known = {**self.imported.weights, **global_values(self.module)}
         if "initialize" in self.plan:
             plan = self.plan["initialize"]
             defined = {name: np.empty(type_.shape, numpy_dtype(type_.element_type)) for name, type_ in plan.defines}
@@ -364,6 +364,19 @@ def with_rung(text: str, rung: int) -> str:
     if not rung:
         return text
     return text.replace("attributes {neo.kernel", f'attributes {{neo.kernel, neo.rung = "{RUNGS[rung]}"', 1)
+
+
+def global_values(module: ir.Module) -> dict[str, np.ndarray]:
+    """The arrays of the globals whose values stand in the module: tables that passes made."""
+    found = {}
+    for op in (o.operation for o in module.body.operations):
+        if op.name == "ml_program.global" and "value" in op.attributes:
+            value = op.attributes["value"]
+            if isinstance(value, ir.DenseElementsAttr):
+                kind = ir.RankedTensorType(value.type)
+                array = np.array(value, numpy_dtype(kind.element_type)).reshape(kind.shape)
+                found[ir.StringAttr(op.attributes["sym_name"]).value] = array
+    return found
 
 
 def first_line(error: NeoError) -> str:

@@ -79,6 +79,10 @@ class Frontend(abc.ABC):
     def reads(self, source: Any) -> bool:
         """Whether `source` is this format's; must not import the format's framework."""
 
+    def hold(self, source: Any) -> Any:
+        """`source`, or what stands for it in a forked process, where libraries with threads of their own hang."""
+        return source
+
     @abc.abstractmethod
     def import_(self, source: Any, inputs: Inputs, context: ir.Context) -> Imported:
         """The model in `context`. Raises ImportFailure."""

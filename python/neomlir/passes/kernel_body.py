@@ -8,7 +8,7 @@ from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor
 
 def destination_operands(op: ir.Operation) -> int:
     """How many of the last operands of `op` are destinations of its results, in order."""
-    return len(op.results) if op.name.startswith("linalg.") or op.name == MATERIALIZE else 0
+    return len(op.results) if op.name.startswith(("linalg.", "forest.")) or op.name == MATERIALIZE else 0
 
 
 def empty_of(block: Block, value: ir.Value) -> ir.Operation | None:

@@ -1,0 +1,39 @@
+"""Lower what no schedule took of the dialect `forest` to plain loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.functions import defined_functions
+
+
+@register
+@dataclass(frozen=True)
+class LowerForest(ModulePass):
+    """Rewrite each kernel that is one operation of the dialect `forest` as loops over rows, trees and nodes.
+
+    Expects kernels in destination style on tensors; leaves `scf`, `arith` and `memref` on the buffers of the arguments.
+    This is the oracle: one comparison a node, as the frameworks do it, for every schedule to be compared with.
+    """
+
+    name = "neo-lower-forest"
+
+    def run(self, module: ir.Module) -> None:
+        with ir.Location.unknown(module.context):
+            for function in defined_functions(module.operation):
+                first = function.regions[0].blocks[0].operations[0].operation
+                if first.name in _LOOPS:
+                    made = _LOOPS[first.name](function)
+                    function.erase()
+                    made.attributes["neo.schedule"] = ir.StringAttr.get("scalar")
+
+
+def _score(function: ir.Operation) -> ir.Operation:
+    from neomlir.schedules.forest_loops import ScoreLoops
+
+    return ScoreLoops(function).build()
+
+
+_LOOPS = {"forest.score": _score}
