@@ -44,6 +44,7 @@ class XGBoost(Frontend):
     """Reads XGBoost models of gbtree, dart and gblinear."""
 
     suffixes = (".json", ".ubj")
+    objects = "an XGBoost Booster or XGBModel"
 
     def reads(self, source: Any) -> bool:
         if isinstance(source, str | os.PathLike):
