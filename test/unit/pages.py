@@ -52,13 +52,17 @@ class Step:
     text: str
     file: str = ""
     prints: str | None = None
+    numbers_vary: bool = False
+    shown_at: tuple[int, int] = (0, 0)
+    """The lines of the block with what it prints, its fences included."""
 
 
 def steps(page: Path) -> list[Step]:
     """What a page tells its reader to do, in order.
 
     A block behind a paragraph that ends with a path in code and a colon is that file; a block of `sh` is run, and a
-    block of `text` behind it is what it prints, `…` standing for anything.
+    block of `text` behind it is what it prints: `…` stands for anything, and in `text (numbers vary)` so do numbers,
+    their units and hashes.
     """
     found: list[Step] = []
     said = ""
@@ -70,8 +74,10 @@ def steps(page: Path) -> list[Step]:
         line, named = token.map[0] + 1, re.search(r"`([\w./-]+)`:$", said)
         if token.info == "sh":
             found.append(Step(line, token.content))
-        elif token.info == "text" and found and not found[-1].file and found[-1].prints is None:
-            found[-1] = dataclasses.replace(found[-1], prints=token.content)
+        elif token.info.startswith("text") and found and not found[-1].file and found[-1].prints is None:
+            found[-1] = dataclasses.replace(
+                found[-1], prints=token.content, numbers_vary="vary" in token.info, shown_at=tuple(token.map)
+            )
         elif named:
             found.append(Step(line, token.content, file=named[1]))
         said = ""
@@ -79,8 +85,12 @@ def steps(page: Path) -> list[Step]:
 
 
 def follow(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
-    """Do in `folder` what `page` says; the number of commands whose output was compared with what it shows."""
+    """Do in `folder` what `page` says; the number of commands whose output was compared with what it shows.
+
+    With `UPDATE_PAGES=1` in the environment the page gets the output instead, where it shows another.
+    """
     compared = 0
+    stale: list[tuple[Step, str]] = []
     for step in steps(page):
         where = f"{page.name}:{step.line}"
         if step.file:
@@ -94,8 +104,34 @@ def follow(page: Path, folder: Path, environment: Mapping[str, str]) -> int:
         assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{done.stdout}"
         if step.prints is not None:
             compared += 1
-            assert _alike(step.prints, done.stdout), f"{where} shows\n{step.prints}\nbut it printed\n{done.stdout}"
+            if shows(step.prints, done.stdout, step.numbers_vary):
+                continue
+            stale.append((step, done.stdout))
+            wrong = f"{where} shows\n{step.prints}\nbut it printed\n{done.stdout}\nUPDATE_PAGES=1 writes that there"
+            assert "UPDATE_PAGES" in os.environ, wrong
+    if stale:
+        update(page, stale)
     return compared
+
+
+def update(page: Path, stale: list[tuple[Step, str]]) -> None:
+    """Let blocks of a page show what was printed."""
+    lines = page.read_text().splitlines()
+    for step, printed in reversed(stale):
+        first, end = step.shown_at
+        lines[first + 1 : end - 1] = [line.rstrip() for line in printed.rstrip().splitlines()]
+    page.write_text("\n".join(lines) + "\n")
+
+
+def shown(page: Path) -> list[str]:
+    """The blocks of a page that show what something prints."""
+    return [token.content for token in tokens(page) if token.type == "fence" and token.info.startswith("text")]
+
+
+def shows(text: str, printed: str, numbers_vary: bool = False) -> bool:
+    """Whether the text of a page shows what was printed."""
+    both = text, printed
+    return _alike(*map(_without_numbers, both)) if numbers_vary else _alike(*both)
 
 
 def _alike(shown: str, printed: str) -> bool:
@@ -103,6 +139,12 @@ def _alike(shown: str, printed: str) -> bool:
     pattern = r"\n".join(".*?".join(map(re.escape, line.split("…"))) for line in lines)
     text = "\n".join(" ".join(line.split()) for line in printed.strip().splitlines())
     return re.fullmatch(pattern, text, re.DOTALL) is not None
+
+
+def _without_numbers(text: str) -> str:
+    text = re.sub(r"_[0-9a-f]{8}\b", "_#", text)
+    text = re.sub(r"(?<![\w.])[-+]?\d[\d.]*(e[-+]?\d+)?(\s?(µs|ms|s|[kM]?B)\b)?", "#", text)
+    return re.sub("([─━])+", r"\1", text)
 
 
 def checkout(folder: Path) -> dict[str, str]:
@@ -123,5 +165,10 @@ def checkout(folder: Path) -> dict[str, str]:
     for name in ("bin", "lib", "pyvenv.cfg"):
         (folder / ".venv" / name).symlink_to(installed.parent / name)
     (folder / ".venv/.neo-setup").touch()
-    path = f"{installed}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "python"), "NO_COLOR": "1", "COLUMNS": "120"}
+    return {**environment(), "PYTHONPATH": str(folder / "python")}
+
+
+def environment() -> dict[str, str]:
+    """The environment of commands: the tools first, and tables of one width."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "120"}

@@ -1,7 +1,7 @@
-"""What the pages "add a …" tell their readers to do works, and prints what they show."""
+"""What the tutorial and the pages "add a …" tell their readers to do works, and prints what they show."""
 
 import pytest
-from pages import ROOT, checkout, follow
+from pages import ROOT, checkout, environment, follow
 
 PAGES = sorted((ROOT / "docs").glob("add-*.md"))
 
@@ -9,3 +9,8 @@ PAGES = sorted((ROOT / "docs").glob("add-*.md"))
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_can_be_followed(page, tmp_path):
     assert follow(page, tmp_path, checkout(tmp_path)) > 0
+
+
+@pytest.mark.parametrize(("page", "compared"), [("docs/tutorial.md", 9), ("README.md", 1)])
+def test_users_can_follow(page, compared, tmp_path):
+    assert follow(ROOT / page, tmp_path, environment()) >= compared
