@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from neomlir import artifact
+from neomlir import artifact, files
 from neomlir.cache import KernelCache
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.standalone import link_executable, link_object
@@ -93,6 +93,8 @@ def compile(
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
     chosen = target if isinstance(target, Target) else Target.named(target)
     model = find(model).hold(model)
+    if output is not None and stop_at is None and (why := files.why_not_writable(output)):
+        raise CompileError(f"{output} cannot be written: {why}")
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         result = Path(scratch) / "model.neo"
         options = {
@@ -112,10 +114,10 @@ def compile(
             return answer
         if emit != "neo":
             return _place(answer, result, Path(output), chosen)
-        place = result
         if output is not None:
-            place = Path(output)
-            _move(result, place)
+            _move(result, Path(output))
+        # A device that was written to cannot be read again.
+        place = output if output is not None and Path(output).is_file() else result
         return load(place, threads=threads or 1, report=answer) if chosen.runs_here() else None
 
 
@@ -142,20 +144,14 @@ def _place(emitted: Emitted, result: Path, output: Path, target: Target) -> Emit
     if len({*files}) != len(files):
         raise CompileError(f"{output} is the name of the header; give the object another, such as {output.stem}.o")
     for place, suffix in reversed([*zip(files, ("", ".h"), strict=False)]):
-        _move(result.with_name(result.name + suffix), place, 0o755 if emitted.form == "exe" else 0o644)
+        _move(result.with_name(result.name + suffix), place, 0o777 if emitted.form == "exe" else 0o666)
     return replace(emitted, files=tuple(files), runs=emitted.form == "exe" and target.runs_here())
 
 
-def _move(source: Path, place: Path, mode: int = 0o644) -> None:
+def _move(source: Path, place: Path, mode: int = 0o666) -> None:
     """Put the finished file in its place in one step, also across file systems."""
     try:
-        with (
-            tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as file,
-            source.open("rb") as data,
-        ):
-            shutil.copyfileobj(data, file, 1 << 24)
-        os.chmod(file.name, mode)
-        os.replace(file.name, place)
+        files.move(source, place, mode)
     except OSError as error:
         raise CompileError(f"{place} cannot be written: {error.strerror}") from error
 

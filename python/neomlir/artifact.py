@@ -7,7 +7,6 @@ import hashlib
 import mmap
 import os
 import platform
-import secrets
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from neomlir import zip_layout
+from neomlir import files, zip_layout
 from neomlir.errors import ArtifactError
 from neomlir.manifest import CODE, MANIFEST, MANIFEST_LIMIT, WEIGHTS, Spec, dump, parse
 from neomlir.manifest import build as manifest
@@ -124,18 +123,9 @@ def _zeros(count: int) -> Iterator[memoryview]:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends well, and vanishes when it does not."""
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            with os.fdopen(descriptor, "w+b") as file:
-                yield file
-            os.replace(scratch, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                scratch.unlink()
-            raise
+        with files.replacing(path) as file:
+            yield file
     except OSError as error:
         raise ArtifactError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.expect import expect_signature, expect_straight_line, fail
 from neomlir.passes.functions import defined_functions, name_of
 
 _PURE = ("arith.", "memref.dim", "affine.apply", "affine.min", "affine.max", "index.")
@@ -35,13 +36,14 @@ class FormDispatches(ModulePass):
 
 
 def _form(module: ir.Module, function: ir.Operation) -> None:
-    blocks = list(function.regions[0].blocks)
-    if len(blocks) != 1:
-        raise PassFailure(f"{name_of(function)}: a kernel must be straight-line code of one block, not {len(blocks)}")
-    entry = blocks[0]
+    expect_straight_line(function, FormDispatches.name)
+    expect_signature(function, FormDispatches.name, ir.MemRefType, "memref")
+    entry = function.regions[0].blocks[0]
     arguments = list(entry.arguments)
     end = list(entry.operations)[-1].operation
     returned = list(end.operands)
+    if len(returned) > len(arguments):
+        fail(function, f"{FormDispatches.name}: @{name_of(function)} has fewer arguments than results to write to")
     for value, destination in zip(returned, arguments[len(arguments) - len(returned) :], strict=True):
         if value != destination:
             ir.Operation.create("memref.copy", operands=[value, destination], ip=ir.InsertionPoint(end))

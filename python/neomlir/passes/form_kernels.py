@@ -11,6 +11,8 @@ from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import CHEAP, Block, is_tensor
 from neomlir.passes.destinations import give_destinations
+from neomlir.passes.expect import expect_signature, expect_straight_line
+from neomlir.passes.functions import defined_functions
 from neomlir.passes.fusion import Groups, form_groups
 from neomlir.passes.kernel_body import KernelBody, destination
 
@@ -31,6 +33,9 @@ class FormKernels(ModulePass):
 
     def run(self, module: ir.Module) -> None:
         """Rebuild every function that has a body."""
+        for function in defined_functions(module.operation):
+            expect_straight_line(function, self.name)
+            expect_signature(function, self.name, ir.RankedTensorType, "global")
         give_destinations(module)
         names = [
             ir.StringAttr(op.attributes["sym_name"]).value

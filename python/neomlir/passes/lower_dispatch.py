@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.emit_thunks import slots
+from neomlir.passes.expect import fail
 from neomlir.passes.functions import defined_functions, functions, name_of
 
 # Fields of `struct neo_call`, all of them pointers, see docs/levels.md.
@@ -88,6 +89,9 @@ def _lower(module: ir.Module, function: ir.Operation) -> None:
 
 def _arguments(op: ir.Operation) -> list[ir.Value]:
     """What a dispatch passes to its kernel."""
+    packed = op.operands[2].owner
+    if isinstance(packed, ir.Block) or packed.operation.name != "builtin.unrealized_conversion_cast":
+        fail(op, f"{LowerDispatch.name}: the arguments of a dispatch come from a builtin.unrealized_conversion_cast")
     return list(op.operands[2].owner.operands)
 
 

@@ -9,6 +9,7 @@ from neomlir.mlir import ir
 from neomlir.passes.arena import Buffer, align, assign_offsets
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import Block
+from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
 
 _VIEWS = {
@@ -38,6 +39,8 @@ class PlanMemory(ModulePass):
         with ir.Location.unknown(module.context):
             for function in defined_functions(module.operation):
                 if name_of(function) not in ("neo_alloc", "neo_free", "neo_output"):
+                    expect_straight_line(function, self.name)
+                    expect_signature(function, self.name, ir.RankedTensorType, "kernels")
                     _Host(module, function, known).rebuild()
             for function in functions(module.operation):
                 declared = not len(function.regions[0].blocks) and name_of(function) in known

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir, ml_program
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.expect import fail
 
 WEIGHT = "neo.weight"
 
@@ -45,7 +46,9 @@ def _convert(function: ir.Operation, declared: dict[str, ir.Type], taken: set[st
     for number, attribute in enumerate(attributes):
         if WEIGHT not in attribute:
             continue
-        name = ir.StringAttr(attribute[WEIGHT]).value
+        if not isinstance(attribute[WEIGHT], ir.StringAttr):
+            fail(function, f"argument {number} of @{symbol}: {WEIGHT} is the name of a weight, not {attribute[WEIGHT]}")
+        name = attribute[WEIGHT].value
         argument = block.arguments[number]
         if next(iter(argument.uses), None) is None:
             continue

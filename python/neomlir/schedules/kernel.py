@@ -124,6 +124,15 @@ def set_parameters(func: ir.Operation, parameters: Mapping[str, int | str]) -> N
         )
 
 
+def _check_type(type_: ir.Type) -> None:
+    """Raise NotApplicable for types that no schedule computes on, and for tensors without elements."""
+    if isinstance(type_, ir.RankedTensorType) and 0 in type_.shape:
+        raise NotApplicable("a tensor has no elements")
+    element = type_.element_type if isinstance(type_, ir.ShapedType) else type_
+    if not isinstance(element, ir.FloatType | ir.IntegerType | ir.IndexType):
+        raise NotApplicable(f"no schedule computes on {element}")
+
+
 @dataclass
 class Kernel:
     """One `func.func` of the level `kernels`: `results[i]` is to be stored in `destinations[i]`."""
@@ -173,6 +182,8 @@ class Kernel:
         destinations = args[len(args) - len(results) :]
         if any(not isinstance(v.type, ir.RankedTensorType) for v in results):
             raise NotApplicable("a result is not a tensor")
+        for value in [*args, *(r for op in ops[:-1] for r in op.results)]:
+            _check_type(value.type)
         return Kernel(func, args, destinations, results, generics, others, parameters_of(func))
 
     @cached_property

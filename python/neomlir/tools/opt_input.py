@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neomlir import files
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.pipeline import Pipeline
@@ -149,22 +148,6 @@ def write(file: str | None, outputs: list[str | bytes], marker: str) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        if Path(file).exists() and not Path(file).is_file():
-            # A device or a pipe is written to; only a file may be replaced.
-            Path(file).write_bytes(data)
-            return
-        _replace(Path(file).resolve(), data)
+        files.write_whole(file, data)
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}") from error
-
-
-def _replace(place: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as part:
-        try:
-            part.write(data)
-            part.flush()
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, place)
-        except BaseException:
-            os.unlink(part.name)
-            raise
