@@ -2,7 +2,8 @@
 #
 #   make demo    read the text in a picture with two models compiled by Neo
 #   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
-#   make bench   Neo beside its peers, one core, interleaved
+#   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
+#                bench-compile: time to the first result, and memory
 #   make docs    write the generated reference pages under docs/
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test lint bench docs emulators
+.PHONY: setup demo test lint bench bench-layers bench-compile docs emulators
 
 setup: $(STAMP)
 
@@ -42,6 +43,12 @@ test: lint emulators
 
 bench: setup
 	$(BIN)/python benchmarks/models.py
+
+bench-layers: setup
+	$(BIN)/python benchmarks/roofline.py
+
+bench-compile: setup
+	$(BIN)/python benchmarks/compile.py
 
 docs: setup
 	$(BIN)/python -m neomlir.tools.docs docs
