@@ -68,16 +68,28 @@ def test_recogniser_of_any_width_and_number_of_lines():
         agrees(source, compiled, sizes={"x": (batch, 3, 48, width)})
 
 
-def test_encoder_of_any_batch_and_length():
+@pytest.mark.parametrize("name", ["bert_small", "minilm"])
+def test_encoder_of_any_batch_and_length(name):
     import torch
 
-    module, example = MODELS["bert_small"].build()
+    module, example = MODELS[name].build()
     auto = torch.export.Dim.AUTO
     pair = tuple(torch.cat([x, x]) for x in example)
     program = torch.export.export(module, pair, dynamic_shapes=({0: auto, 1: auto},) * 2)
     compiled = neomlir.compile(program)
     for batch, tokens in ((1, 16), (4, 33)):
         agrees(program, compiled, sizes={name: (batch, tokens) for name in ("input_ids", "attention_mask")})
+
+
+def test_decoders_of_any_length():
+    import torch
+
+    for name in ("gpt2_small", "llama_small"):
+        module, (tokens,) = MODELS[name].build()
+        program = torch.export.export(module, (tokens,), dynamic_shapes=({1: torch.export.Dim.AUTO},))
+        compiled = neomlir.compile(program)
+        for length in (5, 16, 31):
+            agrees(program, compiled, sizes={"input_ids": (1, length)})
 
 
 def test_threads_give_the_same_result():
