@@ -1,11 +1,10 @@
 /* Aligned memory that is kept for the next run, so that a steady state does not reach malloc. */
 #include "blocks.h"
 
-#include <pthread.h>
 #include <stddef.h>
-#include <stdlib.h>
 
-#include "neo.h"
+#include "lock.h"
+#include "memory.h"
 
 /* What is kept: so many blocks, and twice the most that was ever in use at once. */
 #define MOST_KEPT 256
@@ -23,9 +22,10 @@ struct list {
 };
 
 struct neo_blocks {
-  pthread_mutex_t lock;
+  neo_lock lock;
+  struct neo_allocator allocator;
   struct list used, kept; /* kept: the oldest first */
-  int64_t kept_count, kept_bytes, live_bytes, live_count, peak_bytes, mallocs;
+  int64_t kept_count, kept_bytes, live_bytes, live_count, peak_bytes;
   int closed;
 };
 
@@ -51,12 +51,14 @@ static void drop_oldest(struct neo_blocks *blocks) {
   detach(&blocks->kept, block);
   blocks->kept_count--;
   blocks->kept_bytes -= block->bytes;
-  free(block);
+  neo_free(&blocks->allocator, block, (int64_t)sizeof *block + block->bytes);
 }
 
-struct neo_blocks *neo_blocks_create(void) {
-  struct neo_blocks *blocks = calloc(1, sizeof *blocks);
-  if (blocks) pthread_mutex_init(&blocks->lock, 0);
+struct neo_blocks *neo_blocks_create(const struct neo_allocator *allocator) {
+  struct neo_blocks *blocks = neo_allocate_zeroed(allocator, sizeof *blocks);
+  if (!blocks) return 0;
+  neo_lock_init(&blocks->lock);
+  blocks->allocator = *allocator;
   return blocks;
 }
 
@@ -73,14 +75,13 @@ static struct block *find_kept(struct neo_blocks *blocks, int64_t bytes) {
 void *neo_blocks_get(struct neo_blocks *blocks, int64_t bytes) {
   if (bytes < 0 || bytes > INT64_MAX / 4) return 0;
   bytes = bytes ? (bytes + NEO_ALIGNMENT - 1) / NEO_ALIGNMENT * NEO_ALIGNMENT : NEO_ALIGNMENT;
-  pthread_mutex_lock(&blocks->lock);
+  neo_lock_take(&blocks->lock);
   struct block *block = find_kept(blocks, bytes);
   if (block) {
     detach(&blocks->kept, block);
     blocks->kept_count--;
     blocks->kept_bytes -= block->bytes;
-  } else if ((block = aligned_alloc(NEO_ALIGNMENT, sizeof *block + bytes))) {
-    blocks->mallocs++;
+  } else if ((block = neo_allocate(&blocks->allocator, (int64_t)sizeof *block + bytes))) {
     block->home = blocks;
     block->bytes = bytes;
   }
@@ -90,7 +91,7 @@ void *neo_blocks_get(struct neo_blocks *blocks, int64_t bytes) {
     blocks->live_bytes += block->bytes;
     if (blocks->live_bytes > blocks->peak_bytes) blocks->peak_bytes = blocks->live_bytes;
   }
-  pthread_mutex_unlock(&blocks->lock);
+  neo_lock_give(&blocks->lock);
   return block ? block->data : 0;
 }
 
@@ -108,10 +109,11 @@ static void unlock_or_end(struct neo_blocks *blocks) {
   if (blocks->closed)
     while (blocks->kept.first) drop_oldest(blocks);
   int over = blocks->closed && !blocks->live_count;
-  pthread_mutex_unlock(&blocks->lock);
+  neo_lock_give(&blocks->lock);
   if (over) {
-    pthread_mutex_destroy(&blocks->lock);
-    free(blocks);
+    struct neo_allocator allocator = blocks->allocator;
+    neo_lock_destroy(&blocks->lock);
+    neo_free(&allocator, blocks, sizeof *blocks);
   }
 }
 
@@ -123,7 +125,7 @@ void neo_release(void *pointer) {
   if (!pointer) return;
   struct block *block = block_of(pointer);
   struct neo_blocks *blocks = block->home;
-  pthread_mutex_lock(&blocks->lock);
+  neo_lock_take(&blocks->lock);
   if (in_list(&blocks->used, block)) detach(&blocks->used, block);
   keep(blocks, block);
   unlock_or_end(blocks);
@@ -131,26 +133,24 @@ void neo_release(void *pointer) {
 
 void neo_blocks_hand_out(void *pointer) {
   struct block *block = block_of(pointer);
-  pthread_mutex_lock(&block->home->lock);
+  neo_lock_take(&block->home->lock);
   detach(&block->home->used, block);
-  pthread_mutex_unlock(&block->home->lock);
+  neo_lock_give(&block->home->lock);
 }
 
 void neo_blocks_reclaim(struct neo_blocks *blocks) {
-  pthread_mutex_lock(&blocks->lock);
+  neo_lock_take(&blocks->lock);
   for (struct block *block; (block = blocks->used.first);) {
     detach(&blocks->used, block);
     keep(blocks, block);
   }
-  pthread_mutex_unlock(&blocks->lock);
+  neo_lock_give(&blocks->lock);
 }
 
 void neo_blocks_destroy(struct neo_blocks *blocks) {
   if (!blocks) return;
   neo_blocks_reclaim(blocks);
-  pthread_mutex_lock(&blocks->lock);
+  neo_lock_take(&blocks->lock);
   blocks->closed = 1;
   unlock_or_end(blocks);
 }
-
-int64_t neo_blocks_mallocs(const struct neo_blocks *blocks) { return blocks->mallocs; }

@@ -4,9 +4,11 @@
 
 #include <stdint.h>
 
+#include "neo.h"
+
 struct neo_blocks;
 
-struct neo_blocks *neo_blocks_create(void);
+struct neo_blocks *neo_blocks_create(const struct neo_allocator *allocator);
 
 /* What is handed out outlives it. */
 void neo_blocks_destroy(struct neo_blocks *blocks);
@@ -17,6 +19,5 @@ void *neo_blocks_get(struct neo_blocks *blocks, int64_t bytes);
 /* Take back all that was got and not handed out. */
 void neo_blocks_reclaim(struct neo_blocks *blocks);
 void neo_blocks_hand_out(void *pointer);
-int64_t neo_blocks_mallocs(const struct neo_blocks *blocks);
 
 #endif

@@ -3,24 +3,78 @@
    sequentially consistent order, so that one of them always sees the other. No result depends on any worker coming. */
 #include "pool.h"
 
-#include <linux/futex.h>
+#ifdef __wasm__
+
+/* No threads: loops run where they are called. */
+struct neo_pool {
+  struct neo_allocator allocator;
+};
+
+struct neo_pool *neo_pool_create(const struct neo_allocator *allocator, int32_t threads) {
+  (void)threads;
+  struct neo_pool *pool = allocator->allocate(allocator->context, sizeof *pool, NEO_ALIGNMENT);
+  if (pool) pool->allocator = *allocator;
+  return pool;
+}
+
+void neo_pool_destroy(struct neo_pool *pool) {
+  if (!pool) return;
+  struct neo_allocator allocator = pool->allocator;
+  allocator.release(allocator.context, pool, sizeof *pool);
+}
+
+int32_t neo_pool_threads(const struct neo_pool *pool) {
+  (void)pool;
+  return 1;
+}
+
+int32_t neo_pool_stale(const struct neo_pool *pool) {
+  (void)pool;
+  return 0;
+}
+
+int32_t neo_pool_pin(struct neo_pool *pool, const int32_t *cpus, int32_t count) {
+  (void)pool;
+  (void)cpus;
+  return count;
+}
+
+void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data) {
+  (void)pool;
+  if (items > 0) body(0, items, data);
+}
+
+#else
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "memory.h"
+#include "wait.h"
+
 /* Between two kernels a thread waits awake for about so long: a sleep and a wake-up cost ten microseconds each. */
 enum { SPIN_NANOSECONDS = 100000, CHUNKS_A_THREAD = 4, CACHE_LINE = 64 };
+
+/* Kernels keep small scratch memory on the stack, and some C libraries give a thread 128 KB. */
+#define STACK_BYTES ((size_t)2 << 20)
+
+/* How many CPUs can be told apart. */
+#define MOST_CPUS 65536
 
 struct neo_pool {
   neo_body body;
   void *data;
   int64_t items, chunk;
-  int32_t threads;
+  int32_t threads, capacity;
   pid_t process;
+  struct neo_allocator allocator;
   pthread_t *workers;
   _Alignas(CACHE_LINE) atomic_llong next;
   _Alignas(CACHE_LINE) atomic_uint ticket; /* one more for each job; workers sleep on it */
@@ -29,12 +83,6 @@ struct neo_pool {
   atomic_int waiting;
   _Alignas(CACHE_LINE) atomic_flag busy;
 };
-
-static void futex_wait(atomic_uint *word, unsigned seen) {
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, 0, 0, 0);
-}
-
-static void futex_wake(atomic_uint *word, int count) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0); }
 
 static void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -79,34 +127,47 @@ static void *worker(void *argument) {
   for (;;) {
     if (!spin(&pool->ticket, seen, 0)) {
       atomic_fetch_add(&pool->sleepers, 1);
-      while (atomic_load(&pool->ticket) == seen) futex_wait(&pool->ticket, seen);
+      while (atomic_load(&pool->ticket) == seen) wait_while(&pool->ticket, seen);
       atomic_fetch_sub(&pool->sleepers, 1);
     }
     seen = atomic_load(&pool->ticket);
     if (atomic_load(&pool->stop)) return 0;
     atomic_fetch_add(&pool->inside, 1);
     if (atomic_load(&pool->open)) take_chunks(pool);
-    if (atomic_fetch_sub(&pool->inside, 1) == 1 && atomic_load(&pool->waiting)) futex_wake(&pool->inside, 1);
+    if (atomic_fetch_sub(&pool->inside, 1) == 1 && atomic_load(&pool->waiting)) wake(&pool->inside, 1);
   }
 }
 
-struct neo_pool *neo_pool_create(int32_t threads) {
-  if (threads < 1) threads = 1;
-  struct neo_pool *pool = aligned_alloc(CACHE_LINE, sizeof *pool);
-  pthread_t *workers = malloc((size_t)threads * sizeof *workers);
-  if (!pool || !workers) {
-    free(pool);
-    free(workers);
-    return 0;
-  }
-  *pool = (struct neo_pool){.threads = 1, .workers = workers, .process = getpid()};
-  atomic_flag_clear(&pool->busy);
+/* Start workers up to the capacity; as many as the system gives. */
+static void start(struct neo_pool *pool) {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes)) return;
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
   /* Signals are for the program's own threads. */
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (pool->threads < threads && !pthread_create(&workers[pool->threads - 1], 0, worker, pool)) pool->threads++;
+  while (pool->threads < pool->capacity &&
+         !pthread_create(&pool->workers[pool->threads - 1], &attributes, worker, pool))
+    pool->threads++;
   pthread_sigmask(SIG_SETMASK, &before, 0);
+  pthread_attr_destroy(&attributes);
+}
+
+struct neo_pool *neo_pool_create(const struct neo_allocator *allocator, int32_t threads) {
+  if (threads < 1) threads = 1;
+  int64_t worker_bytes = (int64_t)threads * (int64_t)sizeof(pthread_t);
+  struct neo_pool *pool = neo_allocate(allocator, sizeof *pool);
+  pthread_t *workers = neo_allocate(allocator, worker_bytes);
+  if (!pool || !workers) {
+    neo_free(allocator, pool, sizeof *pool);
+    neo_free(allocator, workers, worker_bytes);
+    return 0;
+  }
+  *pool = (struct neo_pool){
+      .threads = 1, .capacity = threads, .workers = workers, .process = getpid(), .allocator = *allocator};
+  atomic_flag_clear(&pool->busy);
+  start(pool);
   return pool;
 }
 
@@ -114,11 +175,37 @@ void neo_pool_destroy(struct neo_pool *pool) {
   if (!pool || neo_pool_stale(pool)) return;
   atomic_store(&pool->stop, 1);
   atomic_fetch_add(&pool->ticket, 1);
-  futex_wake(&pool->ticket, pool->threads);
+  wake(&pool->ticket, pool->threads);
   for (int32_t i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], 0);
-  free(pool->workers);
-  free(pool);
+  struct neo_allocator allocator = pool->allocator;
+  neo_free(&allocator, pool->workers, (int64_t)pool->capacity * (int64_t)sizeof(pthread_t));
+  neo_free(&allocator, pool, sizeof *pool);
 }
+
+#if defined(__linux__) && !defined(__ANDROID__)
+int32_t neo_pool_pin(struct neo_pool *pool, const int32_t *cpus, int32_t count) {
+  /* The kernel takes a mask of any length: CPU_SETSIZE is not the limit. */
+  const size_t bits = 8 * sizeof(unsigned long), words = MOST_CPUS / bits;
+  const int64_t bytes = (int64_t)(words * sizeof(unsigned long));
+  unsigned long *mask = neo_allocate(&pool->allocator, bytes);
+  int32_t wrong = !mask;
+  for (int32_t i = 1; !wrong && i < pool->threads; i++) {
+    for (size_t word = 0; word < words; word++) mask[word] = count ? 0 : ~0ul;
+    int32_t cpu = count ? cpus[i % count] : 0;
+    wrong = cpu < 0 || cpu >= MOST_CPUS;
+    if (count && !wrong) mask[(size_t)cpu / bits] = 1ul << (size_t)cpu % bits;
+    wrong = wrong || pthread_setaffinity_np(pool->workers[i - 1], (size_t)bytes, (const cpu_set_t *)mask);
+  }
+  neo_free(&pool->allocator, mask, bytes);
+  return wrong;
+}
+#else
+int32_t neo_pool_pin(struct neo_pool *pool, const int32_t *cpus, int32_t count) {
+  (void)pool;
+  (void)cpus;
+  return count;
+}
+#endif
 
 int32_t neo_pool_threads(const struct neo_pool *pool) { return pool->threads; }
 
@@ -139,13 +226,15 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
   atomic_store(&pool->next, 0);
   atomic_store(&pool->open, 1);
   atomic_fetch_add(&pool->ticket, 1);
-  if (atomic_load(&pool->sleepers)) futex_wake(&pool->ticket, pool->threads - 1);
+  if (atomic_load(&pool->sleepers)) wake(&pool->ticket, pool->threads - 1);
   take_chunks(pool);
   atomic_store(&pool->open, 0);
   if (!spin(&pool->inside, 0, 1)) {
     atomic_store(&pool->waiting, 1);
-    for (unsigned count; (count = atomic_load(&pool->inside));) futex_wait(&pool->inside, count);
+    for (unsigned count; (count = atomic_load(&pool->inside));) wait_while(&pool->inside, count);
     atomic_store(&pool->waiting, 0);
   }
   atomic_flag_clear(&pool->busy);
 }
+
+#endif

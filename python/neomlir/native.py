@@ -1,49 +1,50 @@
-"""The C runtime and the code of models as libraries of this process."""
+"""The C runtime as a library of this process."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import os
-import tempfile
-from pathlib import Path
 
 from neomlir.codegen.runtime_library import runtime_library
-from neomlir.errors import ArtifactError, CompileError, ModelError
+from neomlir.errors import ArtifactError, CompileError, ModelError, NeoError
 
+ABI_VERSION = 2
 MAX_RANK = 32
-ABI_VERSION = 1
-
-
-class Call(ctypes.Structure):
-    """`struct neo_call` of runtime/neo.h; the callbacks are filled in by `neo_run`."""
-
-    _fields_ = [
-        (name, ctypes.c_void_p)
-        for name in (
-            *("inputs", "in_dims", "outputs", "weights", "arena"),
-            *("runtime", "parallel_for", "alloc", "free", "output"),
-        )
-    ]
-
-
+DIGEST_CHECKED = 1
+_FAULTS_OF_THE_FILE = (4, 5, 6, 7)
+"""Of `enum neo_status`."""
 _POINTER, _INT32, _INT64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+
+
+class Options(ctypes.Structure):
+    """`struct neo_options` of runtime/neo.h, with the allocator of the C library."""
+
+    _fields_ = [("abi", _INT32), ("flags", _INT32), ("allocator", _POINTER * 3)]
+
+
+class Recording(ctypes.Structure):
+    """`struct neo_recording`."""
+
+    _fields_ = [("events", _POINTER), ("capacity", _INT64), ("count", _INT64)]
+
+
+EVENT_FIELDS = ("kernel", "step", "items", "begin", "end")
+"""Of `struct neo_event`, 8 bytes each."""
+
 _SIGNATURES = {
     "neo_abi_version": (_INT32, []),
-    "neo_runtime_create": (_POINTER, [_INT32]),
-    "neo_runtime_destroy": (None, [_POINTER]),
-    "neo_runtime_set_threads": (_INT32, [_POINTER, _INT32]),
-    "neo_runtime_set_outputs": (_INT32, [_POINTER, _INT32, _POINTER]),
-    "neo_run": (_INT32, [_POINTER, _POINTER, _POINTER]),
-    "neo_runtime_error": (ctypes.c_char_p, [_POINTER]),
-    "neo_runtime_take_output": (_POINTER, [_POINTER, _INT32, _POINTER, _POINTER]),
+    "neo_error": (ctypes.c_char_p, []),
+    "neo_open_memory": (_INT32, [_POINTER, _INT64, _POINTER, _POINTER]),
+    "neo_close": (None, [_POINTER]),
+    "neo_session_create": (_INT32, [_POINTER, _INT32, _POINTER]),
+    "neo_session_destroy": (None, [_POINTER]),
+    "neo_set_threads": (_INT32, [_POINTER, _INT32]),
+    "neo_threads": (_INT32, [_POINTER]),
+    "neo_set_affinity": (_INT32, [_POINTER, _POINTER, _INT32]),
+    "neo_run_on": (_INT32, [_POINTER, _POINTER, _POINTER, _POINTER]),
+    "neo_take_output": (_POINTER, [_POINTER, _INT32, _POINTER]),
     "neo_release": (None, [_POINTER]),
-    "neo_runtime_mallocs": (_INT64, [_POINTER]),
-    "neo_runtime_trace": (None, [_POINTER, _POINTER, _INT64]),
-    "neo_runtime_traced": (_INT64, [_POINTER]),
-    "neo_aligned_alloc": (_POINTER, [_INT64]),
-    "neo_aligned_free": (None, [_POINTER]),
+    "neo_set_hook": (_INT32, [_POINTER, _POINTER, _POINTER]),
 }
 
 
@@ -65,34 +66,14 @@ def runtime(triple: str) -> ctypes.CDLL:
     return loaded
 
 
-def open_code(code: bytes, source: str) -> tuple[ctypes.CDLL, int | None]:
-    """The library in `code`, and the descriptor of the memory it lies in, to be closed after the library.
-
-    The descriptor stays open because the loader tells libraries apart by path: it would take the next memory of the
-    same number for this one. Raises ArtifactError, which calls the library that of `source`.
-    """
-    with contextlib.suppress(OSError):
-        # The code takes libm's functions from the process, and not every Python brings them.
-        ctypes.CDLL("libm.so.6", mode=ctypes.RTLD_GLOBAL)
-    try:
-        descriptor = os.memfd_create("neo-code")
-    except (AttributeError, OSError):
-        return _open_on_disk(code, source), None
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(code)
-        return ctypes.CDLL(f"/proc/self/fd/{descriptor}", mode=ctypes.RTLD_LOCAL), descriptor
-    except OSError:
-        # No memory that may be executed, or a library that cannot be loaded from anywhere: a real file tells.
-        os.close(descriptor)
-        return _open_on_disk(code, source), None
+def error(native: ctypes.CDLL, status: int, source: str = "") -> NeoError:
+    """The error of a call that returned `status` on this thread."""
+    text = native.neo_error().decode(errors="replace")
+    if status in _FAULTS_OF_THE_FILE:
+        return ArtifactError(f"{source}: {text}" if source else text)
+    return ModelError(f"{source}: {text}" if source else text)
 
 
-def _open_on_disk(code: bytes, source: str) -> ctypes.CDLL:
-    with tempfile.TemporaryDirectory(prefix="neo-code-") as folder:
-        path = Path(folder) / "code.so"
-        try:
-            path.write_bytes(code)
-            return ctypes.CDLL(str(path), mode=ctypes.RTLD_LOCAL)
-        except OSError as error:
-            raise ArtifactError(f"the code of {source} cannot be loaded: {error}") from error
+def address_of(native: ctypes.CDLL, function: str) -> int:
+    """The address of a function of the runtime, to be given back to it."""
+    return ctypes.cast(getattr(native, function), _POINTER).value

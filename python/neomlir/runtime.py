@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _ctypes
 import contextlib
 import ctypes
 import math
@@ -15,14 +14,24 @@ import numpy as np
 
 from neomlir import artifact
 from neomlir.arrays import as_array
-from neomlir.errors import ArtifactError, ModelError
-from neomlir.manifest import CODE, WEIGHTS, Spec, dtype_of
-from neomlir.native import MAX_RANK, Call, open_code, runtime
+from neomlir.errors import ModelError
+from neomlir.manifest import CODE, Spec, dtype_of
+from neomlir.native import (
+    ABI_VERSION,
+    DIGEST_CHECKED,
+    EVENT_FIELDS,
+    MAX_RANK,
+    Options,
+    Recording,
+    address_of,
+    error,
+    runtime,
+)
 
 __all__ = ["Model", "Spec", "load"]
 
 _MOST_THREADS = 1024
-_MEANINGS = {1: "there is not enough memory", 2: "an output cannot be", 3: "a dimension contradicts another"}
+_EVENT = ("begin", "end", "items")
 _CLOSED = "the model is closed; load it again"
 
 
@@ -48,8 +57,8 @@ class Model:
     """
 
     def __init__(self, file: artifact.Artifact, threads: int = 1, report: Mapping[str, Any] | None = None) -> None:
-        """Map the weights and load the code of a checked file. Raises ArtifactError or ModelError."""
-        self._runtime = self._arena = self._library = self._descriptor = None
+        """Load the code of a checked file, whose weights stay where they are. Raises ArtifactError or ModelError."""
+        self._model = self._session = None
         self._lock = threading.Lock()
         artifact.check_machine(file)
         threads = _thread_count(threads)
@@ -60,20 +69,21 @@ class Model:
         self.report: dict[str, Any] = _report(manifest) if report is None else dict(report)
         self._file = file
         self._native = native = runtime(manifest["target"]["triple"])
-        self._library, self._descriptor = open_code(file.code(), file.source)
-        try:
-            self._entry = ctypes.cast(getattr(self._library, manifest["entry"]), ctypes.c_void_p)
-        except AttributeError:
-            raise ArtifactError(f"{file.source}: its code has no entry {manifest['entry']!r}") from None
-        self._arena = native.neo_aligned_alloc(manifest["arena_bytes"])
-        self._runtime = native.neo_runtime_create(1)
-        if not self._arena or not self._runtime:
-            raise ModelError(f"{file.source}: no memory for its arena of {manifest['arena_bytes']} bytes")
-        self._threads = native.neo_runtime_set_threads(self._runtime, threads) if threads > 1 else 1
+        self._bytes = np.frombuffer(file.data, np.uint8)
+        handle, options = ctypes.c_void_p(), Options(ABI_VERSION, DIGEST_CHECKED)
+        where, size = self._bytes.ctypes.data, self._bytes.size
+        self._must(native.neo_open_memory(where, size, ctypes.byref(options), ctypes.byref(handle)))
+        self._model = handle.value
+        self._must(native.neo_session_create(self._model, threads, ctypes.byref(handle)))
+        self._session = handle.value
         self._prepare()
 
+    def _must(self, status: int) -> None:
+        if status:
+            raise error(self._native, status, self._file.source)
+
     def _prepare(self) -> None:
-        """The tables that the program reads, filled in by every call."""
+        """The tables that the runtime reads, filled in by every call."""
         self._in_dtypes = [dtype_of(s.dtype) for s in self.inputs]
         self._out_dtypes = [dtype_of(s.dtype) for s in self.outputs]
         self._dynamic_in = [i for i, s in enumerate(self.inputs) if None in s.shape]
@@ -82,31 +92,23 @@ class Model:
         self._dims = [(ctypes.c_int64 * (len(s.shape) + 1))(*[n or 0 for n in s.shape]) for s in self.inputs]
         self._rows = (ctypes.c_void_p * (len(self.inputs) + 1))(*[ctypes.addressof(d) for d in self._dims])
         self._out = (ctypes.c_void_p * (len(self.outputs) + 1))()
-        sizes = (ctypes.c_int32 * (len(self.outputs) + 1))(*[d.itemsize for d in self._out_dtypes])
-        if self._native.neo_runtime_set_outputs(self._runtime, len(self.outputs), sizes):
-            raise ModelError(f"{self._file.source}: no memory for its {len(self.outputs)} outputs")
-        self._weights = np.frombuffer(self._file.part(WEIGHTS), np.uint8)
-        self._call = Call(
-            inputs=ctypes.addressof(self._in),
-            in_dims=ctypes.addressof(self._rows),
-            outputs=ctypes.addressof(self._out),
-            weights=self._weights.ctypes.data,
-            arena=self._arena,
-        )
-        self._call_address = ctypes.addressof(self._call)
+        self._tables = [ctypes.addressof(table) for table in (self._in, self._rows, self._out)]
 
     @property
     def threads(self) -> int:
         """Threads that a call uses, the caller's included; may be set between calls."""
-        return self._threads
+        with self._lock:
+            if not self._session:
+                raise ModelError(_CLOSED)
+            return self._native.neo_threads(self._session)
 
     @threads.setter
     def threads(self, number: int) -> None:
         number = _thread_count(number)
         with self._lock:
-            if not self._runtime:
+            if not self._session:
                 raise ModelError(_CLOSED)
-            self._threads = self._native.neo_runtime_set_threads(self._runtime, number)
+            self._must(self._native.neo_set_threads(self._session, number))
 
     def __call__(self, *arrays: Any) -> np.ndarray | tuple[np.ndarray, ...]:
         """Run on arrays in the order of `inputs`: numpy arrays or torch tensors, read in place where C-contiguous.
@@ -129,9 +131,16 @@ class Model:
         Its columns are begin and end, in nanoseconds of the monotonic clock, and the number of work items. Raises
         ModelError.
         """
-        events = np.empty((len(self.report.get("steps", ())), 3), np.int64)
-        results = self._run(self._ordered(arrays), events)
-        return self._named(results), events
+        count = len(self.report.get("steps", ()))
+        events = np.zeros((count, len(EVENT_FIELDS)), np.int64)
+        recording = Recording(events.ctypes.data, count, 0)
+        results = self._run(self._ordered(arrays), recording)
+        if recording.count != count:
+            raise ModelError(
+                f"the model ran {recording.count} kernels, its file names {count}; "
+                "compile the model again to profile it"
+            )
+        return self._named(results), events[:, [EVENT_FIELDS.index(name) for name in _EVENT]]
 
     def _ordered(self, arrays: Mapping[str, Any]) -> list[np.ndarray]:
         names = [s.name for s in self.inputs]
@@ -159,13 +168,13 @@ class Model:
         flags = array.flags
         return array if flags.c_contiguous and flags.aligned else array.copy(order="C")
 
-    def _run(self, arrays: list[np.ndarray], events: np.ndarray | None = None) -> list[np.ndarray]:
+    def _run(self, arrays: list[np.ndarray], recording: Recording | None = None) -> list[np.ndarray]:
         results: list[Any] = [
             None if i in self._dynamic_out else np.empty(s.shape, d)
             for i, (s, d) in enumerate(zip(self.outputs, self._out_dtypes, strict=True))
         ]
         with self._lock:
-            if not self._runtime:
+            if not self._session:
                 raise ModelError(_CLOSED)
             for i, array in enumerate(arrays):
                 self._in[i] = array.__array_interface__["data"][0]
@@ -173,64 +182,33 @@ class Model:
                 self._dims[i][: arrays[i].ndim] = arrays[i].shape
             for i, result in enumerate(results):
                 self._out[i] = None if result is None else result.__array_interface__["data"][0]
-            if events is not None:
-                self._native.neo_runtime_trace(self._runtime, events.ctypes.data, len(events))
-            status = self._native.neo_run(self._runtime, self._entry, self._call_address)
-            if events is not None:
-                self._native.neo_runtime_trace(self._runtime, None, 0)
+            status = self._call(recording)
             if status:
-                raise self._failure(status, arrays)
+                raise ModelError(f"the model failed: {error(self._native, status)}; {self._given(arrays)}")
             for i in self._dynamic_out:
                 results[i] = self._take(i)
-            traced = self._native.neo_runtime_traced(self._runtime)
-        if events is not None and traced != len(events):
-            raise ModelError(
-                f"the model ran {traced} kernels, its file names {len(events)}; compile the model again to profile it"
-            )
-        for i in self._dynamic_out:
-            self._check_output(i, results[i], arrays)
         return results
 
-    def _take(self, number: int) -> np.ndarray | None:
+    def _call(self, recording: Recording | None) -> int:
+        if recording is None:
+            return self._native.neo_run_on(self._session, *self._tables)
+        self._native.neo_set_hook(self._session, address_of(self._native, "neo_record"), ctypes.byref(recording))
+        try:
+            return self._native.neo_run_on(self._session, *self._tables)
+        finally:
+            self._native.neo_set_hook(self._session, None, None)
+
+    def _take(self, number: int) -> np.ndarray:
         """A result in the memory that the runtime made for it, which goes back when the array does."""
-        rank, dims = ctypes.c_int64(), (ctypes.c_int64 * MAX_RANK)()
-        address = self._native.neo_runtime_take_output(self._runtime, number, ctypes.byref(rank), dims)
-        if not address:
-            return None
-        shape, dtype = tuple(dims[: rank.value]), self._out_dtypes[number]
+        dims = (ctypes.c_int64 * MAX_RANK)()
+        address = self._native.neo_take_output(self._session, number, dims)
+        shape, dtype = tuple(dims[: len(self.outputs[number].shape)]), self._out_dtypes[number]
         block = _Block(address, math.prod(shape) * dtype.itemsize, self._native.neo_release)
         return np.asarray(block).view(dtype).reshape(shape) if block.bytes else np.empty(shape, dtype)
-
-    def _check_output(self, number: int, array: np.ndarray | None, arrays: list[np.ndarray]) -> None:
-        spec = self.outputs[number]
-        if array is None:
-            raise ModelError(f"the model did not write its output {spec.name!r}; {self._given(arrays)}")
-        if not _fits(array.shape, spec.shape):
-            said = f"output {spec.name!r} came with shape {_shape(array.shape)}, the model says {_show(spec)}"
-            raise ModelError(f"{said}; {self._given(arrays)}")
 
     def _given(self, arrays: list[np.ndarray]) -> str:
         shapes = ", ".join(f"{s.name}: {_shape(a.shape)}" for s, a in zip(self.inputs, arrays, strict=True))
         return f"the inputs were {shapes or 'none'}; perhaps dimensions that must agree do not"
-
-    def _failure(self, status: int, arrays: list[np.ndarray]) -> ModelError:
-        text = self._native.neo_runtime_error(self._runtime).decode()
-        for i, spec in enumerate(self.outputs):
-            text = text.replace(f"output {i} ", f"output {spec.name!r} ")
-        why = text or _MEANINGS.get(status, f"it returned code {status}")
-        return ModelError(f"the model failed: {why}; {self._given(arrays)}")
-
-    def ir(self, name: str = "kernels") -> str:
-        """The text of a level that the file holds (`include_ir=True`). Raises ModelError where it holds none."""
-        if self._file is None:
-            raise ModelError(_CLOSED)
-        part = f"ir/{name}.mlir"
-        if part not in self._file.manifest["parts"]:
-            raise ModelError(
-                f"{self._file.source} holds no IR of level {name!r}; compile the model with include_ir=True, "
-                "or neo-compile --include-ir"
-            )
-        return bytes(self._file.part(part)).decode()
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model's `.neo` file at `path`, whole or not at all. Raises ArtifactError, ModelError."""
@@ -242,16 +220,11 @@ class Model:
     def close(self) -> None:
         """Give memory, threads and code back. Outputs stay valid; calls raise ModelError from now on."""
         with self._lock:
-            if self._runtime:
-                self._native.neo_runtime_destroy(self._runtime)
-            if self._arena:
-                self._native.neo_aligned_free(self._arena)
-            if self._library is not None:
-                _ctypes.dlclose(self._library._handle)
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-            self._runtime = self._arena = self._library = self._descriptor = None
-            self._weights = self._file = None
+            if self._session:
+                self._native.neo_session_destroy(self._session)
+            if self._model:
+                self._native.neo_close(self._model)
+            self._model = self._session = self._bytes = self._file = None
 
     def __enter__(self) -> Model:
         """The model itself."""

@@ -155,7 +155,7 @@ static void read_input(const struct neo_spec *spec, const char *file, struct arr
 /* The file name of an output, in memory of its own. Names come from the model: none may lead out of the folder. */
 static char *file_name(int32_t index) {
   const char *name = neo_embedded.outputs[index].name;
-  char *safe = malloc(strlen(name) + 16);
+  char *safe = malloc(strlen(name) + 32);
   if (!safe) die(1, "there is not enough memory");
   size_t length = 0;
   for (const char *at = name; *at; at++) {
@@ -164,7 +164,7 @@ static char *file_name(int32_t index) {
     safe[length++] = plain ? *at : '_';
   }
   safe[length] = 0;
-  if (!length) snprintf(safe, 16, "output_%d", (int)index);
+  if (!length) snprintf(safe, 32, "output_%d", (int)index);
   return safe;
 }
 
@@ -200,49 +200,29 @@ static int compare(const void *a, const void *b) {
 int main(int argc, char **argv) {
   const struct neo_program *program = &neo_embedded;
   struct options options = parse(argc, argv);
-  size_t inputs = (size_t)program->input_count, outputs = (size_t)program->output_count;
-  struct array *in = calloc(inputs + outputs + 1, sizeof *in), *out = in + inputs;
-  void **pointers = calloc(inputs + outputs + 1, sizeof *pointers);
-  const int64_t **dims = calloc(inputs + 1, sizeof *dims);
-  int32_t *element_bytes = calloc(outputs + 1, sizeof *element_bytes);
-  char **names = calloc(outputs + 1, sizeof *names);
+  int32_t inputs = program->input_count, outputs = program->output_count;
   double *times = calloc((size_t)options.repeat, sizeof *times);
-  neo_runtime *runtime = neo_runtime_create(options.threads);
-  void *arena = neo_aligned_alloc(program->arena_bytes);
-  if (!in || !pointers || !dims || !element_bytes || !names || !times || !runtime || !arena) die(1, "there is not enough memory");
-
-  for (size_t i = 0; i < inputs; i++) {
-    read_input(&program->inputs[i], options.files[i], &in[i]);
-    pointers[i] = in[i].data;
-    dims[i] = in[i].dims;
+  char **names = calloc((size_t)outputs + 1, sizeof *names);
+  neo_model *model;
+  neo_session *session;
+  if (!times || !names) die(1, "there is not enough memory");
+  if (neo_open_program(program, 0, &model) || neo_session_create(model, options.threads, &session))
+    die(1, "%s", neo_error());
+  for (int32_t i = 0; i < inputs; i++) {
+    struct array array;
+    read_input(&program->inputs[i], options.files[i], &array);
+    if (neo_set_input(session, i, array.data, array.dims, 0)) die(1, "%s", neo_error());
   }
-  for (size_t i = 0; i < outputs; i++) {
-    const struct neo_spec *spec = &program->outputs[i];
-    names[i] = file_name((int32_t)i);
-    element_bytes[i] = neo_dtype_bytes(spec->dtype);
-    out[i] = (struct array){.dtype = spec->dtype, .rank = spec->rank};
-    for (int32_t d = 0; d < spec->rank; d++) out[i].dims[d] = spec->dims[d];
-    int64_t bytes = array_bytes(spec->dtype, spec->rank, spec->dims);
-    if (bytes >= 0 && !(pointers[inputs + i] = out[i].data = neo_aligned_alloc(bytes)))
-      die(1, "there is not enough memory");
-  }
-  if (neo_runtime_set_outputs(runtime, (int32_t)outputs, element_bytes)) die(1, "there is not enough memory");
-
-  struct neo_call call = {
-      .inputs = pointers, .in_dims = dims, .outputs = pointers + inputs, .weights = program->weights, .arena = arena};
   for (int32_t i = 0; i < options.repeat; i++) {
     double start = seconds();
-    int32_t status = neo_run(runtime, program->entry, &call);
+    if (neo_run(session)) die(1, "the model failed: %s", neo_error());
     times[i] = seconds() - start;
-    if (status) die(1, "the model failed with status %d: %s", (int)status, neo_runtime_error(runtime));
   }
-  for (size_t i = 0; i < outputs; i++) {
-    if (!pointers[inputs + i]) {
-      int64_t rank;
-      out[i].data = neo_runtime_take_output(runtime, (int32_t)i, &rank, out[i].dims);
-      if (!out[i].data || rank != out[i].rank) die(1, "the model did not write its output %s", program->outputs[i].name);
-    }
-    write_output(&options, names, (int32_t)i, &out[i]);
+  for (int32_t i = 0; i < outputs; i++) names[i] = file_name(i);
+  for (int32_t i = 0; i < outputs; i++) {
+    struct array array = {.dtype = program->outputs[i].dtype, .rank = program->outputs[i].rank};
+    array.data = (void *)(uintptr_t)neo_output(session, i, array.dims);
+    write_output(&options, names, i, &array);
   }
   if (options.repeat > 1) {
     qsort(times, (size_t)options.repeat, sizeof *times, compare);

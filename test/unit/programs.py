@@ -97,9 +97,11 @@ def baseline() -> Target:
     return Target.named("neoverse-n1" if platform.machine() in ("aarch64", "arm64") else "x86-64-v2")
 
 
-def write(path: Path, text: str, inputs: list[Spec], outputs: list[Spec], weights=(), arena_bytes: int = 0) -> Path:
-    """The program as a `.neo` file."""
-    manifest = artifact.manifest(inputs=inputs, outputs=outputs, target=baseline(), arena_bytes=arena_bytes)
+def write(
+    path: Path, text: str, inputs: list[Spec], outputs: list[Spec], weights=(), arena_bytes: int = 0, **more
+) -> Path:
+    """The program as a `.neo` file; `more` goes into its manifest."""
+    manifest = artifact.manifest(inputs=inputs, outputs=outputs, target=baseline(), arena_bytes=arena_bytes, **more)
     size = max((offset + array.nbytes for offset, array in weights), default=0)
     artifact.write(path, manifest, library(text), list(weights), size)
     return path

@@ -9,7 +9,6 @@ import threading
 import time
 
 import ml_dtypes
-import neomlir
 import numpy as np
 import programs
 import pytest
@@ -254,17 +253,12 @@ def test_dynamic_outputs_keep_their_memory(dynamic):
         assert np.array_equal(view, x[10:])
 
 
-def test_steady_state_does_not_reach_malloc(dynamic):
+def test_memory_of_outputs_is_used_again(dynamic):
     x = np.ones(50_000, np.float32)
-    mallocs = lambda: dynamic._native.neo_runtime_mallocs(dynamic._runtime)  # noqa: E731
-    for _ in range(3):
-        dynamic(x)
-    before = mallocs()
-    for _ in range(100):
-        dynamic(x)
-    assert mallocs() == before
-    kept = [dynamic(x) for _ in range(5)]
-    assert mallocs() > before and len(kept) == 5
+    places = {dynamic(x)[1].ctypes.data for _ in range(20)}
+    assert len(places) <= 2
+    kept = [dynamic(x)[1] for _ in range(5)]
+    assert len({y.ctypes.data for y in kept}) == 5
 
 
 # Failures.
@@ -297,7 +291,7 @@ ANNOUNCE = """
         (1, 2, 4, "output 1 of rank 2"),
         (-1, 2, 4, "output -1"),
         (0, 33, 4, "rank 33"),
-        (0, 1, 4, r"'y' came with shape \(4\), the model says y: float32\(\?, \?\); the inputs were x: \(7\)"),
+        (0, 1, 4, r"'y' came with shape \(4\), the model says \(\?, \?\); the inputs were x: \(7\)"),
     ],
 )
 def test_outputs_that_cannot_be(tmp_path, index, rank, extent, match):
@@ -327,18 +321,14 @@ def test_no_memory_ends_the_run_only(tmp_path):
     for _ in range(100):
         with pytest.raises(ModelError, match="no memory for an intermediate of 4611686018427387904 bytes"):
             model(np.ones(1, np.float32))
-    assert model._native.neo_runtime_mallocs(model._runtime) == 1
 
 
 def test_programs_that_cannot_be_loaded(tmp_path):
     missing = main("\n  call void @nowhere()\n  ret i32 0", "declare void @nowhere()")
     with pytest.raises(ArtifactError, match=r"cannot be loaded.*nowhere"):
         load(programs.write(tmp_path / "m.neo", missing, [], []))
-    manifest_entry = programs.write_add(tmp_path / "a.neo")
-    file = neomlir.runtime.artifact.read(manifest_entry)
-    file.manifest["entry"] = "neo_other"
     with pytest.raises(ArtifactError, match="no entry 'neo_other'"):
-        Model(file)
+        load(programs.write(tmp_path / "a.neo", main("\n  ret i32 0"), [], [], entry="neo_other"))
 
 
 def test_an_arena_that_no_machine_has(tmp_path):
@@ -353,7 +343,7 @@ except neomlir.ModelError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "no memory for its arena of 4398046511104 bytes" in done.stdout
+    assert "no memory for an arena of 4398046511104 bytes" in done.stdout
 
 
 # Files.

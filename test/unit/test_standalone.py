@@ -38,6 +38,7 @@ def program(text: str, weights: np.ndarray | None = None, allocates: bool = Fals
         weight_bytes=0 if weights is None else weights.nbytes,
         arena_bytes=4096,
         allocates=allocates,
+        report={"kernels": [{"name": "k"}], "steps": [0]},
     )
 
 

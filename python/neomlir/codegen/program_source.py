@@ -32,6 +32,8 @@ class Description:
     target: str
     arena_bytes: int
     weight_bytes: int
+    steps: tuple[str, ...]
+    """The kernel that each step of a run calls."""
     no_heap: bool
     """The program calls no allocator, neither libc's nor the runtime's."""
 
@@ -68,11 +70,15 @@ def program_source(about: Description, entry: str) -> str:
             weights,
             *_specs("inputs", about.inputs),
             *_specs("outputs", about.outputs),
+            "static const char *const steps[] = {",
+            *(f"    {quoted(name)}," for name in about.steps or ("",)),
+            "};",
             f"extern const struct neo_program {name};",
             f"const struct neo_program {name} = {{",
             "    .abi = NEO_ABI_VERSION,",
             f"    .input_count = {len(about.inputs)},",
             f"    .output_count = {len(about.outputs)},",
+            f"    .step_count = {len(about.steps)},",
             "    .inputs = inputs,",
             "    .outputs = outputs,",
             f"    .arena_bytes = {about.arena_bytes},",
@@ -80,6 +86,8 @@ def program_source(about: Description, entry: str) -> str:
             "    .weights = weights,",
             f"    .entry = {entry},",
             f"    .target = {quoted(about.target)},",
+            "    .steps = steps,",
+            '    .manifest = "",',
             "};",
             *(_function(about, entry) if about.is_static else ()),
             "",

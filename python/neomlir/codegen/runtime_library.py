@@ -16,7 +16,20 @@ from neomlir.codegen.zig import run
 from neomlir.errors import CompileError
 
 _TRIPLES = {"x86_64-unknown-linux-gnu": "x86_64-linux-gnu", "aarch64-unknown-linux-gnu": "aarch64-linux-gnu"}
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O3", "-fPIC", "-fno-sanitize=all", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    *("-std=c11", "-D_GNU_SOURCE", "-Os", "-fPIC", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
+    *(
+        "-fno-asynchronous-unwind-tables",
+        "-fno-unwind-tables",
+        "-fno-sanitize=all",
+        "-Wall",
+        "-Wextra",
+        "-Wno-missing-field-initializers",
+        "-Werror",
+    ),
+)
+_LIBRARIES = ("libc.so.6", "libm.so.6")
+"""What the shared library loads."""
 
 
 def sources(with_main: bool = False) -> dict[str, bytes]:
@@ -56,13 +69,36 @@ def runtime_library(triple: str) -> Path:
     if place.exists():
         return place
     with tempfile.TemporaryDirectory(prefix="neo-runtime-") as folder:
-        objects = []
-        for path in write_sources(Path(folder)):
-            objects.append(f"{path}.o")
-            run("cc", "-target", _TRIPLES[triple], *FLAGS, "-c", path, "-o", objects[-1])
-        built = Path(folder, "libneo.so")
-        run("ld.lld", "-shared", "--gc-sections", "--strip-all", "--build-id=none", "-o", str(built), *objects)
-        return _kept(built, place)
+        return _kept(_link_shared(_objects(Path(folder), _TRIPLES[triple]), Path(folder)), place)
+
+
+def _objects(folder: Path, zig_triple: str) -> list[str]:
+    """Compile the runtime's files in `folder`."""
+    objects = []
+    for path in write_sources(folder):
+        objects.append(f"{path}.o")
+        run("cc", "-target", zig_triple, *FLAGS, "-c", path, "-o", objects[-1])
+    return objects
+
+
+def _link_shared(objects: list[str], folder: Path) -> Path:
+    """Link against libraries of nothing but a name: zig would build glibc's own first."""
+    options = ["-shared", "--gc-sections", "--strip-all", "--build-id=none", "--hash-style=gnu", "-z", "relro"]
+    stubs = []
+    for name in _LIBRARIES:
+        stubs.append(str(folder / name))
+        run("ld.lld", "-shared", "-soname", name, "--exclude-libs=ALL", "--version-script", _nothing(folder),
+            "-o", stubs[-1], objects[0])  # fmt: skip
+    built = folder / "libneo.so"
+    run("ld.lld", *options, "-soname", "libneo.so", "-o", str(built), *objects, "--no-as-needed", *stubs)
+    return built
+
+
+def _nothing(folder: Path) -> str:
+    """A version script that exports nothing."""
+    path = folder / "nothing"
+    path.write_text("{ local: *; };\n")
+    return str(path)
 
 
 def _kept(built: Path, place: Path) -> Path:

@@ -79,6 +79,7 @@ def _describe(symbol: str, program: Any, target: Target, inputs: Any, outputs: A
         target.name,
         program.arena_bytes,
         program.weight_bytes,
+        tuple(program.report["kernels"][step]["name"] for step in program.report["steps"]),
         not (program.allocates or undefined & _HEAP),
     )
 
