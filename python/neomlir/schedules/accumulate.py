@@ -7,6 +7,7 @@ on the vector is a scalar, broadcast. What follows the reduction is computed on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from neomlir.mlir import ir
@@ -19,6 +20,8 @@ from neomlir.schedules.root import Root, stored_at
 
 Row = Callable[[Index, Index], list[Index]]
 """Gives one index a dimension of the root, from the number of a row in the tile and the index along the vectors."""
+_L1 = 3
+"""The locality hint of data for the first-level cache."""
 _LIGHT = frozenset({"math.absf", "math.absi", "math.ceil", "math.copysign", "math.floor", "math.fma", "math.round"})
 
 
@@ -40,7 +43,7 @@ class Accumulator:
         """Inputs, by number, that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
-        self.ahead: Callable[[list[Index]], None] | None = None
+        self.ahead: list[Callable[[list[Index]], None]] = []
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
@@ -51,6 +54,8 @@ class Accumulator:
             rows = [Index({}, r) for r in range(count)]
             places = [(self.root.loops(row(r, index)), chunk) for r in rows for index, chunk in vectors]
             start = [value for loops, chunk in places for value in self._start(loops, chunk)]
+            for loops, _ in places:
+                self._fetch(loops)
             found = self._reduce(places, [], start)
             each = len(self.generic.results)
             if self.heavy and count > 1:
@@ -85,6 +90,23 @@ class Accumulator:
 
         b.loop(0, count, 1, finish)
 
+    def _fetch(self, loops: list[Index]) -> None:
+        """Ask for what the end of a tile reads and writes, where that is too large to be in the cache."""
+        kernel, memory = self.frame.kernel, self.frame.memory
+        inside = {value for accesses in self.root.accesses for value, _ in accesses}
+        for i, place in enumerate(stored_at(kernel, self.generic, loops)):
+            if self._is_large(kernel.destinations[i]):
+                memory.fetch(self.frame.destination(i), place, _L1, write=True)
+            for value, indices in kernel.leaves(kernel.results[i], place):
+                if value is not None and value not in inside and self._is_large(value):
+                    memory.fetch(memory.of(value), indices, _L1)
+
+    def _is_large(self, value: ir.Value) -> bool:
+        kind = value.type
+        if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
+            return False
+        return math.prod(kind.shape) * self.frame.kernel.element_bits // 8 > self.frame.machine.l2 * 3 // 4
+
     def _start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
         g, evaluator = self.generic, self.frame.evaluator
         found = []
@@ -110,8 +132,8 @@ class Accumulator:
         g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator
         found = []
         each = len(g.results)
-        if self.ahead:
-            self.ahead(inner)
+        for fetch in self.ahead:
+            fetch(inner)
         for i, (loops, chunk) in enumerate(places):
             loops = list(loops)
             for d, k in zip(self.order, inner, strict=True):

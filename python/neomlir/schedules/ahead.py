@@ -1,8 +1,9 @@
-"""Weights are brought to the second-level cache while the panel before them is in use.
+"""Operands are brought to the second-level cache while the register tiles before them are computed.
 
 A panel of weights is read from the cache once a register tile; the first time it would come from memory, which takes
-as long as the arithmetic of several tiles. So every tile fetches a share of the next panel, an element of a line in
-each step of its reduction (LIBXSMM does the same with whole operands: A. Heinecke et al., SC 2016).
+as long as the arithmetic of several tiles. So every tile fetches a share of the next panel, and, of rows that are too
+large to be in the cache, those of the next tile: a line in each step of its reduction (LIBXSMM does the same with whole
+operands: A. Heinecke et al., SC 2016).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Size
-from neomlir.schedules.index import Index, Part, Var, of
+from neomlir.schedules.index import MERGED, Index, Part, Var, of
 from neomlir.schedules.memory import Memory
 from neomlir.schedules.root import Dim, Root
 
@@ -19,8 +20,8 @@ _L2 = 2
 """The locality hint of data for the second-level cache."""
 
 
-class Ahead:
-    """Fetches the panel behind the one in use."""
+class NextPanel:
+    """Fetches the panel of weights behind the one in use."""
 
     def __init__(self, memory: Memory, buffer: ir.Value, strides: list[int], tiles: int, line: int):
         """`strides`: elements of the panel between steps of each loop of the reduction; `line`: elements of a line."""
@@ -36,7 +37,7 @@ class Ahead:
         self.start: ir.Value | None = None
 
     @staticmethod
-    def of(root: Root, columns: Dim, order: list[int], memory: Memory, tiles: Size, line: int) -> Ahead | None:
+    def of(root: Root, columns: Dim, order: list[int], memory: Memory, tiles: Size, line: int) -> NextPanel | None:
         """None where the weights are no packed panels of static size.
 
         `order`: the loops of the reduction; `tiles`: register tiles that use a panel, one after another; `line`: bytes
@@ -61,7 +62,7 @@ class Ahead:
         if len(stride) != len(order) or shape[0] == 1:
             return None
         width = ir.RankedTensorType(value.type).element_type.width // 8
-        return Ahead(memory, memory.of(value), [stride[d] for d in order], tiles, line // width)
+        return NextPanel(memory, memory.of(value), [stride[d] for d in order], tiles, line // width)
 
     def tile(self, panel: Index, number: Index) -> None:
         """The register tile that comes is the `number`th of a panel."""
@@ -83,4 +84,54 @@ class Ahead:
         if self.shift:
             element = b.value("arith.shrui", b.index_type, element, b.index(self.shift))
         for offset in self.offsets:
-            b.fetch(self.flat, b.size(b.add(element, offset)), _L2)
+            b.fetch(self.flat, [b.size(b.add(element, offset))], _L2)
+
+
+class NextRows:
+    """Fetches the rows of the register tile behind the one in use."""
+
+    def __init__(self, memory: Memory, buffer: ir.Value, place: Index, row: Var, reduced: list[Var], line: int):
+        """`place`: where the buffer is read, in terms of `row`, other dimensions, and the loops of the reduction."""
+        self.b = memory.b
+        self.flat = memory.flat(buffer)
+        self.last = math.prod(ir.MemRefType(buffer.type).shape) - 1
+        self.place, self.row, self.reduced, self.line = place, row, reduced, line
+        self.start = Index()
+
+    @staticmethod
+    def of(root: Root, operand: int, rows: Dim, order: list[int], memory: Memory, line: int) -> NextRows | None:
+        """None where the rows of `operand` do not lie along the reduction, by whole lines, at static strides."""
+        if len(root.accesses[operand]) != 1 or not order:
+            return None
+        value, access = root.accesses[operand][0]
+        if value is None or not ir.RankedTensorType(value.type).has_static_shape:
+            return None
+        place = Index()
+        for index, size in zip(access, ir.RankedTensorType(value.type).shape, strict=True):
+            # Of dimensions that are walked together the last one counts them all.
+            place = place * size + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
+        reduced = [root.reduced_probes[d] for d in order]
+        line //= ir.RankedTensorType(value.type).element_type.width // 8
+        plain = all(isinstance(v, Var) for v in place.terms)
+        if not plain or place.terms.get(reduced[-1]) != 1 or (root.extents[order[-1]] or 0) < line:
+            return None
+        return NextRows(memory, memory.of(value), place, rows.probe, reduced, line)
+
+    def tile(self, where: dict[Var, Index]) -> None:
+        """The register tile that comes is followed by one at `where`, an index for each probe of the dimensions."""
+        self.start = self.place
+        for probe, index in where.items():
+            self.start = self.start.put(probe, index)
+
+    def step(self, reduced: list[Index]) -> None:
+        """Fetch what falls to one step of the reduction: the line of the step, of one of `line` rows."""
+        b = self.b
+        place = self.start
+        for probe, index in zip(self.reduced[:-1], reduced[:-1], strict=True):
+            place = place.put(probe, index)
+        innermost = b.compute(reduced[-1])
+        row = b.value("arith.andi", b.index_type, innermost, b.index(self.line - 1))
+        along = b.sub(innermost, row)
+        place = place.put(self.reduced[-1], of(Var(along)))
+        element = b.add(b.compute(place), b.mul(row, self.place.terms[self.row]))
+        b.fetch(self.flat, [b.size(b.min(element, self.last))], _L2)

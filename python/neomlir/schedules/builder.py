@@ -234,15 +234,15 @@ class Builder:
         mask = self.value("vector.create_mask", ir.VectorType.get([width], self.i1), self.size(count))
         return Chunk(width, count, mask, None if isinstance(count, int) else hash(count))
 
-    def fetch(self, buffer: ir.Value, place: ir.Value, locality: int) -> None:
-        """Ask for the cache line of an element that will be read."""
+    def fetch(self, buffer: ir.Value, place: list[ir.Value], locality: int, write: bool = False) -> None:
+        """Ask for the cache line of an element that will be read, or written."""
         i32 = ir.IntegerType.get_signless(32, self.context)
         attributes = {
-            "isWrite": ir.BoolAttr.get(False, self.context),
+            "isWrite": ir.BoolAttr.get(write, self.context),
             "localityHint": ir.IntegerAttr.get(i32, locality),
             "isDataCache": ir.BoolAttr.get(True, self.context),
         }
-        self.op("memref.prefetch", [], [buffer, place], attributes)
+        self.op("memref.prefetch", [], [buffer, *place], attributes)
 
     # Loops.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
-from neomlir.schedules.ahead import Ahead
+from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
@@ -26,6 +26,8 @@ _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
 """Heights of a register tile that are worth a measurement."""
+_STREAM = 12
+"""What share of the second-level cache is read and written before the same rows of it are met again."""
 _GUESS = 256
 """What an extent is taken for where it is dynamic and only a cost hangs on it."""
 
@@ -147,7 +149,8 @@ class Nest:
         if plan.rows:
             height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
             self.strips = Strips(frame.b, self.size[id(plan.rows[-1])], height)
-        self.ahead: Ahead | None = None
+        self.next_panel: NextPanel | None = None
+        self.next_rows: NextRows | None = None
         self.panel = Index()
         """The panel of columns that is being emitted."""
         self.depth = math.prod(root.extents[d] or _GUESS for d in root.reduced)
@@ -166,7 +169,7 @@ class Nest:
         self.sums.order.sort(key=lambda d: place[d])
 
     def emit(self) -> None:
-        b, plan, root = self.b, self.plan, self.root
+        b, plan = self.b, self.plan
         tiles = self._tiles()
         width = plan.lanes * plan.vectors
         columns = self.size[id(plan.columns)]
@@ -180,9 +183,7 @@ class Nest:
         axes = [*batch, groups, *inside] if rows_inside else [*batch, *inside, groups]
         if tiles and width == plan.panel and all(isinstance(t, int) for t in tiles):
             used = math.prod(tiles) if rows_inside else math.prod([min(block, tiles[cut]), *tiles[cut + 1 :]])
-            machine = self.frame.machine
-            self.ahead = Ahead.of(root, plan.columns, self.sums.order, self.frame.memory, used, machine.line)
-            self.sums.ahead = self.ahead.step if self.ahead else None
+            self._fetch_ahead(used)
 
         def item(indices: list[Index]) -> None:
             fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
@@ -227,6 +228,8 @@ class Nest:
         rows_input = 0 if root.depends(1, plan.columns) else 1
         footprint = height * 4 * self._per_row(rows_input)
         most = max(1, min(self.frame.machine.l2 // 2 // max(1, footprint), count * others // 16))
+        if self._streams():
+            most = min(most, self.frame.machine.l2 // _STREAM // (height * self._streams()))
         target = max(least, most)
         if not tiles:
             return 0, 1, least
@@ -236,12 +239,42 @@ class Nest:
         wide = max(1, -(-_ITEM // (flops * count))) if count < least else 1
         return cut, block, wide
 
+    def _streams(self) -> int:
+        """Bytes of one row of all that is read and written, weights aside, where the weights alone stay in the cache.
+
+        Zero where they do not, or where all of it does: a block of few rows then passes by all panels before the next,
+        so that large tensors are read and written from end to end.
+        """
+        l2 = self.frame.machine.l2
+        weights = self._bytes(0 if self.root.depends(0, self.plan.columns) else 1)
+        sizes = [d.size for d in (*self.plan.rows, self.plan.inner) if d is not None]
+        if weights is None or weights > l2 // 4 or self.plan.batch or not sizes or None in sizes:
+            return 0
+        kinds = [a.type for a in self.frame.kernel.args if _shaped(a.type)]
+        if not all(kind.has_static_shape for kind in kinds):
+            return 0
+        elements = sum(math.prod(kind.shape) for kind in kinds)
+        others = elements * self.frame.kernel.element_bits // 8 - weights
+        return others // math.prod(sizes) if others > l2 // 2 else 0
+
+    def _fetch_ahead(self, tiles: int) -> None:
+        """Fetch the next panel while `tiles` register tiles use one, and the next rows where they are large."""
+        plan, root, machine, memory = self.plan, self.root, self.frame.machine, self.frame.memory
+        order = self.sums.order
+        self.next_panel = NextPanel.of(root, plan.columns, order, memory, tiles, machine.line)
+        operand = 1 if root.depends(0, plan.columns) else 0
+        sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
+        read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
+        if plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
+            self.next_rows = NextRows.of(root, operand, plan.rows[-1], order, memory, machine.line)
+        self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
+
     def _rows_inside(self, blocked: Size, panels: Size) -> bool:
         """Whether all blocks of rows pass by one panel before the next, and not all panels by one block of rows.
 
         What is passed by comes from memory each time, unless all of it fits the second-level cache.
         """
-        if blocked == 1 or not isinstance(blocked, int) or not isinstance(panels, int):
+        if self._streams() or blocked == 1 or not isinstance(blocked, int) or not isinstance(panels, int):
             return False
         across = 1 if self.root.depends(1, self.plan.columns) else 0
         rows, weights = (self._bytes(operand) for operand in (1 - across, across))
@@ -323,11 +356,14 @@ class Nest:
         plan, dims = self.plan, self.root.dims
         inner = plan.inner.size if plan.inner else 1
 
-        if self.ahead:
+        if self.next_panel:
             number = Index()
             for dim, count in zip(plan.rows[:-1], self._tiles(), strict=False):
                 number = number * count + fixed[id(dim)]
-            self.ahead.tile(self.panel, number * self.strips.count + self.strips.number)
+            self.next_panel.tile(self.panel, number * self.strips.count + self.strips.number)
+        if self.next_rows:
+            where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
+            self.next_rows.tile({**where, plan.rows[-1].probe: base + height})
 
         def row(r: Index, column: Index) -> list[Index]:
             where = {**fixed, id(plan.columns): column}

@@ -207,6 +207,11 @@ class Memory:
             ip=self.b.top,
         ).results[0]
 
+    def fetch(self, buffer: ir.Value, indices: tuple[Index, ...], locality: int, write: bool = False) -> None:
+        """Ask for the cache line of what will be read or written there."""
+        buffer, indices = self._merged(buffer, indices)
+        self.b.fetch(buffer, [self.b.compute(i.put_lane(0)) for i in indices], locality, write)
+
     # Views.
 
     def _view(self, name: str, result: ir.Type, buffer: ir.Value, **attributes: ir.Attribute) -> ir.Value:

@@ -24,11 +24,10 @@ def tile_of(vector_bits: int, registers: int, bits: int) -> tuple[int, int]:
 def panel_width(columns: int, extent: int) -> int:
     """How many columns of `extent` are packed into one panel on a target whose register tile has `columns`.
 
-    `columns` or half of them, whichever pads less (a tenth of the extent decides); fewer for narrow outputs:
-    the next power of two.
+    `columns`, three halves of them or a half, whichever pads least; the half counts for more, since a tile of one
+    vector a row loads as often as it multiplies. Fewer for narrow outputs: the next power of two.
     """
     half = max(columns // 2, 1)
     if extent < half:
         return 1 << (extent - 1).bit_length()
-    padded = {width: -(-extent // width) * width for width in (columns, half)}
-    return half if (padded[columns] - padded[half]) * 10 > extent else columns
+    return min((columns, 3 * half, half), key=lambda width: -(-extent // width) * width * (12 if width == half else 11))

@@ -1,0 +1,27 @@
+// RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s
+
+// Tensors larger than the cache: a block of few rows passes by all panels, a tile asks for the lines of its results at
+// its start, and a step of the reduction for a line of the rows that come next.
+// CHECK-LABEL: func.func @matmul
+// CHECK:         %[[ROWS:.*]] = memref.collapse_shape %{{.*}} : memref<8192x64xf32> into memref<524288xf32>
+// CHECK:       scf.forall
+// CHECK:         memref.prefetch %{{.*}}[%{{.*}}, %{{.*}}], write, locality<3>, data : memref<8192x128xf32>
+// CHECK:         scf.for %[[K:.*]] = %{{.*}} iter_args
+// CHECK:           %[[ROW:.*]] = arith.andi %[[K]], %c15
+// CHECK:           %[[AT:.*]] = arith.minsi
+// CHECK:           memref.prefetch %[[ROWS]][%[[AT]]], read, locality<2>, data
+// CHECK:           math.fma
+func.func @matmul(%a: tensor<8192x64xf32>, %b: tensor<4x64x32xf32>, %out: tensor<8192x128xf32>) -> tensor<8192x128xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<8192x128xf32>) -> tensor<8192x128xf32>
+  %c = linalg.generic {
+    indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n floordiv 32, k, n mod 32)>, affine_map<(m, n, k) -> (m, n)>],
+    iterator_types = ["parallel", "parallel", "reduction"]
+  } ins(%a, %b : tensor<8192x64xf32>, tensor<4x64x32xf32>) outs(%f : tensor<8192x128xf32>) {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<8192x128xf32>
+  return %c : tensor<8192x128xf32>
+}
