@@ -43,7 +43,8 @@ class Cache:
 class Target:
     """A machine to compile for. `features` are LLVM's, with their sign; `needs`, what a machine must have to run.
 
-    `abi` is LLVM's name of the calling convention, where the triple has several.
+    `abi` is LLVM's name of the calling convention, where the triple has several. `variants` are targets, best first,
+    that a file holds code for beside that for its `base`; weights are laid out by the target's own facts.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Target:
     needs: tuple[str, ...] = ()
     kind: str = "cpu"
     abi: str = ""
+    base: str = ""
+    variants: tuple[str, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -86,7 +89,7 @@ class Target:
     def host(cls) -> Target:
         """The most capable target whose needed features this machine has; its own CPU's file before others."""
         cpu, _ = host_cpu()
-        fitting = [t for t in _all() if _host_libc() in t.triple and t.runs_here()]
+        fitting = [t for t in _all() if _host_libc() in t.triple and t.runs_here() and not t.variants]
         if not fitting:
             raise TargetError(
                 f"no target file fits this machine ({platform.machine()}, {cpu}); name one of {', '.join(names())}"
@@ -164,8 +167,9 @@ def _facts(path: Path) -> dict:
     data = tomllib.loads(path.read_text())
     if "base" not in data:
         return data
-    base = _facts(path.with_name(f"{data.pop('base')}.toml"))
-    base.pop("aliases", None)
+    base = _facts(path.with_name(f"{data['base']}.toml"))
+    for own in ("aliases", "variants"):
+        base.pop(own, None)
     tables = {name: {**base[name], **data.pop(name, {})} for name in ("vector", "cache")}
     return {**base, **data, **tables}
 
@@ -185,6 +189,8 @@ def _read(path: Path) -> Target:
             needs=tuple(data.get("needs", ())),
             kind=data.get("class", "cpu"),
             abi=data.get("abi", ""),
+            base=data.get("base", ""),
+            variants=tuple(data.get("variants", ())),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, OSError) as error:
         raise TargetError(f"{path}: not a target description: {error}") from error

@@ -92,6 +92,8 @@ def compile(
     if emit != "neo" and output is None and stop_at is None:
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
     chosen = target if isinstance(target, Target) else Target.named(target)
+    if emit != "neo" and chosen.variants:
+        raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
     if output is not None and stop_at is None and (why := files.why_not_writable(output)):
         raise CompileError(f"{output} cannot be written: {why}")
@@ -136,6 +138,10 @@ def dry_run(
     model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
+
+
+def _one_of(target: Target) -> str:
+    return ", ".join((*target.variants, target.base))
 
 
 def _place(emitted: Emitted, result: Path, output: Path, target: Target) -> Emitted:
@@ -235,7 +241,10 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
 
 def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> None:
     code = link_shared(program.objects, target, ["neo_main"])
-    program.report["code_bytes"] = len(code)
+    variants = {
+        name: link_shared(objects, Target.named(name), ["neo_main"]) for name, objects in program.variants.items()
+    }
+    program.report["code_bytes"] = len(code) + sum(map(len, variants.values()))
     manifest = artifact.manifest(
         inputs=stairs.imported.inputs,
         outputs=stairs.imported.outputs,
@@ -248,7 +257,7 @@ def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, op
         pipelines=program.report["pipelines"] if options["include_ir"] else None,
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
-    artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts)
+    artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts, variants)
 
 
 def _emit_standalone(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> Emitted:
@@ -275,10 +284,30 @@ def _dump(
     rungs: dict,
     parameters: dict,
 ) -> None:
+    for name in target.variants:
+        # One folder a variant; what is in the folder itself is the way for the target's own facts.
+        _dump_one(emit, scratch, model, target, inputs, pipeline, folder / name, rungs, parameters, name)
+    _dump_one(emit, scratch, model, target, inputs, pipeline, folder, rungs, parameters, target.base)
+
+
+def _dump_one(
+    emit: Callable,
+    scratch: Path,
+    model: Any,
+    target: Target,
+    inputs: Any,
+    pipeline: str,
+    folder: Path,
+    rungs: dict,
+    parameters: dict,
+    variant: str,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
     stairs.limit(rungs)
     stairs.tell(parameters)
+    if target.variants:
+        stairs = stairs.for_variant(variant)
 
     def on_level(level: str, text: str, following: str | None) -> None:
         name = f"{LEVELS.index(level):02}-{level}"

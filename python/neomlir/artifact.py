@@ -18,7 +18,7 @@ import numpy as np
 
 from neomlir import files, zip_layout
 from neomlir.errors import ArtifactError
-from neomlir.manifest import CODE, MANIFEST, MANIFEST_LIMIT, WEIGHTS, Spec, dump, parse
+from neomlir.manifest import CODE, MANIFEST, MANIFEST_LIMIT, WEIGHTS, Spec, code_part, dump, parse
 from neomlir.manifest import build as manifest
 from neomlir.zip_layout import ALIGNMENT, Entry, refused
 
@@ -41,6 +41,7 @@ def write(
     weights: Iterable[tuple[int, np.ndarray]],
     weight_bytes: int,
     ir_parts: Mapping[str, str] | None = None,
+    variants: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a `.neo` file at `path`, whole or not at all; the same bytes for the same arguments.
 
@@ -52,6 +53,7 @@ def write(
             so that at most one is copied at a time.
         weight_bytes: the size of all.
         ir_parts: texts of levels by file name (`kernels.mlir`).
+        variants: other code, for the variants in the manifest, by their name.
 
     Raises:
         ArtifactError: the path cannot be written, arrays overlap or do not fit, the manifest breaks its schema.
@@ -60,7 +62,9 @@ def write(
     whole = {**manifest, "weight_bytes": weight_bytes, "parts": parts}
     with _replacing(Path(path)) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            parts[CODE] = _add(archive, CODE, len(code), iter([memoryview(code)]))
+            codes = {CODE: code, **{code_part(name): data for name, data in (variants or {}).items()}}
+            for name, data in codes.items():
+                parts[name] = _add(archive, name, len(data), iter([memoryview(data)]))
             parts[WEIGHTS] = _add(archive, WEIGHTS, weight_bytes, _stream(weights, weight_bytes))
             for name, text in sorted((ir_parts or {}).items()):
                 data = text.encode()
@@ -160,9 +164,13 @@ class Artifact:
         return memoryview(self.data)[start : start + size]
 
     def code(self) -> bytes:
-        """A copy of the code, checked once more: what is loaded is what was checked. Raises ArtifactError."""
-        code = bytes(self.part(CODE))
-        if hashlib.sha256(code).hexdigest() != self.manifest["parts"][CODE]["sha256"]:
+        """A copy of the code that fits this machine best, checked once more: what is loaded is what was checked.
+
+        Raises ArtifactError.
+        """
+        part = code_parts(self.manifest)[0]
+        code = bytes(self.part(part))
+        if hashlib.sha256(code).hexdigest() != self.manifest["parts"][part]["sha256"]:
             raise ArtifactError(f"{self.source} was overwritten while it was open; replace files by renaming")
         return code
 
@@ -271,10 +279,20 @@ def _check_parts(view: memoryview, found: dict[str, Entry]) -> dict[str, Any]:
             raise refused(f"the sha-256 of {part} is not that of the manifest")
     if found[WEIGHTS].start % ALIGNMENT:
         raise refused(f"weights.bin starts at byte {found[WEIGHTS].start}, no multiple of {ALIGNMENT}")
-    code = found[CODE]
-    if bytes(view[code.start : code.start + min(code.size, 4)]) != b"\x7fELF":
-        raise refused("code.so is no ELF library")
+    for name in (CODE, *(code_part(variant["name"]) for variant in manifest.get("variants", []))):
+        code = found[name]
+        if bytes(view[code.start : code.start + min(code.size, 4)]) != b"\x7fELF":
+            raise refused(f"{name} is no ELF library")
     return manifest
+
+
+def code_parts(manifest: Mapping[str, Any]) -> list[str]:
+    """The parts with code that this machine can run, best first; the plain one last, whatever it needs."""
+    from neomlir.targets import host_cpu
+
+    variants = manifest.get("variants", [])
+    features = host_cpu()[1] if variants else frozenset()
+    return [*(code_part(v["name"]) for v in variants if features.issuperset(v["needs"])), CODE]
 
 
 def check_machine(file: Artifact) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from neomlir import __version__
 from neomlir.errors import ArtifactError
+from neomlir.targets import Target
 
 FORMAT = 1
 """Goes up with every change that an older reader would misread; so does every change of the ABI."""
@@ -32,6 +33,7 @@ _KERNEL = {
     "name": str, "schedule": str, "rung": str, "calls": int, "flops": int, "bytes": int, "in": list, "fallback": str,
     "parameters": dict, "tuned": bool,
 }  # fmt: skip
+_VARIANT = re.compile(r"code-([A-Za-z0-9._-]{1,100})\.so")
 _PART = re.compile(r"ir/[A-Za-z0-9._-]{1,100}\.mlir")
 
 
@@ -43,6 +45,11 @@ class Spec(NamedTuple):
     """The name of a numpy dtype, or of one of `ml_dtypes` such as `bfloat16`."""
     shape: tuple[int | None, ...]
     """None where the extent is known at run time only."""
+
+
+def code_part(variant: str) -> str:
+    """The part that holds the code for a variant, by the name of its target."""
+    return f"code-{variant}.so"
 
 
 def dtype_of(name: str) -> np.dtype:
@@ -58,7 +65,7 @@ def build(
     *,
     inputs: Iterable[Any],
     outputs: Iterable[Any],
-    target: Any,
+    target: Target,
     arena_bytes: int,
     entry: str = "neo_main",
     report: Iterable[Mapping[str, Any]] = (),
@@ -70,7 +77,7 @@ def build(
 
     Args:
         inputs, outputs: each with `name`, `dtype`, `shape`, as a `Spec`.
-        target: a `neomlir.targets.Target`.
+        target: the machine; its variants are told too.
         arena_bytes: bytes of scratch memory of a run.
         entry: the symbol of the program's function.
         report: a mapping a kernel; what differs from run to run (seconds, cache hits) is left out.
@@ -87,19 +94,24 @@ def build(
         "neo": __version__,
         "inputs": [_spec(s) for s in inputs],
         "outputs": [_spec(s) for s in outputs],
-        "target": {
-            "name": target.name,
-            "triple": target.triple,
-            "cpu": target.cpu,
-            "features": list(target.features),
-            "needs": sorted(target.needs),
-        },
+        "target": _target(target),
         "arena_bytes": int(arena_bytes),
         "entry": entry,
+        **({"variants": [_target(Target.named(name)) for name in target.variants]} if target.variants else {}),
         "kernels": kernels,
         "steps": list(steps),
         "buffers": [list(buffer) for buffer in buffers],
         **({"pipelines": dict(pipelines)} if pipelines else {}),
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "triple": target.triple,
+        "cpu": target.cpu,
+        "features": list(target.features),
+        "needs": sorted(target.needs),
     }
 
 
@@ -155,7 +167,9 @@ def check(manifest: Any) -> None:
         "format": int, "neo": str, "inputs": list, "outputs": list, "target": dict, "arena_bytes": int,
         "weight_bytes": int, "entry": str, "kernels": list, "parts": dict,
     }  # fmt: skip
-    _fields(manifest, "the manifest", top, optional={"steps": list, "buffers": list, "pipelines": dict})
+    _fields(
+        manifest, "the manifest", top, optional={"steps": list, "buffers": list, "pipelines": dict, "variants": list}
+    )
     if manifest["format"] != FORMAT:
         raise _wrong("format", f"is {manifest['format']}, not {FORMAT}")
     _text(manifest["neo"], "neo", 64)
@@ -165,7 +179,9 @@ def check(manifest: Any) -> None:
         raise _wrong("entry", f"is {manifest['entry']!r:.80}, no name of a C function")
     for side in ("inputs", "outputs"):
         _check_specs(manifest[side], side)
-    _check_target(manifest["target"])
+    _check_target(manifest["target"], "target")
+    for number, variant in enumerate(manifest.get("variants", [])):
+        _check_target(variant, f"variants[{number}]")
     for number, kernel in enumerate(manifest["kernels"]):
         where = f"kernels[{number}]"
         _fields(kernel, where, {}, optional=_KERNEL)
@@ -242,19 +258,19 @@ def _check_specs(specs: list, side: str) -> None:
         raise _wrong(side, "has two entries of one name")
 
 
-def _check_target(target: Any) -> None:
-    _fields(target, "target", {"name": str, "triple": str, "cpu": str, "features": list, "needs": list})
+def _check_target(target: Any, where: str) -> None:
+    _fields(target, where, {"name": str, "triple": str, "cpu": str, "features": list, "needs": list})
     for field in ("name", "triple", "cpu"):
-        _text(target[field], f"target.{field}", 200)
+        _text(target[field], f"{where}.{field}", 200)
     for field in ("features", "needs"):
         for feature in target[field]:
-            _text(feature, f"target.{field}", 100)
+            _text(feature, f"{where}.{field}", 100)
 
 
 def _check_parts(manifest: Mapping[str, Any]) -> None:
     parts = manifest["parts"]
     for name, part in parts.items():
-        if name not in (CODE, WEIGHTS) and not _PART.fullmatch(name):
+        if name not in (CODE, WEIGHTS) and not _PART.fullmatch(name) and not _VARIANT.fullmatch(name):
             raise _wrong("parts", f"has {name!r:.80}, which is no part of a .neo file")
         _fields(part, f"parts.{name}", {"size": int, "sha256": str})
         _range(part["size"], f"parts.{name}.size", _MOST_BYTES)
@@ -263,5 +279,8 @@ def _check_parts(manifest: Mapping[str, Any]) -> None:
     for name in (CODE, WEIGHTS):
         if name not in parts:
             raise _wrong("parts", f"lacks {name}")
+    told = {code_part(variant["name"]) for variant in manifest.get("variants", [])}
+    if told != {name for name in parts if _VARIANT.fullmatch(name)}:
+        raise _wrong("variants", "are not those that there is code for")
     if parts[WEIGHTS]["size"] != manifest["weight_bytes"]:
         raise _wrong("weight_bytes", f"is {manifest['weight_bytes']}, but weights.bin has {parts[WEIGHTS]['size']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class Program:
     """A run asks the runtime for memory: something has a size that is not known before."""
     report: dict
     kernels_level: str = ""
+    variants: dict[str, list[bytes]] = field(default_factory=dict)
+    """The objects for better machines than that of `objects`, by target, best first."""
 
 
 @dataclass
@@ -96,6 +99,7 @@ class Staircase:
         self.imported = imported
         self.module = imported.module
         self.target = target
+        self.pipeline = pipeline
         self.stages = {"linalg": imported.pipeline, **pipeline_module(pipeline).stages(target)}
         self.jobs = jobs
         self.cache = cache
@@ -180,16 +184,40 @@ class Staircase:
         """All the way down. Raises PassFailure or CompileError."""
         start = time.perf_counter()
         kernels = self.to_kernels()
-        self._compile_kernels(kernels)
         kernels_level = str(self.module)
-        self._lower_host(kernels)
+        if not self.target.variants:
+            return self._program(kernels, kernels_level, start)
+        first, *others = (self._variant(name, kernels_level) for name in (*self.target.variants, self.target.base))
+        program = first._program(first.kernels(), kernels_level, start)
+        program.variants[first.target.name] = program.objects
+        for stairs in others:
+            program.objects = program.variants[stairs.target.name] = stairs._objects(stairs.kernels())
+            if stairs.plan["main"].layout != first.plan["main"].layout:
+                raise CompileError(f"{stairs.target.name} and {first.target.name} do not share one memory plan")
+        del program.variants[self.target.base]
+        program.report["cache_hits"] = sum(stairs.hits for stairs in (first, *others))
+        program.report["total_seconds"] = time.perf_counter() - start
+        return program
+
+    def for_variant(self, name: str) -> Staircase:
+        """The way down for one variant of the target: from level `kernels` on its own, before that the target's."""
+        other = copy.copy(self)
+        other.target = Target.named(name)
+        lower = pipeline_module(self.pipeline).stages(other.target)
+        other.stages = {**self.stages, **{level: lower[level] for level in ("vector", "memref", "llvm")}}
+        return other
+
+    def _variant(self, name: str, kernels_level: str) -> Staircase:
+        stairs = self.for_variant(name)
+        stairs.module = ir.Module.parse(kernels_level, self.module.context)
+        return stairs
+
+    def _program(self, kernels: list[Kernel], kernels_level: str, start: float) -> Program:
+        """From level `kernels` down."""
+        objects = self._objects(kernels)
         began = time.perf_counter()
         weights, weight_bytes, arena_bytes = self._weights(kernels)
         self._took("initialize", began)
-        began = time.perf_counter()
-        objects = [k.result.objects[self.target.name] for k in kernels if "main" in k.callers]
-        objects.insert(0, self._host_object("neo_main", self.target))
-        self._took("host code", began)
         names = [k.name for k in kernels]
         passes = {level: split_stage(self.stages[level])[0] for level in ("vector", "memref", "llvm")}
         report = {
@@ -204,6 +232,16 @@ class Staircase:
             "total_seconds": time.perf_counter() - start,
         }
         return Program(objects, weights, weight_bytes, arena_bytes, self.plan["main"].allocates, report, kernels_level)
+
+    def _objects(self, kernels: list[Kernel]) -> list[bytes]:
+        """From level `kernels` to the objects of the program, the host's first."""
+        self._compile_kernels(kernels)
+        self._lower_host(kernels)
+        began = time.perf_counter()
+        objects = [k.result.objects[self.target.name] for k in kernels if "main" in k.callers]
+        objects.insert(0, self._host_object("neo_main", self.target))
+        self._took("host code", began)
+        return objects
 
     def _describe(self, kernel: Kernel) -> dict:
         result = kernel.result
@@ -328,6 +366,11 @@ class _Plan:
     defines: list[tuple[str, ir.MemRefType]]
     steps: Steps
     allocates: bool = False
+
+    @property
+    def layout(self) -> tuple[int, list[tuple[str, int]]]:
+        """Where everything lies."""
+        return self.arena, self.weights
 
     @classmethod
     def of(cls, function: ir.Operation) -> _Plan:
