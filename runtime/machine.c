@@ -73,7 +73,9 @@ int neo_machine_has(const char *feature) {
 
 #elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__) || defined(__riscv))
 
+#include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 
 static const struct {
   const char *name;
@@ -91,11 +93,39 @@ static const struct {
 #endif
 };
 
+/* The number between `before` and `after` in a feature's name; 0 where it is none. */
+static unsigned long number_in(const char *feature, const char *before, const char *after) {
+  char *end;
+  size_t length = strlen(before);
+  if (strncmp(feature, before, length) || feature[length] < '1' || feature[length] > '9') return 0;
+  unsigned long number = strtoul(feature + length, &end, 10);
+  return strcmp(end, after) ? 0 : number;
+}
+
+/* Whether vectors of a scalable kind are as wide as a feature says; -1 where it says nothing of it. */
+static int has_width(const char *feature) {
+#if defined(__aarch64__)
+  unsigned long bits = number_in(feature, "sve", "");
+  if (bits <= 2) return -1;
+  return (getauxval(AT_HWCAP) >> 22 & 1) && 8 * ((unsigned long)prctl(PR_SVE_GET_VL) & PR_SVE_VL_LEN_MASK) == bits;
+#elif defined(__riscv)
+  unsigned long bits = number_in(feature, "zvl", "b"), bytes;
+  if (!bits) return -1;
+  if (!(getauxval(AT_HWCAP) >> ('v' - 'a') & 1)) return 0;
+  __asm__(".option push\n.option arch, +v\ncsrr %0, vlenb\n.option pop" : "=r"(bytes));
+  return 8 * bytes >= bits;
+#else
+  (void)number_in;
+  (void)feature;
+  return -1;
+#endif
+}
+
 int neo_machine_has(const char *feature) {
   for (size_t i = 0; i < sizeof features / sizeof *features; i++)
     if (!strcmp(features[i].name, feature))
       return (int)(getauxval(features[i].word ? AT_HWCAP2 : AT_HWCAP) >> features[i].bit & 1);
-  return -1;
+  return has_width(feature);
 }
 
 #else
@@ -112,6 +142,12 @@ static int is_own(const char *triple) {
   const char *architecture = !strncmp(triple, "arm64", length) && length == 5 ? "aarch64" : triple;
   if (!strcmp(ARCHITECTURE, "arm")) return !strncmp(triple, "armv7", 5) || !strncmp(triple, "arm-", 4);
   return !strncmp(architecture, ARCHITECTURE "-", architecture == triple ? length + 1 : 7);
+}
+
+int neo_machine_runs(const char *triple, const char *const *needs, int32_t count) {
+  int fine = is_own(triple) && strstr(triple, "linux");
+  for (int32_t i = 0; fine && i < count; i++) fine = neo_machine_has(needs[i]) == 1;
+  return fine;
 }
 
 int32_t neo_machine_check(const char *triple, const char *target, const char *const *needs, int32_t count) {

@@ -7,7 +7,11 @@
 /* NEO_OK if code of that triple, which needs those features (LLVM's names), runs here; else a status. */
 int32_t neo_machine_check(const char *triple, const char *target, const char *const *needs, int32_t count);
 
-/* Whether the CPU and the system have a feature; -1 where this runtime cannot tell. */
+/* Whether it does. */
+int neo_machine_runs(const char *triple, const char *const *needs, int32_t count);
+
+/* Whether the CPU and the system have a feature; -1 where this runtime cannot tell. `sve256` is SVE with vectors of 256 bits, `zvl256b`
+   RISC-V's vectors of at least 256. */
 int neo_machine_has(const char *feature);
 
 #endif

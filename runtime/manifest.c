@@ -12,7 +12,9 @@
 #define MOST_TEXT 1000
 #define MOST_ITEMS 1000000
 
-enum field { FORMAT_, NEO, INPUTS, OUTPUTS, TARGET, ARENA, WEIGHTS, ENTRY, KERNELS, PARTS, STEPS, BUFFERS, FIELDS };
+enum field {
+  FORMAT_, NEO, INPUTS, OUTPUTS, TARGET, ARENA, WEIGHTS, ENTRY, KERNELS, PARTS, STEPS, BUFFERS, PIPELINES, VARIANTS, FIELDS
+};
 
 static const struct {
   const char *name;
@@ -24,6 +26,7 @@ static const struct {
     [WEIGHTS] = {"weight_bytes", 0}, [ENTRY] = {"entry", 0},
     [KERNELS] = {"kernels", 0}, [PARTS] = {"parts", 0},
     [STEPS] = {"steps", 1}, [BUFFERS] = {"buffers", 1},
+    [PIPELINES] = {"pipelines", 1}, [VARIANTS] = {"variants", 1},
 };
 
 /* Everything is read twice: first without memory, to learn how much it takes, then into it. */
@@ -133,29 +136,44 @@ static int read_specs(struct reader *reader, enum field field, const struct neo_
   return 1;
 }
 
-static int read_target(struct reader *reader, struct neo_manifest *manifest, struct neo_program *program) {
-  struct neo_json json = reader->at[TARGET];
+static int read_target(struct reader *reader, struct neo_json *json, struct neo_variant *variant) {
   int64_t index = 0;
   int seen = 0, more;
-  if (!neo_json_enter(&json, '{')) return 0;
-  while ((more = neo_json_next(&json, '{', &index)) > 0) {
+  if (!neo_json_enter(json, '{')) return 0;
+  while ((more = neo_json_next(json, '{', &index)) > 0) {
     char key[16];
     const char *ignored;
     const char *const *features;
     int32_t count;
-    if (!neo_json_key(&json, key, sizeof key)) return 0;
+    if (!neo_json_key(json, key, sizeof key)) return 0;
     int field = !strcmp(key, "name") ? 1 : !strcmp(key, "triple") ? 2 : !strcmp(key, "cpu") ? 4
               : !strcmp(key, "features") ? 8 : !strcmp(key, "needs") ? 16 : 0;
     if (!field || seen & field) return 0;
     seen |= field;
-    int fine = field == 1   ? text(reader, &json, MOST_TEXT, &program->target)
-               : field == 2 ? text(reader, &json, MOST_TEXT, &manifest->triple)
-               : field == 4 ? text(reader, &json, MOST_TEXT, &ignored)
-               : field == 8 ? read_texts(reader, &json, &features, &count)
-                            : read_texts(reader, &json, &manifest->needs, &manifest->needs_count);
+    int fine = field == 1   ? text(reader, json, MOST_TEXT, &variant->target)
+               : field == 2 ? text(reader, json, MOST_TEXT, &variant->triple)
+               : field == 4 ? text(reader, json, MOST_TEXT, &ignored)
+               : field == 8 ? read_texts(reader, json, &features, &count)
+                            : read_texts(reader, json, &variant->needs, &variant->needs_count);
     if (!fine) return 0;
   }
   return more == 0 && seen == 31;
+}
+
+static int read_variants(struct reader *reader, struct neo_manifest *manifest) {
+  struct neo_json json = reader->at[VARIANTS];
+  if (!json.at) return 1;
+  int64_t index = 0, items = neo_json_count(json);
+  if (items < 0 || items > NEO_MOST_ENTRIES || !neo_json_enter(&json, '[')) return 0;
+  struct neo_variant *places = carve(reader, items * (int64_t)sizeof *places);
+  while (neo_json_next(&json, '[', &index) > 0) {
+    struct neo_variant variant = {0};
+    if (!read_target(reader, &json, &variant)) return 0;
+    if (places) places[index - 1] = variant;
+  }
+  manifest->variants = places;
+  manifest->variant_count = (int32_t)items;
+  return 1;
 }
 
 /* The names of the kernels, and which of them each step of a run calls. */
@@ -211,14 +229,16 @@ static int number(struct reader *reader, enum field field, int64_t *value) {
 
 /* All but the parts, into memory if there is some. */
 static int32_t read_all(struct reader *reader, struct neo_manifest *manifest, struct neo_program *program) {
-  struct neo_json entry = reader->at[ENTRY];
+  struct neo_json entry = reader->at[ENTRY], target = reader->at[TARGET];
   reader->used = 0;
   if (!number(reader, ARENA, &program->arena_bytes)) return wrong("arena_bytes", "cannot be");
   if (!number(reader, WEIGHTS, &program->weight_bytes)) return wrong("weight_bytes", "cannot be");
   if (!read_specs(reader, INPUTS, &program->inputs, &program->input_count)) return wrong("inputs", "cannot be read");
   if (!read_specs(reader, OUTPUTS, &program->outputs, &program->output_count))
     return wrong("outputs", "cannot be read");
-  if (!read_target(reader, manifest, program)) return wrong("target", "cannot be read");
+  if (!read_target(reader, &target, &manifest->base)) return wrong("target", "cannot be read");
+  program->target = manifest->base.target;
+  if (!read_variants(reader, manifest)) return wrong("variants", "cannot be read");
   if (!text(reader, &entry, MOST_TEXT, &manifest->entry) || (reader->memory && !is_entry(manifest->entry)))
     return wrong("entry", "is no name of a C function");
   if (!read_steps(reader, program)) return wrong("kernels or steps", "cannot be read");
@@ -248,7 +268,7 @@ static int read_part(struct neo_json *json, int64_t *size, char digest[65]) {
 
 /* The entries of the file are the parts and the manifest, with the sizes that it says. */
 static int32_t check_parts(struct reader *reader, const struct neo_entry_place *entries, int32_t count,
-                           struct neo_manifest *manifest, const struct neo_program *program) {
+                           const struct neo_program *program) {
   struct neo_json json = reader->at[PARTS];
   int64_t index = 0, size = 0;
   int more = -1;
@@ -260,12 +280,12 @@ static int32_t check_parts(struct reader *reader, const struct neo_entry_place *
     const struct neo_entry_place *entry = neo_zip_find(entries, count, name);
     if (!entry || entry->size != size || !strcmp(name, "manifest.json"))
       return wrong("parts", "are not the entries of the file");
-    if (!strcmp(name, "code.so")) memcpy(manifest->code_sha256, digest, sizeof digest);
     if (!strcmp(name, "weights.bin") && size != program->weight_bytes)
       return wrong("weight_bytes", "is not the size of weights.bin");
   }
   /* Keys may repeat in a forged file, so that a count alone would not do: these two are what is used. */
-  if (more < 0 || index != count - 1 || !manifest->code_sha256[0] || !neo_zip_find(entries, count, "weights.bin"))
+  if (more < 0 || index != count - 1 || !neo_zip_find(entries, count, "code.so") ||
+      !neo_zip_find(entries, count, "weights.bin"))
     return wrong("parts", "are not the entries of the file");
   return NEO_OK;
 }
@@ -310,12 +330,25 @@ int32_t neo_manifest_read(const char *json, int64_t bytes, const struct neo_entr
   *manifest = (struct neo_manifest){0};
   int32_t status = find_fields(&reader, (struct neo_json){json, json + bytes});
   if (!status) status = read_all(&reader, manifest, program);
-  if (!status) status = check_parts(&reader, entries, entry_count, manifest, program);
+  if (!status) status = check_parts(&reader, entries, entry_count, program);
   if (status) return status;
+  manifest->parts = reader.at[PARTS];
   manifest->memory_bytes = reader.used;
   manifest->memory = reader.memory = neo_allocate(allocator, reader.used);
   if (!reader.memory) return neo_fail(NEO_NO_MEMORY, "there is no memory for the manifest");
   status = read_all(&reader, manifest, program);
   if (status) neo_free(allocator, manifest->memory, manifest->memory_bytes);
   return status;
+}
+
+int neo_manifest_digest(const struct neo_manifest *manifest, const char *part, char digest[65]) {
+  struct neo_json json = manifest->parts;
+  int64_t index = 0, size;
+  if (!neo_json_enter(&json, '{')) return 0;
+  while (neo_json_next(&json, '{', &index) > 0) {
+    char name[128];
+    if (!neo_json_key(&json, name, sizeof name) || !read_part(&json, &size, digest)) return 0;
+    if (!strcmp(name, part)) return 1;
+  }
+  return 0;
 }

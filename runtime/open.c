@@ -1,4 +1,5 @@
 /* Opening a `.neo` file. */
+#include <stdio.h>
 #include <string.h>
 
 #include "code.h"
@@ -50,21 +51,38 @@ static void dispose(struct neo_model *model) {
 
 /* Load the code from a copy of its own that has the digest of the manifest: what runs is what was checked, even if
    somebody writes to the file meanwhile. */
-static int32_t load_code(struct opened *opened, const struct neo_entry_place *place,
+static int32_t load_code(struct opened *opened, const struct neo_entry_place *entries, int32_t count, const char *part,
                          const struct neo_manifest *manifest) {
   struct neo_allocator *allocator = &opened->base.allocator;
+  const struct neo_entry_place *place = neo_zip_find(entries, count, part);
+  char wanted[65];
+  if (!place || !neo_manifest_digest(manifest, part, wanted))
+    return neo_fail(NEO_DAMAGED, "the .neo file is damaged: it has no %.120s", part);
   uint8_t *copy = neo_allocate(allocator, place->size), digest[32];
   if (!copy) return neo_fail(NEO_NO_MEMORY, "there is no memory for %lld bytes of code", (long long)place->size);
   if (place->size) memcpy(copy, opened->bytes + place->start, (size_t)place->size);
   neo_sha256(copy, (size_t)place->size, digest);
   int32_t status = NEO_OK;
   for (int i = 0; i < 32 && !status; i++)
-    if (manifest->code_sha256[2 * i] != "0123456789abcdef"[digest[i] >> 4] ||
-        manifest->code_sha256[2 * i + 1] != "0123456789abcdef"[digest[i] & 15])
-      status = neo_fail(NEO_DAMAGED, "the .neo file is damaged: the sha-256 of code.so is not that of the manifest");
+    if (wanted[2 * i] != "0123456789abcdef"[digest[i] >> 4] || wanted[2 * i + 1] != "0123456789abcdef"[digest[i] & 15])
+      status = neo_fail(NEO_DAMAGED, "the .neo file is damaged: the sha-256 of %.120s is not that of the manifest", part);
   if (!status) status = neo_code_load(copy, place->size, manifest->entry, &opened->code, &opened->program.entry);
   neo_free(allocator, copy, place->size);
   return status;
+}
+
+/* The part with the best code that this machine runs, and what it is for; an error if it runs none. */
+static int32_t choose_code(const struct neo_manifest *manifest, char part[128], const char **target) {
+  for (int32_t i = 0; i < manifest->variant_count; i++) {
+    const struct neo_variant *variant = &manifest->variants[i];
+    if (!neo_machine_runs(variant->triple, variant->needs, variant->needs_count)) continue;
+    *target = variant->target;
+    if (snprintf(part, 128, "code-%s.so", variant->target) < 128) return NEO_OK;
+  }
+  strcpy(part, "code.so");
+  const struct neo_variant *base = &manifest->base;
+  *target = base->target;
+  return neo_machine_check(base->triple, base->target, base->needs, base->needs_count);
 }
 
 static int32_t fill(struct opened *opened, int32_t flags) {
@@ -83,14 +101,15 @@ static int32_t fill(struct opened *opened, int32_t flags) {
   if (status) return status;
   opened->texts = manifest.memory;
   opened->texts_bytes = manifest.memory_bytes;
-  status = neo_machine_check(manifest.triple, program->target, manifest.needs, manifest.needs_count);
+  char part[128];
+  status = choose_code(&manifest, part, &program->target);
   if (status) return status;
   const struct neo_entry_place *weights = neo_zip_find(entries, count, "weights.bin");
   program->weights = opened->bytes + weights->start;
   if ((uintptr_t)program->weights % NEO_ALIGNMENT)
     return neo_fail(NEO_DAMAGED, "the .neo file is damaged: weights.bin does not start at a multiple of %d",
                     NEO_ALIGNMENT);
-  return load_code(opened, neo_zip_find(entries, count, "code.so"), &manifest);
+  return load_code(opened, entries, count, part, &manifest);
 }
 
 static int32_t open_bytes(const uint8_t *bytes, int64_t size, int mapped, const struct neo_options *options,

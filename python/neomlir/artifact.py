@@ -164,13 +164,9 @@ class Artifact:
         return memoryview(self.data)[start : start + size]
 
     def code(self) -> bytes:
-        """A copy of the code that fits this machine best, checked once more: what is loaded is what was checked.
-
-        Raises ArtifactError.
-        """
-        part = code_parts(self.manifest)[0]
-        code = bytes(self.part(part))
-        if hashlib.sha256(code).hexdigest() != self.manifest["parts"][part]["sha256"]:
+        """A copy of the code, checked once more: what is loaded is what was checked. Raises ArtifactError."""
+        code = bytes(self.part(CODE))
+        if hashlib.sha256(code).hexdigest() != self.manifest["parts"][CODE]["sha256"]:
             raise ArtifactError(f"{self.source} was overwritten while it was open; replace files by renaming")
         return code
 
@@ -284,15 +280,6 @@ def _check_parts(view: memoryview, found: dict[str, Entry]) -> dict[str, Any]:
         if bytes(view[code.start : code.start + min(code.size, 4)]) != b"\x7fELF":
             raise refused(f"{name} is no ELF library")
     return manifest
-
-
-def code_parts(manifest: Mapping[str, Any]) -> list[str]:
-    """The parts with code that this machine can run, best first; the plain one last, whatever it needs."""
-    from neomlir.targets import host_cpu
-
-    variants = manifest.get("variants", [])
-    features = host_cpu()[1] if variants else frozenset()
-    return [*(code_part(v["name"]) for v in variants if features.issuperset(v["needs"])), CODE]
 
 
 def check_machine(file: Artifact) -> None:

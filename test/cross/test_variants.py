@@ -1,0 +1,72 @@
+"""The C runtime picks the best code of a file that the machine runs."""
+
+import shutil
+import subprocess
+
+import neomlir
+import numpy as np
+import pytest
+from neomlir.codegen.runtime_library import FLAGS, write_sources
+from neomlir.codegen.zig import run
+from neomlir.targets import Target
+
+MAIN = """
+#include <stdio.h>
+
+#include "neo.h"
+
+int main(int count, char **arguments) {
+  (void)count;
+  static float x[64], wanted = 0;
+  neo_model *model;
+  neo_session *session;
+  if (neo_open(arguments[1], 0, &model) || neo_session_create(model, 1, &session)) return puts(neo_error()), 1;
+  for (int i = 0; i < 64; i++) x[i] = (float)i, wanted += (float)(3 * i);
+  if (neo_set_input(session, 0, x, 0, 0) || neo_run(session)) return puts(neo_error()), 1;
+  const float *y = neo_output(session, 0, 0);
+  puts(neo_describe(model)->target);
+  return y[7] != wanted;
+}
+"""
+
+
+def product() -> bytes:
+    """x (1, 64) times 3 everywhere, as ONNX bytes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.full((64, 48), 3, np.float32), "w")
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, e]) for n, e in (("x", 64), ("y", 48)))
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "product", [x], [y], [weights])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    made.ir_version = 9
+    return made.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A program that runs a file, and the file."""
+    folder = tmp_path_factory.mktemp("variants")
+    neomlir.compile(product(), "generic-multi", output=folder / "model.neo")
+    (folder / "main.c").write_text(MAIN)
+    sources = [str(folder / "main.c"), *write_sources(folder)]
+    run("cc", "-target", "x86_64-linux-musl", "-static", *FLAGS, "-lm", "-o", str(folder / "program"), *sources)
+    return str(folder / "program"), str(folder / "model.neo")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "picked"), [("Nehalem", "generic-multi"), ("Haswell", "x86-64-v3"), (None, None), ("core2duo", None)]
+)
+def test_the_best_that_the_machine_runs(files, cpu, picked):
+    if cpu is None:
+        able = [t for t in ("x86-64-v4", "x86-64-v3") if Target.named(t).runs_here()]
+        command, picked = [], able[0] if able else "generic-multi"
+    else:
+        command = ["qemu-x86_64-static", "-cpu", cpu]
+        if shutil.which(command[0]) is None:
+            pytest.skip("qemu-x86_64-static is not installed (Debian: qemu-user-static)")
+    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=60)
+    said = done.stdout.splitlines()[-1]
+    if picked is None:
+        assert done.returncode == 1 and "needs feature" in said and "that this machine lacks" in said
+    else:
+        assert (done.returncode, said) == (0, picked)
