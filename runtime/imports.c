@@ -5,6 +5,9 @@
 
 #include "code.h"
 
+/* There code is linked to the program, never loaded. */
+#ifndef __wasm__
+
 #define BOTH(name) ONE(name) ONE(name##f)
 
 #define IMPORTS                                                                                                     \
@@ -43,3 +46,5 @@ void *neo_import(const char *name) {
     if (!strcmp(helpers[i].name, name)) return helpers[i].address;
   return 0;
 }
+
+#endif

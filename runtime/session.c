@@ -1,5 +1,7 @@
 /* One run at a time of a model: inputs and outputs, the callbacks of `struct neo_call`, what went wrong. */
+#ifndef __wasm__
 #include <setjmp.h>
+#endif
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +47,9 @@ struct neo_session {
   neo_hook hook;
   void *hook_context;
   int64_t step;
+#ifndef __wasm__
   jmp_buf failed;
+#endif
 };
 
 static const struct neo_program *program_of(const neo_session *session) { return session->model->program; }

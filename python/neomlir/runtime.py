@@ -27,6 +27,7 @@ from neomlir.native import (
     error,
     runtime,
 )
+from neomlir.targets import Target
 
 __all__ = ["Model", "Spec", "load"]
 
@@ -68,7 +69,7 @@ class Model:
         self.target: str = manifest["target"]["name"]
         self.report: dict[str, Any] = _report(manifest) if report is None else dict(report)
         self._file = file
-        self._native = native = runtime(manifest["target"]["triple"])
+        self._native = native = runtime(Target.host().triple)
         self._bytes = np.frombuffer(file.data, np.uint8)
         handle, options = ctypes.c_void_p(), Options(ABI_VERSION, DIGEST_CHECKED)
         where, size = self._bytes.ctypes.data, self._bytes.size

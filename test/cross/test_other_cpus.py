@@ -14,13 +14,14 @@ from neomlir.samples import Sampler
 from neomlir.targets import Target
 
 TOLERANCE = 1e-5
-TARGETS = ("cortex-a72", "neoverse-v1", "neoverse-v2", "armv7-neon", "riscv64-v", "riscv64")
+TARGETS = ("cortex-a72", "neoverse-v1", "neoverse-v2", "armv7-neon", "riscv64-v", "riscv64", "wasm32-simd128")
 SMALL = [name for name in MODELS if name.endswith("_small")] + ["mlp"]
 FAST = {
     ("resnet_small", "cortex-a72"),
     ("bert_small", "neoverse-v1"),
     ("mobilenet_small", "armv7-neon"),
     ("lstm_small", "riscv64-v"),
+    ("mlp", "wasm32-simd128"),
 }
 PACKAGED = {"ppocr_cls": None, "ppocr_rec": {"x": (1, 3, 48, 64)}}
 
@@ -66,7 +67,7 @@ def test_packaged_model_agrees_with_x86_64(name, target, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["mobilenet_v2", "minilm"])
-@pytest.mark.parametrize("target", ["cortex-a72", "armv7-neon", "riscv64-v"])
+@pytest.mark.parametrize("target", ["cortex-a72", "armv7-neon", "riscv64-v", "wasm32-simd128"])
 def test_real_size_agrees_with_x86_64(name, target, tmp_path):
     emulate.emulator(Target.named(target))
     agrees(*build(name), target, tmp_path)

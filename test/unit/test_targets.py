@@ -6,6 +6,8 @@ from pathlib import Path
 
 import neomlir.targets as targets
 import pytest
+from neomlir.codegen.elf_symbols import undefined_symbols
+from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
 from neomlir.codegen.target_ir import specialized
 from neomlir.errors import TargetError
@@ -94,3 +96,11 @@ def test_sizes_have_32_bits_where_pointers_have():
     assert "declare ptr @malloc(i32)" in narrow and "call ptr @neo.malloc(i64 8)" in narrow
     assert emit_object(text, Target.named("wasm32-simd128"))
     assert specialized(text, Target.named("riscv64")) == text
+
+
+def test_what_the_machine_cannot_divide_is_linked_in():
+    text = "define i64 @f(i64 %a, i64 %b) {\n  %q = udiv i64 %a, %b\n  ret i64 %q\n}\n"
+    target = Target.named("armv7-neon")
+    assert undefined_symbols(emit_object(text, target)) == {"__aeabi_uldivmod"}
+    library = link_shared([emit_object(text, target)], target, ["f"])
+    assert b"__aeabi_uldivmod" not in library and len(library) < 5000

@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 
 from neomlir.cache import cache_folder
-from neomlir.codegen.zig import run
+from neomlir.codegen.zig import run, shared_triple
 from neomlir.errors import CompileError
 
-_TRIPLES = {"x86_64-unknown-linux-gnu": "x86_64-linux-gnu", "aarch64-unknown-linux-gnu": "aarch64-linux-gnu"}
 FLAGS = (
     *("-std=c11", "-D_GNU_SOURCE", "-Os", "-fPIC", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
     *(
@@ -61,15 +60,14 @@ def runtime_library(triple: str) -> Path:
 
     libc's functions stay undefined in it: every process that loads it has them.
     """
-    if triple not in _TRIPLES:
-        raise CompileError(f"the runtime is not built for {triple}; only for {', '.join(_TRIPLES)}")
+    zig_triple = shared_triple(triple)
     files = sources()
     digest = hashlib.sha256(repr((triple, FLAGS, files)).encode()).hexdigest()[:32]
     place = cache_folder() / "runtime" / f"libneo-{digest}.so"
     if place.exists():
         return place
     with tempfile.TemporaryDirectory(prefix="neo-runtime-") as folder:
-        return _kept(_link_shared(_objects(Path(folder), _TRIPLES[triple]), Path(folder)), place)
+        return kept(_link_shared(_objects(Path(folder), zig_triple), Path(folder)), place)
 
 
 def _objects(folder: Path, zig_triple: str) -> list[str]:
@@ -101,7 +99,7 @@ def _nothing(folder: Path) -> str:
     return str(path)
 
 
-def _kept(built: Path, place: Path) -> Path:
+def kept(built: Path, place: Path) -> Path:
     """Put it in the cache in one step; where the cache cannot be written, in a folder of its own."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,11 @@ def zig() -> str:
     return str(Path(ziglang.__file__).parent / ("zig.exe" if os.name == "nt" else "zig"))
 
 
+def libraries() -> Path:
+    """The folder of the sources that zig builds its libraries from."""
+    return Path(zig()).parent / "lib"
+
+
 @functools.cache
 def _environment() -> dict[str, str]:
     """zig insists on a folder for its cache, and tries for ever where it cannot make one."""
@@ -52,13 +57,28 @@ def run(*arguments: str) -> None:
 
 
 _ARCHITECTURES = {"armv7": "arm", "arm64": "aarch64"}
-_STATIC = {"linux-gnu": "linux-musl", "linux-gnueabihf": "linux-musleabihf", "linux-musl": "linux-musl"}
+_STATIC = {
+    **{"linux-gnu": "linux-musl", "linux-gnueabihf": "linux-musleabihf", "linux-musl": "linux-musl"},
+    **{"wasi": "wasi"},
+}
 
 
 def static_triple(target: Target) -> str:
     """What zig calls the target with a C library that links statically. Raises CompileError where it has none."""
-    architecture, _, system = target.triple.partition("-")
-    system = system.removeprefix("unknown-")
+    architecture, system = _parts(target.triple)
     if system not in _STATIC:
         raise CompileError(f"target {target.name}: no static program can be linked for {target.triple}")
-    return f"{_ARCHITECTURES.get(architecture, architecture)}-{_STATIC[system]}"
+    return f"{architecture}-{_STATIC[system]}"
+
+
+def shared_triple(triple: str) -> str:
+    """What zig calls a triple. Raises CompileError where its libraries are none of ELF."""
+    architecture, system = _parts(triple)
+    if not system.startswith("linux-"):
+        raise CompileError(f"no shared library can be linked for {triple}")
+    return f"{architecture}-{system}"
+
+
+def _parts(triple: str) -> tuple[str, str]:
+    architecture, _, system = triple.partition("-")
+    return _ARCHITECTURES.get(architecture, architecture), system.removeprefix("unknown-")
