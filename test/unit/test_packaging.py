@@ -1,7 +1,6 @@
 """What is installed is what the checkout holds: `pyproject.toml` lists every package and every file beside one."""
 
 import tomllib
-from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +29,7 @@ def test_every_file_of_a_package_is_installed():
                 continue
             holder = next(folder for folder in path.parents if folder in packages)
             globs = SETUP["package-data"].get(packages[holder], [])
-            if not any(fnmatch(str(path.relative_to(holder)), glob) for glob in globs):
+            if not any(path in holder.glob(glob) for glob in globs):
                 missing.append(path)
     assert not missing, (
         f"not in pyproject.toml's packages or package-data: {[str(p.relative_to(ROOT)) for p in missing]}"
