@@ -7,7 +7,7 @@
 
 // PLAN: wrong_level.mlir:[[#@LINE+4]]:1: error: neo-plan-memory works at level `kernels`, where functions take and give ranked tensors: argument 0 of @memrefs is memref<4xf32>
 // PLAN: error: neo-plan-memory works on straight-line code: @branches has 3 blocks
-// DISPATCH: error: neo-form-dispatches works at level `memref`, where functions take and give memrefs: argument 0 of @tensors is tensor<4xf32>
+// DISPATCH: error: neo-form-dispatches works at level `memref`, where functions take and give memrefs and scalars: argument 0 of @tensors is tensor<4xf32>
 // expected-error @+1 {{neo-form-kernels works at level `global`, where functions take and give ranked tensors: argument 0 of @memrefs is memref<4xf32>}}
 func.func @memrefs(%a: memref<4xf32>) {
   %c0 = arith.constant 0 : index

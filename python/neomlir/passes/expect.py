@@ -25,13 +25,13 @@ def expect_straight_line(function: ir.Operation, name: str) -> None:
         fail(function, f"{name} works on straight-line code: @{name_of(function)} has {blocks} blocks")
 
 
-def expect_signature(function: ir.Operation, name: str, kind: type[ir.Type], level: str) -> None:
+def expect_signature(function: ir.Operation, name: str, kind: type[ir.Type] | tuple, level: str) -> None:
     """Fail unless all arguments and results of a function are of one kind, as they are at `level`."""
     type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
     for what, types in (("argument", type_.inputs), ("result", type_.results)):
         for number, found in enumerate(types):
             if not isinstance(found, kind):
-                wanted = "ranked tensors" if kind is ir.RankedTensorType else "memrefs"
+                wanted = "ranked tensors" if kind is ir.RankedTensorType else "memrefs and scalars"
                 fail(
                     function,
                     f"{name} works at level `{level}`, where functions take and give {wanted}: {what} {number} of "

@@ -35,9 +35,13 @@ class FormDispatches(ModulePass):
             _lower_copies(module.operation)
 
 
+_ARGUMENTS = (ir.MemRefType, ir.IndexType, ir.IntegerType, ir.FloatType)
+"""What a kernel is given: buffers, and scalars that the host computes."""
+
+
 def _form(module: ir.Module, function: ir.Operation) -> None:
     expect_straight_line(function, FormDispatches.name)
-    expect_signature(function, FormDispatches.name, ir.MemRefType, "memref")
+    expect_signature(function, FormDispatches.name, _ARGUMENTS, "memref")
     entry = function.regions[0].blocks[0]
     arguments = list(entry.arguments)
     end = list(entry.operations)[-1].operation
