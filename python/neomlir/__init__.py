@@ -16,6 +16,7 @@ _HOMES = {
     "check": "checking",
     "load": "runtime",
     "profile": "profiling",
+    "tune": "tuner",
     "Model": "runtime",
     "Pipeline": "pipeline",
     "Target": "targets",

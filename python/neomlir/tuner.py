@@ -1,0 +1,357 @@
+"""`tune`: measure what the schedules' parameters are worth on this machine, and keep the best in a database.
+
+The search is coordinate descent from the analytic choice: all values of one parameter beside the best so far, then
+the next parameter, until a round over all of them finds nothing faster. The space of one parameter may depend on the
+others, so it is asked for anew after each step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neomlir.cache import compiler
+from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
+from neomlir.kernel_trial import Candidate, candidate, compare, space_of
+from neomlir.passes.set_parameters import describe
+from neomlir.pipeline import pipeline_module
+from neomlir.staircase import split_stage
+from neomlir.targets import Target
+from neomlir.tuned import Database, Entry, kernel_key
+from neomlir.workers import isolated, parallel
+
+_GAIN = 0.98
+"""A candidate counts as faster from here on: noise moves medians by a percent."""
+
+
+@dataclass
+class Subject:
+    """A kernel to be tuned."""
+
+    name: str
+    text: str
+    """Its nested module at level `kernels`."""
+    key: str
+    calls: int
+
+
+@dataclass
+class Tuned:
+    """What became of a kernel."""
+
+    name: str
+    calls: int
+    seconds: float
+    """Of a call with the best parameters."""
+    analytic_seconds: float
+    parameters: dict[str, int | str]
+    """Empty where the analytic choice is the best known."""
+    tried: int
+    complete: bool
+    """Whether nothing is left to try."""
+    problem: str = ""
+    """Why it could not be measured."""
+
+
+Progress = Callable[[str, float, str], None]
+"""Called with the kernel at work, the seconds spent, and what has just been found."""
+
+
+def tune(
+    model: Any,
+    target: str | Target = "host",
+    inputs: Any = None,
+    *,
+    budget: float = 60.0,
+    database: str | os.PathLike | None = None,
+    pipeline: str | None = None,
+    progress: Progress | None = None,
+) -> list[Tuned]:
+    """Measure the kernels of a model with other parameters, for about `budget` seconds.
+
+    Kernels share the time as they share that of a run. What is measured is in the database at once: an interrupted
+    search goes on where it stopped. A kernel's candidates are compared with its analytic parameters on random
+    arguments, on one core of this machine; one that gives another result does not count.
+
+    Args:
+        model: what `compile` takes, or the path of a `.mlir` file of level `kernels`: a whole module, or one kernel.
+        target: whose code is measured; this machine must run it.
+        inputs, pipeline: as for `compile`.
+        budget: seconds of measuring, the time of importing the model not among them.
+        database: the file that is read and written; by default that which `compile` reads.
+        progress: called as it goes.
+
+    Returns:
+        The kernels, those that cost most first.
+
+    Raises:
+        TargetError, TuningError, and what importing a model raises.
+    """
+    chosen = target if isinstance(target, Target) else Target.named(target)
+    if not chosen.runs_here():
+        raise TargetError(f"neo-tune measures on this machine, which cannot run code for {chosen.name}")
+    stages = pipeline_module(pipeline or "cpu").stages(chosen)
+    found = Database(database)
+    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline or "cpu")
+    if not subjects:
+        raise TuningError("there is no kernel to tune")
+    passes = {level: split_stage(stages[level])[0] for level in ("vector", "memref", "llvm")}
+    return _Search(found, chosen, passes, progress or (lambda *_: None)).run(subjects, budget)
+
+
+def _subjects(_emit: Any, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str) -> list[Subject]:
+    """The kernels of a model's runs, by their first call; those of a file, all of them."""
+    from neomlir.dialects import context
+    from neomlir.mlir import ir
+    from neomlir.passes.functions import functions, kernel_modules, name_of
+
+    is_file = isinstance(model, str | os.PathLike) and Path(model).suffix == ".mlir"
+    with context() as made:
+        calls: dict[str, int] = {}
+        if is_file:
+            module = _read(Path(model))
+        else:
+            from neomlir.frontends import import_model
+            from neomlir.staircase import Staircase
+
+            stairs = Staircase(
+                import_model(model, inputs, made), target, pipeline, reproducer=scratch / "reproducer.mlir"
+            )
+            calls = {k.name: k.calls for k in stairs.to_kernels() if "main" in k.callers}
+            module = stairs.module
+        nested = kernel_modules(module.operation) or ([module.operation] if is_file else [])
+        subjects = []
+        for op in nested:
+            defined = functions(op)
+            name = name_of(defined[0]) if defined else ""
+            if name and (is_file or name in calls):
+                op.attributes["neo.kernel"] = ir.UnitAttr.get(op.context)
+                subjects.append(Subject(name, str(op), kernel_key(op, target), calls.get(name, 1)))
+        return subjects
+
+
+def _read(path: Path) -> Any:
+    from neomlir.mlir import ir
+
+    try:
+        return ir.Module.parse(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImportFailure(f"{path} cannot be read: {error}") from error
+    except ir.MLIRError as error:
+        raise ImportFailure(f"{path} is no MLIR: {error}") from error
+
+
+class _Search:
+    """The search over all kernels within a budget."""
+
+    def __init__(self, database: Database, target: Target, stages: dict[str, str], progress: Progress) -> None:
+        self.database, self.target, self.stages, self.progress = database, target, stages, progress
+        self.began = time.monotonic()
+        cores = sorted(os.sched_getaffinity(0))
+        # What is measured has a core of its own; the others compile what comes next.
+        self.core = cores[-1]
+        self.others = cores[:-1] or cores
+
+    def run(self, subjects: list[Subject], budget: float) -> list[Tuned]:
+        self.began = time.monotonic()
+        end = self.began + budget
+        with self._aside():
+            states = self._start(subjects, end)
+            ranked = sorted(states, key=lambda s: -s.cost)
+            for number, state in enumerate(ranked):
+                rest = sum(other.cost for other in ranked[number:] if other.open) or 1.0
+                left = end - time.monotonic()
+                if left > 0 and state.open:
+                    self._descend(state, time.monotonic() + left * state.cost / rest)
+        return [state.result() for state in ranked]
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Keep this process, and what it starts, off the core that is measured on."""
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self.others)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
+
+    def _compile(self, subject: Subject, all_parameters: list[dict]) -> Iterator[tuple[dict, Candidate | NeoError]]:
+        tasks = [(subject.text, parameters, self.stages, self.target) for parameters in all_parameters]
+        for number, answer in parallel(candidate, tasks, len(self.others)):
+            yield all_parameters[number], answer
+
+    def _start(self, subjects: list[Subject], end: float) -> list[_State]:
+        """A state a kernel; those that the database does not know are timed as they are."""
+        states = {s.name: _State.of(s, self.database, self.target) for s in subjects}
+        unknown = [s for s in subjects if not states[s.name].entry.analytic_seconds]
+        tasks = [(s.text, {}, self.stages, self.target) for s in unknown]
+        for number, answer in parallel(candidate, tasks, len(self.others)):
+            if time.monotonic() > end:
+                break
+            state = states[unknown[number].name]
+            try:
+                if isinstance(answer, NeoError):
+                    raise answer
+                state.entry.analytic_seconds = isolated(compare, answer, answer, self.target, self.core).seconds
+                state.analytic = answer
+                self._keep(state)
+            except NeoError as error:
+                state.problem = _line(error)
+            self.progress(state.subject.name, self._spent(), state.problem)
+        return list(states.values())
+
+    def _spent(self) -> float:
+        return time.monotonic() - self.began
+
+    # One kernel.
+
+    def _descend(self, state: _State, deadline: float) -> None:
+        if not self._resume(state):
+            return
+        while time.monotonic() < deadline:
+            improved, finished = self._round(state, deadline)
+            if finished and not improved:
+                state.entry.complete = True
+                break
+        self._confirm(state)
+        self._keep(state)
+
+    def _resume(self, state: _State) -> bool:
+        """Compile what is to be beaten: the best of an earlier search, or the analytic choice; whether it can be."""
+        wanted = [p for p in ({}, state.entry.parameters) if p or state.analytic is None]
+        for parameters, answer in self._compile(state.subject, wanted):
+            if isinstance(answer, Candidate) and parameters:
+                state.old = answer
+            elif isinstance(answer, Candidate):
+                state.analytic = answer
+            elif parameters:
+                state.entry.parameters, state.gain = {}, 1.0
+            else:
+                state.problem = _line(answer)
+        if state.analytic is not None and state.stale:
+            # Another compiler measured it: what it found best is worth a comparison, no more.
+            state.gain = 1.0
+            self._confirm(state)
+        state.old = state.old or state.analytic
+        return state.analytic is not None
+
+    def _confirm(self, state: _State) -> None:
+        """Small gains one after another may be noise: what counts is the best beside the analytic choice."""
+        if state.old is None or state.old.object == state.analytic.object:
+            state.gain, state.entry.parameters, state.old = 1.0, {}, state.analytic
+            return
+        try:
+            state.gain = isolated(compare, state.old, state.analytic, self.target, self.core).ratio
+        except NeoError:
+            state.gain = 1.0
+        if state.gain >= _GAIN:
+            state.gain, state.entry.parameters, state.old = 1.0, {}, state.analytic
+
+    def _round(self, state: _State, deadline: float) -> tuple[bool, bool]:
+        """Try every value of every parameter: whether one was faster, and whether there was time for all."""
+        improved, done = False, set()
+        while True:
+            space = isolated(space_of, state.subject.text, state.entry.parameters, self.target)
+            # Another schedule comes last: it is to beat this one at its best.
+            name = next((n for n in (*list(space)[1:], *list(space)[:1]) if n not in done), None)
+            if name is None:
+                return improved, True
+            done.add(name)
+            found = [p for p in _alternatives(state.entry.parameters, name, space[name]) if p]
+            found = [p for p in found if describe(p) not in state.entry.tried]
+            for parameters, answer in self._compile(state.subject, found):
+                if time.monotonic() > deadline:
+                    return improved, False
+                improved |= self._measure(state, parameters, answer)
+
+    def _measure(self, state: _State, parameters: dict[str, int | str], answer: Candidate | NeoError) -> bool:
+        """Compare a candidate with the best so far; whether it takes its place."""
+        ratio = None
+        if isinstance(answer, Candidate) and answer.object == state.old.object:
+            ratio = 1.0
+        elif isinstance(answer, Candidate):
+            with contextlib.suppress(NeoError):
+                ratio = isolated(compare, answer, state.old, self.target, self.core).ratio
+        told = None if ratio is None else round(ratio * state.gain, 4)
+        state.entry.tried[describe(parameters)] = told
+        faster = ratio is not None and ratio < _GAIN
+        if faster:
+            state.old, state.gain, state.entry.parameters = answer, ratio * state.gain, parameters
+        self._keep(state)
+        found = "refused" if told is None else f"{told:.2f}x"
+        self.progress(state.subject.name, self._spent(), f"{describe(parameters)}: {found}")
+        return faster
+
+    def _keep(self, state: _State) -> None:
+        state.entry.seconds = state.entry.analytic_seconds * state.gain
+        self.database.put(state.subject.key, state.entry)
+
+
+def _alternatives(best: dict, name: str, values: tuple[int | str, ...]) -> Iterator[dict[str, int | str]]:
+    """`best` with each other value of one parameter; the analytic one, which stands first, is left unsaid."""
+    # The other parameters belong to the schedule.
+    others = {} if name == "schedule" else {n: v for n, v in best.items() if n != name}
+    for value in values:
+        if value != best.get(name, values[0]):
+            yield others if value == values[0] else {**others, name: value}
+
+
+@dataclass
+class _State:
+    """A kernel in the search."""
+
+    subject: Subject
+    entry: Entry
+    gain: float
+    """The best one's time over that of the analytic choice."""
+    stale: bool = False
+    """Whether the entry is that of another compiler."""
+    analytic: Candidate | None = None
+    old: Candidate | None = None
+    """The best so far."""
+    problem: str = ""
+
+    @staticmethod
+    def of(subject: Subject, database: Database, target: Target) -> _State:
+        known = database.entries.get(subject.key)
+        if known is None:
+            return _State(subject, Entry(subject.name, target.name, {}, 0.0, 0.0, compiler=compiler()), 1.0)
+        if known.compiler == compiler():
+            gain = known.seconds / known.analytic_seconds if known.analytic_seconds else 1.0
+            return _State(subject, dataclasses.replace(known, tried=dict(known.tried)), gain)
+        fresh = Entry(subject.name, target.name, known.parameters, 0.0, 0.0, compiler=compiler())
+        return _State(subject, fresh, 1.0, stale=True)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something left to try."""
+        return not self.problem and not self.entry.complete and self.entry.analytic_seconds > 0
+
+    @property
+    def cost(self) -> float:
+        return self.subject.calls * self.entry.analytic_seconds * self.gain
+
+    def result(self) -> Tuned:
+        entry = self.entry
+        return Tuned(
+            name=self.subject.name,
+            calls=self.subject.calls,
+            seconds=entry.seconds or entry.analytic_seconds,
+            analytic_seconds=entry.analytic_seconds,
+            parameters=dict(entry.parameters),
+            tried=len(entry.tried),
+            complete=entry.complete,
+            problem=self.problem,
+        )
+
+
+def _line(error: NeoError) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
