@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neomlir.code import open_code
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
 from neomlir.elements import numpy_dtype
 from neomlir.errors import TuningError
 from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
-from neomlir.native import open_code
 from neomlir.passes.functions import functions, name_of
 from neomlir.passes.schedule import schedule_space
 from neomlir.schedules.kernel import set_parameters
@@ -126,7 +126,7 @@ class _Runner:
 
     def __init__(self, candidate: Candidate, arguments: list[_Argument], target: Target) -> None:
         objects = [emit_object(_driver(candidate.name), target), candidate.object]
-        library, self._descriptor = open_code(link_shared(objects, target, ["neo_repeat"]), candidate.name)
+        library = open_code(link_shared(objects, target, ["neo_repeat"]), candidate.name)
         self._repeat = library.neo_repeat
         self._repeat.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
         self.arrays = [argument.array for argument in arguments]

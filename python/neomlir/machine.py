@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neomlir.code import open_code
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_object
-from neomlir.native import open_code
 from neomlir.targets import Target
 
 _BURST = 2e-3
@@ -70,7 +70,7 @@ class Meter:
         self._lanes = max(1, target.vector.bits // 32)
         self._chains = max(4, target.vector.registers * 3 // 4)
         code = link_shared([emit_object(self._program(), target)], target, ["neo_flops", "neo_copy"])
-        self._library, self._descriptor = open_code(code, "the roofline's program")
+        self._library = open_code(code, "the roofline's program")
         self._library.neo_flops.argtypes = [ctypes.c_int64, ctypes.c_void_p]
         self._library.neo_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
         # Ones: pages of zeros that nobody has written to are one page.
