@@ -211,6 +211,18 @@ class Model:
         shapes = ", ".join(f"{s.name}: {_shape(a.shape)}" for s, a in zip(self.inputs, arrays, strict=True))
         return f"the inputs were {shapes or 'none'}; perhaps dimensions that must agree do not"
 
+    def ir(self, name: str = "kernels") -> str:
+        """The text of a level that the file holds (`include_ir=True`). Raises ModelError where it holds none."""
+        if self._file is None:
+            raise ModelError(_CLOSED)
+        part = f"ir/{name}.mlir"
+        if part not in self._file.manifest["parts"]:
+            raise ModelError(
+                f"{self._file.source} holds no IR of level {name!r}; compile the model with include_ir=True, "
+                "or neo-compile --include-ir"
+            )
+        return bytes(self._file.part(part)).decode()
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the model's `.neo` file at `path`, whole or not at all. Raises ArtifactError, ModelError."""
         file = self._file
