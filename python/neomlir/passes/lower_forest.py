@@ -36,4 +36,10 @@ def _score(function: ir.Operation) -> ir.Operation:
     return ScoreLoops(function).build()
 
 
-_LOOPS = {"forest.score": _score}
+def _heap(function: ir.Operation) -> ir.Operation:
+    from neomlir.schedules.forest_heap import Heap
+
+    return Heap(function).build()
+
+
+_LOOPS = {"forest.score": _score, "forest.heap": _heap}

@@ -10,9 +10,9 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import ir, ml_program
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.trees import Trees, dense
+from neomlir.trees import MISSING_LEFT, Trees, dense
 
-STRATEGIES = ("auto", "loops")
+STRATEGIES = ("auto", "bits", "loops")
 
 
 @register
@@ -27,7 +27,8 @@ class PackForest(ModulePass):
     name = "neo-pack-forest"
 
     strategy: str = "auto"
-    """`loops`: tables of nodes (`forest.score`), walked node by node; `auto` chooses."""
+    """`bits`: complete trees on ranks (`forest.heap`); `loops`: tables of nodes (`forest.score`), walked node by node.
+    A strategy that does not fit an ensemble gives way to `loops`. `auto` chooses."""
 
     target: str = "host"
     """The target whose vectors and caches `auto` looks at."""
@@ -41,13 +42,16 @@ class PackForest(ModulePass):
                 for op in [o for o in s.operations(function) if o.name == "forest.ensemble"]:
                     if len(op.attributes["post"]):
                         raise PassFailure(f"{self.name}: post-transforms are left; run neo-forest-post before")
-                    _pack(module, op, f"forest_{number}")
+                    _pack(module, op, f"forest_{number}", self.strategy)
                     number += 1
 
 
-def _pack(module: ir.Module, op: ir.Operation, prefix: str) -> None:
+def _pack(module: ir.Module, op: ir.Operation, prefix: str, strategy: str) -> None:
     trees = Trees.of(op).up_to()
-    name, tables, attributes = score(trees)
+    packed = None
+    if strategy in ("auto", "bits"):
+        packed = heap(trees)
+    name, tables, attributes = packed or score(trees)
     with ir.InsertionPoint(op), op.location:
         operands = [op.operands[0]]
         for table, array in tables.items():
@@ -129,3 +133,62 @@ def score(trees: Trees) -> tuple[str, dict[str, np.ndarray], dict[str, ir.Attrib
         "depth": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), int(depths.max(initial=0))),
     }
     return "forest.score", tables, attributes
+
+
+_DEEPEST = 8
+_LANES = 16
+"""Columns are ranked in vectors of up to this many."""
+_PADDING = 8
+"""Complete trees may hold this many times the leaves of the trees that they stand for."""
+
+
+def heap(trees: Trees) -> tuple[str, dict[str, np.ndarray], dict[str, ir.Attribute]] | None:
+    """The tables of `forest.heap`; None where trees are too deep, too lopsided, or have nodes that ranks cannot
+    express."""
+    depth, count = int(trees.depths().max(initial=0)), len(trees.roots)
+    if not 1 <= depth <= _DEEPEST or count << depth > _PADDING * len(trees.values):
+        return None
+    if trees.values.shape[1] > 1 or trees.linear_begin is not None or (trees.flags & ~MISSING_LEFT).any():
+        return None
+    if np.isnan(trees.thresholds).any():
+        return None
+    order, classes = trees.sorted_by_target()
+    # A column is a feature and where NaN goes.
+    keys, column = np.unique(trees.features * 2 + (trees.flags & MISSING_LEFT), return_inverse=True)
+    cuts = [np.unique(trees.thresholds[column == c]) for c in range(len(keys))]
+    sizes = np.array([len(c) for c in cuts])
+    bits = 8 if sizes.max() < 256 else 16 if sizes.max() < 1 << 16 else 32
+    lowest, highest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    rank = np.zeros(len(column), np.int64)
+    for c, numbers in enumerate(cuts):
+        mine = column == c
+        rank[mine] = np.searchsorted(numbers, trees.thresholds[mine])
+    padded = -(-len(keys) // _LANES) * _LANES
+    table = np.full((padded, (1 << int(sizes.max()).bit_length()) - 1), np.inf, trees.thresholds.dtype)
+    for c, numbers in enumerate(cuts):
+        table[c, : len(numbers)] = numbers
+    missing = np.full(padded, lowest, np.int32)
+    missing[: len(keys)] = np.where(keys & 1, lowest, sizes + lowest)
+    features = np.zeros(padded, np.int32)
+    features[: len(keys)] = keys >> 1
+    columns = np.zeros((count, 1 << depth), np.int8 if padded <= 128 else np.int16 if padded <= 1 << 15 else np.int32)
+    ranks = np.full((count, 1 << depth), highest, {8: np.int8, 16: np.int16, 32: np.int32}[bits])
+    at = trees.roots[order].astype(np.int64)[:, None]
+    for level in range(depth):
+        slots, inner = slice(1 << level, 2 << level), at >= 0
+        columns[:, slots][inner] = column[at[inner]]
+        ranks[:, slots][inner] = rank[at[inner]] + lowest
+        children = np.repeat(at[:, :, None], 2, axis=2)
+        children[inner] = np.stack([trees.left, trees.right], 1)[at[inner]]
+        at = children.reshape(count, -1)
+    tables = {
+        "column_features": features,
+        "column_missing": missing,
+        "cuts": table,
+        "columns": columns,
+        "ranks": ranks,
+        "values": trees.values[-1 - at, 0],
+        "classes": classes,
+        "base": trees.base,
+    }
+    return "forest.heap", tables, {"depth": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), depth)}

@@ -1,0 +1,120 @@
+"""Complete trees on ranks: what the ways to walk a `forest.heap` share, and the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from neomlir.mlir import ir
+from neomlir.schedules.text import Code
+
+ROWS = 64
+"""Rows of one work item of the plain walk."""
+
+
+class Heap:
+    """Emits the code of one `forest.heap`; here by scalars, a row after the other."""
+
+    def __init__(self, func: ir.Operation):
+        """Raises NotApplicable where `func` is not one operation."""
+        self.code = Code(func, "forest")
+        names = ("x", "column_features", "column_missing", "cuts", "columns", "ranks", "values", "classes", "base", "out")
+        for number, name in enumerate(names):
+            setattr(self, name, self.code.operand(number))
+        self.depth = ir.IntegerAttr(self.code.op.attributes["depth"]).value
+        self.kind, self.sum, self.rank = self.x.element, self.values.element, self.ranks.element
+        self.count, self.cut_count = self.cuts.shape
+        self.features = self.x.shape[1]
+        self.lowest = -(1 << (int(self.rank[1:]) - 1))
+        self.steps = []
+        step = (self.cut_count + 1) // 2
+        while step:
+            self.steps.append(step)
+            step //= 2
+
+    def build(self) -> ir.Operation:
+        """The new function."""
+        self.row = self.code.scratch([self.count], self.rank)
+        self.blocks(ROWS, lambda low, high: self.walk(low, high))
+        return self.code.function()
+
+    def blocks(self, size: int, body: Callable[[str, str], None]) -> None:
+        """One work item for each `size` rows: `body(first, last + 1)`."""
+        code, static = self.code, self.x.shape[0]
+        rows = self.x.dim(0)
+        if 0 <= static <= size:
+            body(code.index(0), rows)
+            return
+        items = -(-static // size) if static > 0 else code.emit(f"arith.ceildivui {rows}, {code.index(size)} : index")
+
+        def item(block: str) -> None:
+            low = code.binary("muli", block, code.index(size))
+            body(low, code.binary("minui", code.binary("addi", low, code.index(size)), rows))
+
+        code.items(items, item)
+
+    # Row by row.
+
+    def walk(self, low: str, high: str) -> None:
+        """Rows `low` up to `high`, one after the other."""
+
+        def row(r: str, _: list[str]) -> list[str]:
+            self.row_ranks(r)
+            self.outputs(lambda k, total: self.put(total, r, k), self.tree)
+            return []
+
+        self.code.loop(low, high, self.code.index(1), [], row)
+
+    def outputs(self, finish: Callable[[str, str], None], tree: Callable[[str, str], str]) -> None:
+        """For each output k: from its base, add `tree(t, sum)` for its trees, then `finish(k, sum)`."""
+        code, one = self.code, self.code.index(1)
+
+        def output(k: str, _: list[str]) -> list[str]:
+            first = code.to_index(self.classes.at(k), "i32")
+            last = code.to_index(self.classes.at(code.binary("addi", k, one)), "i32")
+            total = code.loop(first, last, one, [(self.base.at(k), self.sum)], lambda t, s: [tree(t, s[0])])
+            finish(k, total[0])
+            return []
+
+        code.loop(code.index(0), code.index(self.base.shape[0]), one, [], output)
+
+    def put(self, value: str, row: str, k: str) -> None:
+        """Store a result."""
+        self.out.put(value, *([row, k] if len(self.out.shape) == 2 else [row]))
+
+    def tree(self, t: str, total: str) -> str:
+        """The sum with the value of the leaf that the row in `self.row` reaches in tree t."""
+        code, rank = self.code, self.rank
+        node = code.index(1)
+        for _ in range(self.depth):
+            column = code.to_index(self.columns.at(t, node), self.columns.element)
+            right = code.compare("sgt", self.row.at(column), self.ranks.at(t, node), rank)
+            side = code.emit(f"arith.index_castui {right} : i1 to index")
+            node = code.binary("addi", code.binary("addi", node, node), side)
+        leaf = code.binary("subi", node, code.index(1 << self.depth))
+        return code.binary("addf", total, self.values.at(t, leaf), self.sum)
+
+    def row_ranks(self, r: str) -> None:
+        """Fill `self.row` with the columns of row r: a binary search in the cuts of each."""
+        code, kind = self.code, self.kind
+
+        def column(c: str, _: list[str]) -> list[str]:
+            x = self.x.at(r, code.to_index(self.column_features.at(c), "i32"))
+            place = code.index(0)
+            for step in self.steps:
+                probe = code.binary("addi", place, code.index(step - 1))
+                smaller = code.compare("olt", self.cuts.at(c, probe), x, kind)
+                place = code.select(smaller, code.binary("addi", place, code.index(step)), place, "index")
+            found = code.emit(f"arith.index_cast {place} : index to i32")
+            found = code.binary("addi", found, code.constant(self.lowest, "i32"), "i32")
+            missing = code.compare("uno", x, x, kind)
+            self.row.put(self.narrow(code.select(missing, self.column_missing.at(c), found, "i32"), 0), c)
+            return []
+
+        code.loop(code.index(0), code.index(self.count), code.index(1), [], column)
+
+    def narrow(self, value: str, width: int) -> str:
+        """A rank (a vector of `width` of them, or one for 0) of 32 bits in the type of ranks."""
+        if self.rank == "i32":
+            return value
+        before, after = (f"vector<{width}x{e}>" if width else e for e in ("i32", self.rank))
+        return self.code.emit(f"arith.trunci {value} : {before} to {after}")
