@@ -9,7 +9,8 @@ from neomlir.trees import CATEGORICAL, MISSING_LEFT, ZERO, ZERO_MISSING, Trees, 
 def imported(model, inputs=None) -> Trees:
     """The trees that the frontend makes of a model, with their post-transforms."""
     module = import_model(model, inputs, context()).module
-    operation = module.body.operations[0].regions[0].blocks[0].operations[0].operation
+    operations = [op.operation for op in module.body.operations[0].regions[0].blocks[0].operations]
+    operation = next(op for op in operations if op.name == "forest.ensemble")
     trees = Trees.of(operation)
     trees.post = tuple(a.value for a in operation.attributes["post"])
     return trees

@@ -12,9 +12,18 @@ from neomlir.frontends.base import Imported, Inputs, Spec
 from neomlir.mlir import ir
 from neomlir.trees import CATEGORICAL, MISSING_LEFT, Trees, fault, parse_post, result_width
 
-PIPELINE = "builtin.module(neo-forest-post,canonicalize,cse)"
+PIPELINE = "builtin.module(neo-forest-post,neo-weights-to-globals,canonicalize,cse)"
 INPUT, OUTPUT = "x", "y"
 _MOST_NODES = 1 << 27
+
+
+def _rounded_down(numbers: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """The largest numbers of a type that are not larger: x <= t is the same for every x of that type."""
+    if numbers.dtype == kind:
+        return numbers
+    with np.errstate(over="ignore"):
+        rounded = numbers.astype(kind)
+        return np.where(rounded > numbers, np.nextafter(rounded, kind.type(-np.inf)), rounded)
 
 
 class Collector:
@@ -71,8 +80,7 @@ class Collector:
                 self.sets.append(words)
                 sizes[place] = len(words)
         values = np.asarray(values, self.value_kind)
-        with np.errstate(over="ignore"):
-            threshold = np.asarray(threshold).astype(self.kind)
+        threshold = _rounded_down(np.asarray(threshold), self.kind)
         threshold = np.where(bits & CATEGORICAL, 0, threshold).astype(self.kind)
         self.roots.append(int(names[0]))
         self.targets.append(target)
@@ -213,10 +221,29 @@ def rows_and_kind(inputs: Inputs, features: int, name: str, kinds: Sequence[str]
     return (None if shape[0] is None else int(shape[0])), kind
 
 
+class Steps:
+    """What is done to each number of a row before the trees, feature by feature, in one type."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.steps: list[tuple[str, np.ndarray]] = []
+
+    def add(self, name: str, numbers: Any) -> None:
+        """`arith.NAME` with one number a feature; nothing for None."""
+        if numbers is not None:
+            self.steps.append((name, np.asarray(numbers).astype(self.kind)))
+
+
 def to_module(
-    trees: Trees, features: int, rows: int | None, name: str, context: ir.Context, *, matrix: bool = False
+    trees: Trees,
+    features: int,
+    rows: int | None,
+    name: str,
+    context: ir.Context,
+    *,
+    steps: Steps | None = None,
 ) -> Imported:
-    """One function of one `forest.ensemble`; `matrix` keeps a single output as a column.
+    """One function of one `forest.ensemble`, behind `steps`.
 
     Raises ImportFailure where the trees are none.
     """
@@ -224,37 +251,86 @@ def to_module(
     if wrong:
         raise ImportFailure(f"{name} {wrong}")
     width = result_width(len(trees.base), [parse_post(p) for p in trees.post])
-    shape = (rows, width) if width > 1 or matrix else (rows,)
-    kinds = {"float32": "f32", "float64": "f64"}
+    shape = (rows, width) if width > 1 else (rows,)
+    inner, outer = trees.thresholds.dtype.name, steps.kind if steps else trees.thresholds.dtype.name
+    weights = {f"step_{i}": numbers for i, (_, numbers) in enumerate(steps.steps if steps else ())}
     with context, ir.Location.unknown():
-        x = _tensor((rows, features), kinds[trees.thresholds.dtype.name])
-        y = _tensor(shape, kinds[trees.values.dtype.name])
+        x = _tensor((rows, features), _ELEMENTS[outer])
+        y = _tensor(shape, _ELEMENTS[trees.values.dtype.name])
+        vector = _tensor((features,), _ELEMENTS[outer])
         module = ir.Module.create()
+        named = [{"neo.name": INPUT}, *({"neo.weight": weight} for weight in weights)]
+        types = [x, *(vector for _ in weights)]
         function = ir.Operation.create(
             "func.func",
             regions=1,
             attributes={
                 "sym_name": ir.StringAttr.get("main"),
-                "function_type": ir.TypeAttr.get(ir.FunctionType.get([x], [y])),
-                "arg_attrs": ir.ArrayAttr.get([ir.DictAttr.get({"neo.name": ir.StringAttr.get(INPUT)})]),
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [y])),
+                "arg_attrs": ir.ArrayAttr.get(
+                    [ir.DictAttr.get({k: ir.StringAttr.get(v) for k, v in d.items()}) for d in named]
+                ),
                 "res_attrs": ir.ArrayAttr.get([ir.DictAttr.get({"neo.name": ir.StringAttr.get(OUTPUT)})]),
             },
             ip=ir.InsertionPoint(module.body),
         )
-        block = ir.Block.create_at_start(function.regions[0], [x])
+        block = ir.Block.create_at_start(function.regions[0], types)
         at = ir.InsertionPoint(block)
+        value = block.arguments[0]
+        if steps and (steps.steps or outer != inner):
+            value = _steps(steps, list(block.arguments), _tensor((rows, features), _ELEMENTS[inner]), at)
         attributes = {
             **trees.attributes(),
             "predicate": ir.StringAttr.get(trees.predicate),
             "post": ir.ArrayAttr.get([ir.StringAttr.get(p) for p in trees.post]),
         }
-        ensemble = ir.Operation.create(
-            "forest.ensemble", results=[y], operands=[block.arguments[0]], attributes=attributes, ip=at
-        )
+        ensemble = ir.Operation.create("forest.ensemble", results=[y], operands=[value], attributes=attributes, ip=at)
         ir.Operation.create("func.return", operands=[ensemble.results[0]], ip=at)
-    inputs = [Spec(INPUT, trees.thresholds.dtype.name, (rows, features))]
+    inputs = [Spec(INPUT, outer, (rows, features))]
     outputs = [Spec(OUTPUT, trees.values.dtype.name, shape)]
-    return Imported(module, {}, PIPELINE, inputs, outputs, name)
+    return Imported(module, weights, PIPELINE, inputs, outputs, name)
+
+
+_ELEMENTS = {"float32": "f32", "float64": "f64"}
+
+
+def _steps(steps: Steps, arguments: list[ir.Value], kind: ir.Type, at: ir.InsertionPoint) -> ir.Value:
+    """A `linalg.generic` that does the steps and rounds to the type that the trees compare in."""
+    element, inner = _ELEMENTS[steps.kind], str(ir.RankedTensorType(kind).element_type)
+    x, vectors = arguments[0], arguments[1:]
+    rows = ir.RankedTensorType(x.type)
+    lines = ["func.func @steps(" + ", ".join(f"%a{i}: {a.type}" for i, a in enumerate(arguments)) + f") -> {kind} {{"]
+    size = ""
+    if rows.is_dynamic_dim(0):
+        lines += ["%zero = arith.constant 0 : index", f"%rows = tensor.dim %a0, %zero : {x.type}"]
+        size = "%rows"
+    lines.append(f"%empty = tensor.empty({size}) : {kind}")
+    matrix, row = "affine_map<(d0, d1) -> (d0, d1)>", "affine_map<(d0, d1) -> (d1)>"
+    maps = ", ".join([matrix, *([row] * len(vectors)), matrix])
+    lines.append(
+        f'%y = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}'
+        f" ins({', '.join(f'%a{i}' for i in range(len(arguments)))} : {', '.join(str(a.type) for a in arguments)})"
+        f" outs(%empty : {kind}) {{"
+    )
+    scalars = ", ".join(f"%s{i}: {element}" for i in range(len(arguments)))
+    lines.append(f"^bb0({scalars}, %o: {inner}):")
+    value = "%s0"
+    for i, (name, _) in enumerate(steps.steps, 1):
+        lines.append(f"%r{i} = arith.{name} {value}, %s{i} : {element}")
+        value = f"%r{i}"
+    if element != inner:
+        lines.append(f"%narrow = arith.truncf {value} : {element} to {inner}")
+        value = "%narrow"
+    lines += [f"linalg.yield {value} : {inner}", f"}} -> {kind}", f"return %y : {kind}", "}"]
+    template = ir.Module.parse("\n".join(lines))
+    ops = [op.operation for op in template.body.operations[0].regions[0].blocks[0].operations]
+    mapping = dict(zip(template.body.operations[0].regions[0].blocks[0].arguments, arguments, strict=True))
+    for op in ops[:-1]:
+        clone = op.clone(ip=at)
+        for number, operand in enumerate(op.operands):
+            clone.operands[number] = mapping[operand]
+        mapping.update(zip(op.results, clone.results, strict=True))
+    return mapping[ops[-1].operands[0]]
 
 
 def _tensor(shape: tuple[int | None, ...], element: str) -> ir.Type:

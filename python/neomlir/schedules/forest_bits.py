@@ -105,7 +105,9 @@ class _Bits(Heap):
             features = self.column_features.vector(n, c)
             x = self.x.gather(n, features, r, code.index(0))
             start = code.binary("muli", c, code.index(self.cut_count))
-            first = code.emit(f"vector.broadcast {code.emit(f'arith.index_cast {start} : index to i32')} : i32 to {ints}")
+            first = code.emit(
+                f"vector.broadcast {code.emit(f'arith.index_cast {start} : index to i32')} : i32 to {ints}"
+            )
             missing = self.column_missing.vector(n, c)
             self.row.put_vector(self._search(x, code.binary("addi", first, steps, ints), missing), n, c)
             return []

@@ -17,7 +17,18 @@ class Heap:
     def __init__(self, func: ir.Operation):
         """Raises NotApplicable where `func` is not one operation."""
         self.code = Code(func, "forest")
-        names = ("x", "column_features", "column_missing", "cuts", "columns", "ranks", "values", "classes", "base", "out")
+        names = (
+            "x",
+            "column_features",
+            "column_missing",
+            "cuts",
+            "columns",
+            "ranks",
+            "values",
+            "classes",
+            "base",
+            "out",
+        )
         for number, name in enumerate(names):
             setattr(self, name, self.code.operand(number))
         self.depth = ir.IntegerAttr(self.code.op.attributes["depth"]).value

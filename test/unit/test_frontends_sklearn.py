@@ -1,0 +1,105 @@
+"""Estimators of scikit-learn: what is imported means what they predict, and what is compiled does it."""
+
+import neomlir
+import numpy as np
+import pytest
+from forest_reference import evaluate, imported
+from neomlir.errors import ImportFailure
+
+pytest.importorskip("sklearn")
+from sklearn import ensemble, linear_model, pipeline, preprocessing, tree
+
+
+def rows(count, seed, missing=True):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((count, 6))
+    x = np.where(rng.random(x.shape) < 0.15, rng.choice([0.0, -0.0, 1e-40, -1e-36, 1e30, -1e30], x.shape), x)
+    return np.where(rng.random(x.shape) < 0.1, np.nan, x) if missing else x
+
+
+def labels(kind, x, seed):
+    rng = np.random.default_rng((seed, 1))
+    y = np.nan_to_num(x[:, 0].clip(-3, 3)) + rng.standard_normal(len(x))
+    classes = rng.integers(0, 3, len(x))
+    made = {"y": y, "positive": np.abs(y), "vectors": np.stack([y, -(y**2)], 1), "classes": classes, "two": classes > 0}
+    return made.get(kind)
+
+
+def predict(model, x):
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(x)
+    return model.decision_function(x) if isinstance(model, ensemble.IsolationForest) else model.predict(x)
+
+
+CASES = {
+    "tree classifier": (tree.DecisionTreeClassifier(), "classes"),
+    "tree regressor": (tree.DecisionTreeRegressor(max_depth=5), "y"),
+    "tree of vectors": (tree.DecisionTreeRegressor(), "vectors"),
+    "extra tree": (tree.ExtraTreeRegressor(max_depth=7), "y"),
+    "forest classifier": (ensemble.RandomForestClassifier(5, n_jobs=1), "classes"),
+    "forest regressor": (ensemble.RandomForestRegressor(5, n_jobs=1), "y"),
+    "extra trees of vectors": (ensemble.ExtraTreesRegressor(5), "vectors"),
+    "extra trees classifier": (ensemble.ExtraTreesClassifier(5), "two"),
+    "boosted regressor": (ensemble.GradientBoostingRegressor(n_estimators=6), "y"),
+    "boosted from zero": (ensemble.GradientBoostingRegressor(n_estimators=6, init="zero", loss="huber"), "y"),
+    "boosted classes": (ensemble.GradientBoostingClassifier(n_estimators=6), "classes"),
+    "boosted two classes": (ensemble.GradientBoostingClassifier(n_estimators=6), "two"),
+    "boosted exponential": (ensemble.GradientBoostingClassifier(n_estimators=6, loss="exponential"), "two"),
+    "histogram regressor": (ensemble.HistGradientBoostingRegressor(max_iter=6), "y"),
+    "histogram poisson": (ensemble.HistGradientBoostingRegressor(max_iter=6, loss="poisson"), "positive"),
+    "histogram classes": (ensemble.HistGradientBoostingClassifier(max_iter=6), "classes"),
+    "histogram two classes": (ensemble.HistGradientBoostingClassifier(max_iter=6), "two"),
+    "isolation": (ensemble.IsolationForest(n_estimators=7), "none"),
+    "isolation on some features": (ensemble.IsolationForest(n_estimators=7, max_features=0.5), "none"),
+}
+
+
+def takes_missing(model):
+    return not type(model).__name__.startswith(("Gradient", "ExtraTree"))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("seed", range(2))
+def test_imported_estimators(name, seed):
+    model, kind = CASES[name]
+    model.set_params(**({"random_state": seed} if "random_state" in model.get_params() else {}))
+    x, test = rows(300, seed, takes_missing(model)), rows(150, seed + 9, takes_missing(model))
+    model.fit(x, labels(kind, x, seed))
+    np.testing.assert_allclose(evaluate(imported(model), test), predict(model, test), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["forest classifier", "histogram two classes", "isolation"])
+def test_compiled_estimators(name):
+    model, kind = CASES[name]
+    x = rows(300, 2, takes_missing(model))
+    model.fit(x, labels(kind, x, 2))
+    compiled = neomlir.compile(model)
+    test = rows(150, 11, takes_missing(model)).astype(compiled.inputs[0].dtype)
+    np.testing.assert_allclose(compiled(test), predict(model, test), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_compiled_pipelines_of_scalers(dtype):
+    x = rows(300, 3).clip(-5, 5).astype(dtype)
+    scalers = [preprocessing.StandardScaler(), preprocessing.RobustScaler(), preprocessing.MinMaxScaler()]
+    model = pipeline.make_pipeline(*scalers, "passthrough", preprocessing.MaxAbsScaler(), tree.DecisionTreeRegressor())
+    model.fit(x, labels("y", x, 3))
+    test = rows(150, 12).clip(-5, 5).astype(dtype)
+    compiled = neomlir.compile(model, inputs=(((None, 6), dtype),))
+    np.testing.assert_array_equal(compiled(test), model.predict(test))
+
+
+def test_what_is_not_read_is_said():
+    x = rows(100, 4, missing=False).clip(-5, 5)
+    y = labels("y", x, 4)
+    for model, message in (
+        (tree.DecisionTreeRegressor(), "has not been fitted"),
+        (linear_model.LinearRegression().fit(x, y), "LinearRegression is not supported"),
+        (
+            pipeline.make_pipeline(preprocessing.PolynomialFeatures(), tree.DecisionTreeRegressor()).fit(x, y),
+            "Polynomial",
+        ),
+        (tree.DecisionTreeClassifier().fit(x, np.stack([y > 0, y > 1], 1)), "several outputs"),
+    ):
+        with pytest.raises(ImportFailure, match=message):
+            imported(model)
