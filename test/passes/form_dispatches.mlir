@@ -42,3 +42,12 @@ func.func @dynamic(%a: memref<?xf32>, %out: memref<?xf32>) -> memref<?xf32> {
 func.func @copied(%a: memref<8xf32>, %out: memref<8xf32>) -> memref<8xf32> {
   return %a : memref<8xf32>
 }
+
+// -----
+
+// A kernel may take numbers beside its buffers.
+// CHECK-LABEL: func.func @number
+// CHECK-SAME:    (%{{.*}}: index, %{{.*}}: memref<8xf32>, %{{.*}}: index, %{{.*}}: index)
+func.func @number(%n: index, %out: memref<8xf32>) -> memref<8xf32> {
+  return %out : memref<8xf32>
+}
