@@ -431,4 +431,4 @@ def baseline() -> Target:
     """The target of what runs at compile time, the same on every machine of an architecture: so are its results."""
     import platform
 
-    return Target.named({"aarch64": "neoverse-n1", "arm64": "neoverse-n1"}.get(platform.machine(), "x86-64-v2"))
+    return Target.named({"aarch64": "cortex-a53", "arm64": "cortex-a53"}.get(platform.machine(), "x86-64-v2"))

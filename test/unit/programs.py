@@ -94,7 +94,7 @@ def baseline() -> Target:
     """A target that every machine of this kind runs."""
     import platform
 
-    return Target.named("neoverse-n1" if platform.machine() in ("aarch64", "arm64") else "x86-64-v2")
+    return Target.named("cortex-a53" if platform.machine() in ("aarch64", "arm64") else "x86-64-v2")
 
 
 def write(
