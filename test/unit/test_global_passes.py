@@ -238,7 +238,7 @@ def test_weights_are_packed_and_hoisted():
         module = ir.Module.parse(MODULES["matmul"])
         Pipeline(global_stage("x86-64-v4")).run(module)
         text = str(module)
-    assert "floordiv 16" in text and "tensor<3x12x16xf32>" in text
+    assert "floordiv 48" in text and "tensor<1x12x48xf32>" in text
     assert "neo.defines = @packed_0" in text
 
 

@@ -53,6 +53,22 @@ def epilogue(kind, source, type_, shape, dims, extra):
     return generic("r0", [identity] * 3, loops, ins, ("%out0", type_), body), [tensor(shape)], [normal(*shape)]
 
 
+def at_times_padded(r, text, shape):
+    """A kernel's text with its result %r0 in a border of ones, or as it is; the shape and type of the new result."""
+    if r.random() < 0.5:
+        return text, shape
+    low, high = ([r.randint(0, 2) for _ in shape] for _ in range(2))
+    wide = [a + n + c for a, n, c in zip(low, shape, high, strict=True)]
+    text = text.replace("%r0 =", "%inner =").replace("outs(%out0 :", "outs(%within :")
+    indices = ", ".join(f"%i{d} : index" for d in range(len(shape)))
+    before = f"%within = tensor.empty() : {tensor(shape)}\n%one = arith.constant 1.0 : f32\n"
+    pad = (
+        f"%r0 = tensor.pad %inner low{low} high{high} {{\n^bb0({indices.replace(' :', ':')}):\n"
+        f"tensor.yield %one : f32\n}} : {tensor(shape)} to {tensor(wide)}\n"
+    )
+    return before + text + pad, wide
+
+
 def test_matmul(r):
     m, n, k = r.choice((1, 3, 17, 40)), r.randint(1, 70), r.randint(1, 40)
     panel = r.choice((0, 4, 8, 16, 32, 48))
@@ -123,8 +139,9 @@ def test_convolution(r):
     text = filled("f", "0.0", c)
     text += generic("c", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%f", c), MULTIPLY)
     after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", c, (1, h, w, oc), "", "%a2")
-    out = [np.zeros((1, h, w, oc), "f4")]
-    check(kernel(types + more, [c], text + after), [x, b, *arrays], out, target(r), "contraction" if oc > 1 else None)
+    text, shape = at_times_padded(r, text + after, (1, h, w, oc))
+    out, expect = [np.zeros(shape, "f4")], "contraction" if oc > 1 else None
+    check(kernel(types + more, [tensor(shape)], text), [x, b, *arrays], out, target(r), expect)
 
 
 def test_grouped_convolution(r):
@@ -159,9 +176,9 @@ def test_depthwise_convolution(r):
     text = filled("f", "0.0", out)
     text += generic("c", maps, "pppprr", [("%a0", types[0]), ("%a1", types[1])], ("%f", out), MULTIPLY)
     after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", out, (1, h, w, c), "", "%a2")
-    check(
-        kernel(types + more, [out], text + after), [x, b, *arrays], [np.zeros((1, h, w, c), "f4")], target(r), "window"
-    )
+    text, shape = at_times_padded(r, text + after, (1, h, w, c))
+    result = [np.zeros(shape, "f4")]
+    check(kernel(types + more, [tensor(shape)], text), [x, b, *arrays], result, target(r), "window")
 
 
 def test_pooling(r):

@@ -9,6 +9,7 @@ from neomlir.passes.dataflow import (
     CHEAP,
     MATERIALIZE,
     Block,
+    captured_values,
     indexing_maps,
     is_contraction,
     is_identity,
@@ -106,7 +107,8 @@ def form_groups(block: Block, max_ops: int) -> Groups:
     """Group the kernel operations of a block.
 
     A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
-    same index (its epilogue). A reduction of rows joins all operations over the same rows: softmax, layer norm.
+    same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
+    the same rows: softmax, layer norm.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -116,10 +118,25 @@ def form_groups(block: Block, max_ops: int) -> Groups:
         groups.kind[number] = roles[number].kind
         if roles[number].kind in ("elementwise", "row"):
             _join_producers(groups, roles, number, op)
+        elif op.name == "tensor.pad" and _pads_result(groups, op):
+            groups.merge(groups.group[block.maker[op.operands[0]]], number)
         elif op.name == MATERIALIZE and groups.is_kernel(producer := block.maker.get(op.operands[0], number)):
             # It only says where the result goes, so it belongs to whatever makes the result.
             groups.merge(groups.group[producer], number)
     return groups
+
+
+def _pads_result(groups: Groups, pad: ir.Operation) -> bool:
+    """Whether a static pad alone reads the result of a kernel that can write it into its place at once."""
+    block, source = groups.block, pad.operands[0]
+    if source not in block.maker or len(pad.operands) > 1 or not ir.RankedTensorType(source.type).has_static_shape:
+        return False
+    producer = block.maker[source]
+    there = groups.group[producer]
+    if groups.kind.get(there) not in ("contraction", "window", "elementwise") or len(block.users[source]) > 1:
+        return False
+    constant = all(value in block.maker and runs_on_host(block.made_by(value)) for value in captured_values(pad)[1:])
+    return constant and groups.may_merge(there, groups.group[block.maker[pad.results[0]]])
 
 
 def _join_producers(groups: Groups, roles: list[Role], number: int, op: ir.Operation) -> None:
@@ -129,7 +146,7 @@ def _join_producers(groups: Groups, roles: list[Role], number: int, op: ir.Opera
         if producer is None or not groups.is_kernel(producer) or position >= number_of_inputs(op):
             continue
         here, there = groups.group[number], groups.group[producer]
-        if here == there:
+        if here == there or block.ops[producer].name == "tensor.pad":
             continue
         map_ = indexing_maps(op)[position]
         fits = _is_epilogue(groups, roles, number, there, value, map_) or _shares_rows(

@@ -16,7 +16,7 @@ from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, apply
 from neomlir.schedules.nest import Tile, lane_index
-from neomlir.schedules.root import Root, stored_at
+from neomlir.schedules.root import Root, computed, stored_at
 
 Row = Callable[[Index, Index], list[Index]]
 """Gives one index a dimension of the root, from the number of a row in the tile and the index along the vectors."""
@@ -97,7 +97,7 @@ class Accumulator:
         for i, place in enumerate(stored_at(kernel, self.generic, loops)):
             if self._is_large(kernel.destinations[i]):
                 memory.fetch(self.frame.destination(i), place, _L1, write=True)
-            for value, indices in kernel.leaves(kernel.results[i], place):
+            for value, indices in kernel.leaves(*computed(kernel, i, place)):
                 if value is not None and value not in inside and self._is_large(value):
                     memory.fetch(memory.of(value), indices, _L1)
 
@@ -171,5 +171,5 @@ class Accumulator:
 
             frame.evaluator.bound[result] = bound
         for i, place in enumerate(stored_at(frame.kernel, g, loops)):
-            value = frame.evaluator.at(frame.kernel.results[i], place, chunk)
+            value = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
             frame.memory.store(frame.destination(i), place, chunk, value)

@@ -90,11 +90,23 @@ def _around(
 
 def _pad(frame: Frame, i: int, op: ir.Operation) -> list[Box]:
     source = op.operands[0]
+    low, _, _ = frame.evaluator.pad_parts(op)
+    return [
+        Box(frame.sizes(source), [Write(i, source, place=_shift([_index(o) for o in low]))]),
+        *_border(frame, i, op),
+    ]
+
+
+def _border(frame: Frame, i: int, op: ir.Operation) -> list[Box]:
     low, _, value = frame.evaluator.pad_parts(op)
-    whole = frame.sizes(frame.kernel.destinations[i])
-    inner = frame.sizes(source)
-    border = _around(frame, whole, low, inner, lambda offsets: Write(i, None, value, place=_shift(offsets)))
-    return [Box(inner, [Write(i, source, place=_shift([_index(o) for o in low]))]), *border]
+    whole, inner = frame.sizes(frame.kernel.destinations[i]), frame.sizes(op.operands[0])
+    return _around(frame, whole, low, inner, lambda offsets: Write(i, None, value, place=_shift(offsets)))
+
+
+def borders(frame: Frame) -> list[Box]:
+    """The boxes around those results that are pads of what the kernel computes."""
+    pads = [(i, r.owner) for i, r in enumerate(frame.kernel.results) if not isinstance(r.owner, ir.Block)]
+    return [box for i, op in pads if op.name == "tensor.pad" for box in _border(frame, i, op)]
 
 
 def _concat(frame: Frame, i: int, op: ir.Operation) -> list[Box]:

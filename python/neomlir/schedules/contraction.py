@@ -14,11 +14,13 @@ from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of, split
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, Tile, blocks, full_tile, lane_index, rest_tile
+from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
 from neomlir.schedules.tiles import register_tile
 
@@ -208,7 +210,8 @@ class Nest:
                 start = b.compute(group * wide)
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)
 
-        b.items([(axes, item)])
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        b.items([(axes, item), *around])
 
     def _tiles(self) -> list[Size]:
         """The number of steps along each row dimension: single rows, and register tiles along the last."""

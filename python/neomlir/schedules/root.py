@@ -8,7 +8,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
 from neomlir.schedules.index import Index, Part, Var, apply, of, split
-from neomlir.schedules.kernel import SAME, Generic, Kernel, merge, point
+from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, point
 
 
 def stored_at(kernel: Kernel, generic: Generic, loops: list[Index]) -> list[tuple[Index, ...]]:
@@ -42,11 +42,29 @@ def stored_at(kernel: Kernel, generic: Generic, loops: list[Index]) -> list[tupl
             where[op.results[0]] = where[sources[0]]
         elif op.name in ("tensor.collapse_shape", "tensor.expand_shape"):
             where[op.results[0]] = _reshaped(op, where[sources[0]])
+        elif op.name == "tensor.pad":
+            where[op.results[0]] = _moved(op, where[sources[0]], 1)
         else:
             raise NotApplicable(f"{op.name} comes behind a reduction")
     if any(r not in where for r in kernel.results):
         raise NotApplicable("a result does not depend on the reduction")
     return [where[r] for r in kernel.results]
+
+
+def _moved(pad: ir.Operation, indices: tuple[Index, ...], sign: int) -> tuple[Index, ...]:
+    """The place in a pad of a place in its source (sign 1), or the other way round (sign -1)."""
+    low = list(pad.attributes["static_low"])
+    if DYNAMIC in low:
+        raise NotApplicable("a pad behind a reduction is not static")
+    return tuple(index + sign * offset for index, offset in zip(indices, low, strict=True))
+
+
+def computed(kernel: Kernel, i: int, place: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
+    """What is computed for an element of a result that is no part of a pad's border, and at which place."""
+    result = kernel.results[i]
+    if isinstance(result.owner, ir.Block) or result.owner.name != "tensor.pad":
+        return result, place
+    return result.owner.operands[0], _moved(result.owner, place, -1)
 
 
 def _reshaped(op: ir.Operation, indices: tuple[Index, ...]) -> tuple[Index, ...]:
@@ -108,7 +126,8 @@ class Root:
             for d, index in zip(parallel, indices, strict=True):
                 loops[d] = index
             places = stored_at(kernel, g, loops)
-            return list(zip(kernel.results, places, kernel.destinations, places, strict=True))
+            reads = [computed(kernel, i, place) for i, place in enumerate(places)]
+            return [(*read, d, place) for read, d, place in zip(reads, kernel.destinations, places, strict=True)]
 
         groups = merge(kernel, [self.extents[d] for d in parallel], outputs)
         self.dims = []

@@ -11,11 +11,13 @@ import math
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, Tile, blocks, vectors
+from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
 
 _ITEM = 50_000
@@ -131,7 +133,8 @@ class Nest:
             else:
                 self._inside({}, indices[:-1], steps, low, high)
 
-        b.items([([*steps[:cut], blocked], item)])
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        b.items([([*steps[:cut], blocked], item), *around])
 
     def _outer(self, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
         fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}

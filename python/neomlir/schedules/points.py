@@ -1,0 +1,133 @@
+"""The loops over a box of points that are computed one by one: bound by memory.
+
+Dimensions that every access walks together become one; the last one is walked in vectors. Where an operand lies
+the other way round, square blocks of it are transposed in registers.
+"""
+
+from __future__ import annotations
+
+from neomlir.schedules.boxes import Box
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.kernel import merge, point
+from neomlir.schedules.nest import Tile, blocks, vectors
+
+_ITEM = 16384
+"""Points of a work item: about what takes as long as waking a thread."""
+
+
+class Points:
+    """The loops over all points of a box, merged as far as its accesses allow."""
+
+    def __init__(self, frame: Frame, box: Box, ask: bool = True):
+        """`ask`: whether parameters may be given; what a kernel does besides its main work has none."""
+        self.frame, self.box, self.ask = frame, box, ask
+        kernel = frame.kernel
+        self.shape = [size if isinstance(size, int) else None for size in box.sizes]
+        self.groups = merge(kernel, self.shape, self.outputs)
+        self.sizes: list[Size] = []
+        for group in self.groups:
+            size: Size = 1
+            for d in group:
+                size = frame.b.mul(size, box.sizes[d])
+            self.sizes.append(size)
+        self.lanes = frame.machine.lanes(kernel.element_bits)
+        self.turned = self._turned()
+        heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
+        self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
+        if all(w.value is None for w in box.writes):
+            self.unroll = 1  # LLVM knows a loop of single stores as a memset
+        if self.turned is not None:
+            self.lanes = min(self.lanes, 16)
+            self.unroll = 1
+        elif ask:
+            self.unroll = kernel.parameter("unroll", self.unroll, (1, 2, 4, 8))
+
+    def outputs(self, indices: list[Index]):
+        """What is computed (None for a fill) at which indices, into which destination at which."""
+        at = tuple(indices)
+        return [(w.value, w.read(at), self.frame.kernel.destinations[w.result], w.place(at)) for w in self.box.writes]
+
+    def _turned(self) -> int | None:
+        """The group along which an operand lies contiguous although the results do not, or None."""
+        if len(self.groups) < 2:
+            return None
+        probes = [of(Var(None)) for _ in self.groups]
+        indices = point(len(self.shape), self.groups, probes)
+        last = probes[-1]
+        for write in self.box.writes:
+            if write.value is None:
+                continue
+            for value, access in self.frame.kernel.leaves(write.value, write.read(indices)):
+                if value is None or not access:
+                    continue
+                for g, probe in enumerate(probes[:-1]):
+                    moving = [i for i in access if i == last]
+                    size = self.sizes[g]
+                    if access[-1] == probe and len(moving) == 1 and (not isinstance(size, int) or size >= 4):
+                        return g
+        return None
+
+    def items(self):
+        """The sizes of the work items, and what an item does."""
+        b, sizes = self.frame.b, self.sizes
+        if not sizes:
+            return [], lambda _: self.store([], [(Index(), Chunk(1))])
+        size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4)) if self.ask else _ITEM
+        cut, block = blocks(sizes, size, self.lanes * self.unroll)
+        if self.turned is not None and cut > self.turned:
+            # A dimension that is transposed in blocks can't be taken apart row by row.
+            cut, block = self.turned, self.lanes
+        elif cut == self.turned:
+            block = max(self.lanes, block // self.lanes * self.lanes)
+        blocked = b.ceildiv(sizes[cut], block)
+
+        def item(indices: list[Index]) -> None:
+            low: Size = 0
+            high = sizes[cut]
+            if not isinstance(blocked, int) or blocked != 1:
+                low = b.compute(indices[-1] * block)
+                high = b.min(b.add(low, block), high)
+            self.inside(indices[:-1], low, high)
+
+        return [*sizes[:cut], blocked], item
+
+    def inside(self, outer: list[Index], low: Size, high: Size) -> None:
+        """The loops inside `outer`, the first of them from `low` to `high`."""
+        b, d = self.frame.b, len(outer)
+        masks = self.frame.machine.masks
+        if d == len(self.sizes) - 1:
+            vectors(b, low, high, self.sizes[d], self.lanes, self.unroll, masks, lambda tile: self.store(outer, tile))
+            return
+        rest: Size = self.sizes[d + 1]
+        if d != self.turned:
+            b.loop(low, high, 1, lambda i: self.inside([*outer, i], 0, rest))
+            return
+        step = self.lanes
+        end = b.add(low, b.mul(b.div(b.sub(high, low), step), step))
+        b.loop(low, end, step, lambda i: self.inside([*outer, i], 0, rest))
+        self.turned = None
+        b.loop(end, high, 1, lambda i: self.inside([*outer, i], 0, rest))
+        self.turned = d
+
+    def store(self, outer: list[Index], tile: Tile) -> None:
+        """Compute and write the points of a tile, for all rows of a block where operands are transposed."""
+        frame = self.frame
+        rows = self.lanes if self.turned is not None else 1
+        if self.turned is not None:
+            frame.memory.block = (outer[self.turned], self.lanes)
+        for index, chunk in tile:
+            with frame.b.scope():
+                for row in range(rows):
+                    loops = list(outer)
+                    if rows > 1:
+                        loops[self.turned] = loops[self.turned] + row
+                    indices = point(len(self.shape), self.groups, [*loops, index] if self.groups else [])
+                    for write in self.box.writes:
+                        if write.value is None:
+                            value = write.scalar
+                        else:
+                            value = frame.evaluator.at(write.value, write.read(indices), chunk)
+                        frame.memory.store(frame.destination(write.result), write.place(indices), chunk, value)
+        frame.memory.block = None
