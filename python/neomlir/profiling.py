@@ -133,11 +133,18 @@ def profile(
         raise ModelError("the program does not say which kernels it runs; compile the model again to profile it")
     levels = kernel_levels(model) if ir else {}
     given = Sampler(model.inputs).draw() if arrays is None else dict(arrays)
-    meter = Meter(Target.named(model.target), model.threads)
+    meter = Meter(code_target(model.target), model.threads)
     before = meter.measure()
     plain, traced, events = _runs(model, given, runs)
     machine = before.merged(meter.measure())
     return _profile(model, machine, plain, traced, events, levels)
+
+
+def code_target(name: str) -> Target:
+    """The target whose code runs here: of one with variants the first that can."""
+    target = Target.named(name)
+    each = (Target.named(variant) for variant in target.variants)
+    return next((variant for variant in each if variant.runs_here()), target)
 
 
 def _loaded(model: Any, inputs: Any, target: str | Target, pipeline: str | None, threads: int) -> Model:

@@ -19,9 +19,10 @@ from neomlir.errors import ModelError
 from neomlir.machine import Machine, Meter
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions
-from neomlir.profiling import Profile, _profile
+from neomlir.profiling import Profile, _profile, code_target
 from neomlir.report import mlir_lexer
 from neomlir.steps import steps_of
+from neomlir.targets import Target
 from neomlir.tools import neo_bench
 from plotly.offline import get_plotlyjs
 from programs import baseline, write_add
@@ -118,6 +119,13 @@ def test_the_roof_is_the_slower_of_arithmetic_and_a_copy_as_large():
     assert MACHINE.merged(Machine(2, 2e9, ((1 << 14, 1e9), (1 << 20, 3e9)))) == Machine(
         2, 2e9, ((1 << 14, 4e9), (1 << 20, 3e9))
     )
+
+
+def test_the_peak_is_that_of_the_code_that_runs():
+    assert code_target("x86-64-v2").name == "x86-64-v2"
+    multi = Target.named("generic-multi")
+    best = next((v for v in multi.variants if Target.named(v).runs_here()), multi.name)
+    assert code_target("generic-multi").name == best
 
 
 @pytest.mark.parametrize("threads", [1, 2])
