@@ -148,19 +148,15 @@ end:
 
     def _rate(self, step: Callable[[int, int], None], bursts: int) -> float:
         """How often a second all threads take a step at the same time, at best."""
-        count, seconds = 1, 0.0
-        while True:
-            seconds = self._together(step, count)
-            if seconds > _BURST / 4 or count > 1 << 40:
-                break
-            count = count * 4 if seconds < _BURST / 64 else max(count + 1, int(count * _BURST / seconds))
+        count = 1
+        # On one thread, and the better of two: that others are at work on the machine must not make bursts short.
+        while (seconds := min(_alone(step, count) for _ in range(2))) < _BURST / 2 and count < 1 << 40:
+            count = count * 8 if seconds < _BURST / 16 else max(count + 1, int(count * _BURST / seconds))
         return max(count / self._together(step, count) for _ in range(bursts))
 
     def _together(self, step: Callable[[int, int], None], count: int) -> float:
         if self.threads == 1:
-            begin = time.perf_counter()
-            step(0, count)
-            return time.perf_counter() - begin
+            return _alone(step, count)
         ready, spans = threading.Barrier(self.threads), [(0.0, 0.0)] * self.threads
 
         def work(thread: int) -> None:
@@ -175,6 +171,13 @@ end:
         for worker in workers:
             worker.join()
         return max(end for _, end in spans) - min(begin for begin, _ in spans)
+
+
+def _alone(step: Callable[[int, int], None], count: int) -> float:
+    """Seconds of `count` steps on this thread."""
+    begin = time.perf_counter()
+    step(0, count)
+    return time.perf_counter() - begin
 
 
 def best(machines: Sequence[Machine]) -> Machine:

@@ -180,12 +180,16 @@ class Nest:
         cut, block, wide = self._block(tiles, panels, batch)
         blocked = b.ceildiv(tiles[cut], block) if tiles else 1
         groups = b.ceildiv(panels, wide)
+        ask = self.root.kernel.parameter
         rows_inside = self._rows_inside(blocked, panels)
+        if isinstance(blocked, int) and isinstance(panels, int) and blocked > 1 and panels > 1:
+            rows_inside = bool(ask("panelwise", int(rows_inside), (0, 1)))
         inside = [*tiles[:cut], blocked]
         axes = [*batch, groups, *inside] if rows_inside else [*batch, *inside, groups]
         if tiles and width == plan.panel and all(isinstance(t, int) for t in tiles):
             used = math.prod(tiles) if rows_inside else math.prod([min(block, tiles[cut]), *tiles[cut + 1 :]])
-            self._fetch_ahead(used)
+            if ask("ahead", 1, (0, 1)):
+                self._fetch_ahead(used)
 
         def item(indices: list[Index]) -> None:
             fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
