@@ -13,8 +13,8 @@ class Forest(ext.Dialect, name="forest"):
 
     `forest.ensemble` is a whole model in its attributes. `neo-forest-post` writes what follows the sum as linalg;
     `neo-pack-forest` chooses a strategy and lays the trees out in tables for it (external arrays, as weights are);
-    what is left then, `forest.score`, `forest.heap` or `forest.branches`, is one kernel, written by the schedule of
-    that name, or by `neo-lower-forest` as plain loops.
+    what is left then (`forest.score`, `forest.heap`, `forest.ragged`, `forest.branches`) is one kernel, written by a
+    schedule, or by `neo-lower-forest` as plain loops.
     """
 
 
@@ -182,6 +182,45 @@ class HeapOp(Forest.Operation, name="heap"):
         return _say(operation, _destination_fault(operation, 10) or _heap_fault(operation))
 
 
+class RaggedOp(Forest.Operation, name="ragged"):
+    """Trees of any shape on ranks (see `forest.heap`).
+
+    Tree t has nodes `begin[t]` up to `begin[t + 1]`, parents before children, and leaves `leaf_begin[t]` up to
+    `leaf_begin[t + 1]`. `children[n]` are slots within the tree: numbers below `slots` are nodes, `slots + l` is leaf
+    l. No
+    tree has more than `slots` nodes or `leaves` leaves.
+
+    ```mlir
+    %y = "forest.ragged"(%x, %column_features, %column_missing, %cuts, %begin, %leaf_begin, %columns, %ranks,
+                         %children, %values, %classes, %base, %out) {slots = 30 : i64, leaves = 31 : i64} : (…) ->
+                         tensor<?xf32>
+    ```
+    """
+
+    result: Result[Any]
+    x: Operand[Any]
+    column_features: Operand[Any]
+    column_missing: Operand[Any]
+    cuts: Operand[Any]
+    begin: Operand[Any]
+    leaf_begin: Operand[Any]
+    columns: Operand[Any]
+    ranks: Operand[Any]
+    children: Operand[Any]
+    values: Operand[Any]
+    classes: Operand[Any]
+    base: Operand[Any]
+    out: Operand[Any]
+    slots: ir.IntegerAttr
+    leaves: ir.IntegerAttr
+
+    @classmethod
+    def verify_invariants(cls, op) -> bool:
+        """Check the shapes of the tables."""
+        operation = op.operation
+        return _say(operation, _destination_fault(operation, 13) or _ragged_fault(operation))
+
+
 def _say(operation: ir.Operation, wrong: str | None) -> bool:
     if wrong is None:
         return True
@@ -304,6 +343,22 @@ def _heap_fault(operation: ir.Operation) -> str | None:
         if ir.RankedTensorType(operation.operands[number].type).shape[0] != columns:
             return f"needs table '{wanted[number - 1][0]}' with an entry for each of {columns} columns"
     if ir.RankedTensorType(operation.operands[5].type).element_type.width not in (8, 16, 32):
+        return "needs ranks of 8, 16 or 32 bits"
+    return None
+
+
+def _ragged_fault(operation: ir.Operation) -> str | None:
+    wanted = [("column_features", 1, _I), ("column_missing", 1, _I), ("cuts", 2, _F), ("begin", 1, _I)]
+    wanted += [("leaf_begin", 1, _I), ("columns", 1, _I), ("ranks", 1, _I), ("children", 2, _I), ("values", 1, _F)]
+    wrong = _tables_fault(operation, [*wanted, ("classes", 1, _I), ("base", 1, _F)])
+    if wrong:
+        return wrong
+    for name in ("slots", "leaves"):
+        if name not in operation.attributes or not isinstance(operation.attributes[name], ir.IntegerAttr):
+            return f"needs '{name}', a number"
+        if not 1 <= ir.IntegerAttr(operation.attributes[name]).value <= 256:
+            return f"needs '{name}', from 1 to 256"
+    if ir.RankedTensorType(operation.operands[7].type).element_type.width not in (8, 16, 32):
         return "needs ranks of 8, 16 or 32 bits"
     return None
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.functions import defined_functions
+from neomlir.schedules.forest_branches import Branches
+from neomlir.schedules.forest_loops import ScoreLoops
+from neomlir.schedules.forest_ranks import Heap, Ragged
 
 
 @register
@@ -31,15 +34,24 @@ class LowerForest(ModulePass):
 
 
 def _score(function: ir.Operation) -> ir.Operation:
-    from neomlir.schedules.forest_loops import ScoreLoops
-
     return ScoreLoops(function).build()
 
 
 def _heap(function: ir.Operation) -> ir.Operation:
-    from neomlir.schedules.forest_heap import Heap
-
     return Heap(function).build()
 
 
-_LOOPS = {"forest.score": _score, "forest.heap": _heap}
+def _ragged(function: ir.Operation) -> ir.Operation:
+    return Ragged(function).build()
+
+
+def _branches(function: ir.Operation) -> ir.Operation:
+    return Branches(function).build()
+
+
+_LOOPS = {
+    "forest.score": _score,
+    "forest.heap": _heap,
+    "forest.ragged": _ragged,
+    "forest.branches": _branches,
+}

@@ -12,7 +12,19 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.trees import MISSING_LEFT, Trees, dense
 
-STRATEGIES = ("auto", "bits", "loops")
+STRATEGIES = ("auto", "bits", "branches", "loops")
+
+
+_FEW_ROWS, _FEW_NODES = 8, 256
+_MOST_BRANCHES, _MOST_NESTED = 1 << 13, 64
+_DEEPEST = 8
+_LANES = 16
+"""Columns are ranked in vectors of up to this many."""
+_PADDING = 4
+"""Complete trees may hold this many times the leaves of the trees that they stand for."""
+_MOST_LEAVES = 256
+
+Packed = tuple[str, dict[str, np.ndarray], dict[str, ir.Attribute]]
 
 
 @register
@@ -27,8 +39,10 @@ class PackForest(ModulePass):
     name = "neo-pack-forest"
 
     strategy: str = "auto"
-    """`bits`: complete trees on ranks (`forest.heap`); `loops`: tables of nodes (`forest.score`), walked node by node.
-    A strategy that does not fit an ensemble gives way to `loops`. `auto` chooses."""
+    """`bits`: trees on ranks (`forest.heap`, `forest.ragged`), for blocks of rows; `branches`: a small ensemble as code
+    (`forest.branches`); `loops`: tables of nodes (`forest.score`), also walked by vectors of rows that gather. A
+    strategy
+    that does not fit an ensemble gives way to `loops`. `auto` is `branches` for few nodes and few rows, else `bits`."""
 
     target: str = "host"
     """The target whose vectors and caches `auto` looks at."""
@@ -49,8 +63,11 @@ class PackForest(ModulePass):
 def _pack(module: ir.Module, op: ir.Operation, prefix: str, strategy: str) -> None:
     trees = Trees.of(op).up_to()
     packed = None
-    if strategy in ("auto", "bits"):
-        packed = heap(trees)
+    rows = ir.RankedTensorType(op.operands[0].type).shape[0]
+    if strategy == "branches" or (strategy == "auto" and 0 <= rows <= _FEW_ROWS and len(trees.features) <= _FEW_NODES):
+        packed = branches(trees)
+    if packed is None and strategy in ("auto", "bits"):
+        packed = bits(trees)
     name, tables, attributes = packed or score(trees)
     with ir.InsertionPoint(op), op.location:
         operands = [op.operands[0]]
@@ -98,7 +115,7 @@ def _empty(op: ir.Operation) -> ir.Value:
     return ir.Operation.create("tensor.empty", results=[kind], operands=list(extents)).results[0]
 
 
-def score(trees: Trees) -> tuple[str, dict[str, np.ndarray], dict[str, ir.Attribute]]:
+def score(trees: Trees) -> Packed:
     """The tables of `forest.score`."""
     order, classes = trees.sorted_by_target()
     flags = trees.flags.astype(np.int32) << 28
@@ -130,65 +147,141 @@ def score(trees: Trees) -> tuple[str, dict[str, np.ndarray], dict[str, ir.Attrib
     attributes = {
         "categorical": ir.BoolAttr.get(categorical),
         "linear": ir.BoolAttr.get(linear),
-        "depth": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), int(depths.max(initial=0))),
+        "depth": _number(int(depths.max(initial=0))),
     }
     return "forest.score", tables, attributes
 
 
-_DEEPEST = 8
-_LANES = 16
-"""Columns are ranked in vectors of up to this many."""
-_PADDING = 8
-"""Complete trees may hold this many times the leaves of the trees that they stand for."""
-
-
-def heap(trees: Trees) -> tuple[str, dict[str, np.ndarray], dict[str, ir.Attribute]] | None:
-    """The tables of `forest.heap`; None where trees are too deep, too lopsided, or have nodes that ranks cannot
-    express."""
-    depth, count = int(trees.depths().max(initial=0)), len(trees.roots)
-    if not 1 <= depth <= _DEEPEST or count << depth > _PADDING * len(trees.values):
+def branches(trees: Trees) -> Packed | None:
+    """`forest.branches`, the trees in its attributes; None for other than numerical nodes, and where it would be much
+    code."""
+    numerical = trees.set_begin is None and trees.linear_begin is None and not (trees.flags & ~MISSING_LEFT).any()
+    if not numerical or trees.values.shape[1] > 1 or np.isnan(trees.thresholds).any():
         return None
+    if len(trees.features) > _MOST_BRANCHES or trees.depths().max(initial=0) > _MOST_NESTED:
+        return None
+    return "forest.branches", {}, trees.attributes()
+
+
+def bits(trees: Trees) -> Packed | None:
+    """The tables of `forest.heap`, or of `forest.ragged` where complete trees would be too large; None where ranks
+    cannot
+    express the nodes, or trees have too many leaves."""
     if trees.values.shape[1] > 1 or trees.linear_begin is not None or (trees.flags & ~MISSING_LEFT).any():
         return None
-    if np.isnan(trees.thresholds).any():
+    if np.isnan(trees.thresholds).any() or not len(trees.features):
         return None
+    depth = int(trees.depths().max(initial=0))
+    if depth <= _DEEPEST and len(trees.roots) << depth <= _PADDING * len(trees.values):
+        return _heap(trees, depth, Columns.of(trees))
+    return _ragged(trees)
+
+
+@dataclass
+class Columns:
+    """The ranks of an ensemble's thresholds: a column is a feature and where NaN goes."""
+
+    column: np.ndarray
+    """Of each node."""
+    rank: np.ndarray
+    """Of each node, from the least value of `kind` up."""
+    kind: type
+    index_kind: type
+    tables: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, trees: Trees) -> Columns:
+        """Sort the thresholds of each column."""
+        keys, column = np.unique(trees.features * 2 + (trees.flags & MISSING_LEFT), return_inverse=True)
+        cuts, rank = [], np.zeros(len(column), np.int64)
+        by_column = np.argsort(column, kind="stable")
+        bounds = np.searchsorted(column[by_column], np.arange(len(keys) + 1))
+        for c in range(len(keys)):
+            mine = by_column[bounds[c] : bounds[c + 1]]
+            numbers, rank[mine] = np.unique(trees.thresholds[mine], return_inverse=True)
+            cuts.append(numbers)
+        sizes = np.array([len(c) for c in cuts])
+        kind = np.int8 if sizes.max() < 1 << 8 else np.int16 if sizes.max() < 1 << 16 else np.int32
+        lowest = np.iinfo(kind).min
+        padded = -(-len(keys) // _LANES) * _LANES
+        table = np.full((padded, (1 << int(sizes.max()).bit_length()) - 1), np.inf, trees.thresholds.dtype)
+        for c, numbers in enumerate(cuts):
+            table[c, : len(numbers)] = numbers
+        missing = np.full(padded, lowest, np.int32)
+        missing[: len(keys)] = np.where(keys & 1, lowest, sizes + lowest)
+        features = np.zeros(padded, np.int32)
+        features[: len(keys)] = keys >> 1
+        index_kind = np.int8 if padded <= 128 else np.int16 if padded <= 1 << 15 else np.int32
+        tables = {"column_features": features, "column_missing": missing, "cuts": table}
+        return cls(column, rank + lowest, kind, index_kind, tables)
+
+
+def _heap(trees: Trees, depth: int, found: Columns) -> Packed:
     order, classes = trees.sorted_by_target()
-    # A column is a feature and where NaN goes.
-    keys, column = np.unique(trees.features * 2 + (trees.flags & MISSING_LEFT), return_inverse=True)
-    cuts = [np.unique(trees.thresholds[column == c]) for c in range(len(keys))]
-    sizes = np.array([len(c) for c in cuts])
-    bits = 8 if sizes.max() < 256 else 16 if sizes.max() < 1 << 16 else 32
-    lowest, highest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    rank = np.zeros(len(column), np.int64)
-    for c, numbers in enumerate(cuts):
-        mine = column == c
-        rank[mine] = np.searchsorted(numbers, trees.thresholds[mine])
-    padded = -(-len(keys) // _LANES) * _LANES
-    table = np.full((padded, (1 << int(sizes.max()).bit_length()) - 1), np.inf, trees.thresholds.dtype)
-    for c, numbers in enumerate(cuts):
-        table[c, : len(numbers)] = numbers
-    missing = np.full(padded, lowest, np.int32)
-    missing[: len(keys)] = np.where(keys & 1, lowest, sizes + lowest)
-    features = np.zeros(padded, np.int32)
-    features[: len(keys)] = keys >> 1
-    columns = np.zeros((count, 1 << depth), np.int8 if padded <= 128 else np.int16 if padded <= 1 << 15 else np.int32)
-    ranks = np.full((count, 1 << depth), highest, {8: np.int8, 16: np.int16, 32: np.int32}[bits])
+    count = len(order)
+    columns = np.zeros((count, 1 << depth), found.index_kind)
+    # Nothing is greater than the largest rank: below a leaf all rows go left.
+    ranks = np.full((count, 1 << depth), np.iinfo(found.kind).max, found.kind)
     at = trees.roots[order].astype(np.int64)[:, None]
     for level in range(depth):
         slots, inner = slice(1 << level, 2 << level), at >= 0
-        columns[:, slots][inner] = column[at[inner]]
-        ranks[:, slots][inner] = rank[at[inner]] + lowest
+        columns[:, slots][inner] = found.column[at[inner]]
+        ranks[:, slots][inner] = found.rank[at[inner]]
         children = np.repeat(at[:, :, None], 2, axis=2)
         children[inner] = np.stack([trees.left, trees.right], 1)[at[inner]]
         at = children.reshape(count, -1)
     tables = {
-        "column_features": features,
-        "column_missing": missing,
-        "cuts": table,
+        **found.tables,
         "columns": columns,
         "ranks": ranks,
         "values": trees.values[-1 - at, 0],
         "classes": classes,
         "base": trees.base,
     }
-    return "forest.heap", tables, {"depth": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), depth)}
+    return "forest.heap", tables, {"depth": _number(depth)}
+
+
+def _ragged(trees: Trees) -> Packed | None:
+    order, classes = trees.sorted_by_target()
+    # Nodes and leaves level by level, and then tree by tree: parents first.
+    at, tree = trees.roots[order].astype(np.int64), np.arange(len(order))
+    ids, owners = [at], [tree]
+    while len(at := at[(inner := at >= 0)]):
+        tree = np.repeat(tree[inner], 2)
+        at = np.stack([trees.left, trees.right], 1)[at].reshape(-1).astype(np.int64)
+        ids.append(at)
+        owners.append(tree)
+    ids, owners = np.concatenate(ids), np.concatenate(owners)
+    sort = np.argsort(owners, kind="stable")
+    ids, owners = ids[sort], owners[sort]
+    nodes, leaves = ids[ids >= 0], -1 - ids[ids < 0]
+    begin, leaf_begin = (
+        np.searchsorted(owners[mask], np.arange(len(order) + 1)).astype(np.int32) for mask in (ids >= 0, ids < 0)
+    )
+    most, most_leaves = int(np.diff(begin).max(initial=1)), int(np.diff(leaf_begin).max(initial=1))
+    if most_leaves > _MOST_LEAVES:
+        return None
+    slot, leaf_slot = np.zeros(len(trees.left), np.int64), np.zeros(len(trees.values), np.int64)
+    slot[nodes] = np.arange(len(nodes)) - begin[owners[ids >= 0]]
+    leaf_slot[leaves] = np.arange(len(leaves)) - leaf_begin[owners[ids < 0]] + most
+    children = np.stack([trees.left, trees.right], 1)[nodes].astype(np.int64)
+    inner = children >= 0
+    children[inner] = slot[children[inner]]
+    children[~inner] = leaf_slot[-1 - children[~inner]]
+    found = Columns.of(trees)
+    tables = {
+        **found.tables,
+        "begin": begin,
+        "leaf_begin": leaf_begin,
+        "columns": found.column[nodes].astype(found.index_kind),
+        "ranks": found.rank[nodes].astype(found.kind),
+        "children": children.astype(np.int16),
+        "values": trees.values[leaves, 0],
+        "classes": classes,
+        "base": trees.base,
+    }
+    return "forest.ragged", tables, {"slots": _number(most), "leaves": _number(most_leaves)}
+
+
+def _number(value: int) -> ir.IntegerAttr:
+    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)

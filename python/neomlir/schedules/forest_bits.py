@@ -1,8 +1,9 @@
-"""Many rows at once through complete trees, a bit a row: comparisons first, decisions after.
+"""Many rows at once through trees on ranks, a bit a row: comparisons first, decisions after.
 
 Every node of a tree is compared for a block of rows, one vector of ranks at a time, which gives a row of bits a node.
-The bits of the way down are then picked by selecting between halves, level by level, all rows of the block at once; the
-last vector is the leaf of each row, whose values are gathered and added. That is the bit-vector idea of QuickScorer
+In complete trees the bits of the way down are then picked by selecting between halves, level by level, all rows of the
+block at once; in others the rows that reach a node are split between its children. That gives the leaf of each row,
+whose values are gathered and added. That is the bit-vector idea of QuickScorer
 (Lucchese et al., SIGIR 2015) with the roles of rows and leaves exchanged; no branch depends on the data. Few rows are
 walked one by one, their columns ranked by vectors.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.forest_heap import Heap
+from neomlir.schedules.forest_ranks import Heap, Ragged, Ranked
 
 FEW = 24
 """Fewer rows than this are walked one by one."""
@@ -20,21 +21,24 @@ BLOCK = 256
 
 
 class ForestBits(Schedule):
-    """`forest.heap`: blocks of rows as bits, few rows one by one."""
+    """`forest.heap` and `forest.ragged`: blocks of rows as bits, few rows one by one."""
 
     name = "forest_bits"
     order = 1
 
     def applies(self, kernel, target) -> bool:
-        return any(op.name == "forest.heap" for op in kernel.others)
+        return any(op.name in _WAYS for op in kernel.others)
 
     def build(self, kernel, target) -> ir.Operation:
         if target.vector.bits < 128:
             raise NotApplicable("the target has no vectors")
-        return _Bits(kernel.func, target).build()
+        name = next(op.name for op in kernel.others if op.name in _WAYS)
+        return _WAYS[name](kernel.func, target).build()
 
 
-class _Bits(Heap):
+class _Blocks(Ranked):
+    """Blocks of rows through any trees on ranks; `block_tree` is one tree."""
+
     def __init__(self, func: ir.Operation, target):
         super().__init__(func)
         bits = target.vector.bits
@@ -54,13 +58,11 @@ class _Bits(Heap):
         if 0 <= static < FEW:
             self.walk(code.index(0), self.x.dim(0))
             return code.function()
-        nodes, block = 1 << self.depth, self.block
-        self.table = code.scratch([self.count * block], self.rank)
-        self.places = code.scratch([block], "i32")
-        self.bits = code.scratch([nodes, block // 8], "i8")
-        self.way = code.scratch([self.depth, block // 8], "i8")
-        self.leaves = code.scratch([block], "i8")
-        self.sums = code.scratch([block], self.sum)
+        self.table = code.scratch([self.count * self.block], self.rank)
+        self.places = code.scratch([self.block], "i32")
+        self.numbers = code.scratch([self.block], "i8")
+        self.sums = code.scratch([self.block], self.sum)
+        self.scratch()
 
         def item(low: str, high: str) -> None:
             count = code.binary("subi", high, low)
@@ -76,8 +78,16 @@ class _Bits(Heap):
 
             code.when(many, [], by_block, by_row)
 
-        self.blocks(block, item)
+        self.blocks(self.block, item)
         return code.function()
+
+    def scratch(self) -> None:
+        """Memory for the bits of one tree."""
+        raise NotImplementedError
+
+    def block_tree(self, t: str) -> None:
+        """Add the values of the leaves of tree t to the sums of the block."""
+        raise NotImplementedError
 
     # Ranks.
 
@@ -161,7 +171,12 @@ class _Bits(Heap):
             n, kind = self.sum_lanes, f"vector<{self.sum_lanes}x{self.sum}>"
             start = self._splat(self.base.at(k), kind)
             self._each(self.block, n, lambda r: self.sums.put_vector(start, n, r))
-            code.loop(first, last, one, [], self._block_tree)
+
+            def one_tree(t: str, _: list[str]) -> list[str]:
+                self.block_tree(t)
+                return []
+
+            code.loop(first, last, one, [], one_tree)
 
             def store(r: str, _: list[str]) -> list[str]:
                 self.put(self.sums.at(r), code.binary("addi", low, r), k)
@@ -179,29 +194,47 @@ class _Bits(Heap):
 
         self.code.loop(self.code.index(0), self.code.index(end), self.code.index(step), [], once)
 
-    def _block_tree(self, t: str, _: list[str]) -> list[str]:
-        self._compare_nodes(t)
-        self._find_way()
-        self._number_leaves()
-        self._add_leaves(t)
-        return []
-
-    def _compare_nodes(self, t: str) -> None:
-        """A bit a row for every node: whether the row would go right there."""
+    def _compare(self, node: str, column: str, rank: str) -> None:
+        """The bits of a node: whether each row would go right there."""
         code, n = self.code, self.compare_lanes
         kind = f"vector<{n}x{self.rank}>"
+        begin = code.binary("muli", code.to_index(column, self.columns.element), code.index(self.block))
+        limit = self._splat(rank, kind)
+        for r in range(0, self.block, n):
+            values = self.table.vector(n, code.binary("addi", begin, code.index(r)))
+            right = code.compare("sgt", values, limit, kind)
+            word = code.emit(f"vector.bitcast {right} : vector<{n}xi1> to vector<{n // 8}xi8>")
+            self.bits.put_vector(word, n // 8, node, code.index(r // 8))
+
+    def _add_leaves(self, *first: str) -> None:
+        """Add the values of the leaves that `numbers` names, those of the tree beginning at `first`."""
+        code, n = self.code, self.sum_lanes
+        kind = f"vector<{n}x{self.sum}>"
+        for r in range(0, self.block, n):
+            at = code.index(r)
+            leaves = code.emit(f"arith.extui {self.numbers.vector(n, at)} : vector<{n}xi8> to vector<{n}xi32>")
+            values = self.values.gather(n, leaves, *first)
+            self.sums.put_vector(code.binary("addf", self.sums.vector(n, at), values, kind), n, at)
+
+
+class _HeapBits(_Blocks, Heap):
+    """Complete trees: the way down is chosen level by level between halves of a level's bits."""
+
+    def scratch(self) -> None:
+        self.bits = self.code.scratch([1 << self.depth, self.block // 8], "i8")
+        self.way = self.code.scratch([self.depth, self.block // 8], "i8")
+
+    def block_tree(self, t: str) -> None:
+        code = self.code
 
         def node(i: str, _: list[str]) -> list[str]:
-            column = code.to_index(self.columns.at(t, i), self.columns.element)
-            begin = code.binary("muli", column, code.index(self.block))
-            rank = self._splat(self.ranks.at(t, i), kind)
-            for r in range(0, self.block, n):
-                values = self.table.vector(n, code.binary("addi", begin, code.index(r)))
-                right = code.compare("sgt", values, rank, kind)
-                self.bits.put_vector(_bytes(code, right, n), n // 8, i, code.index(r // 8))
+            self._compare(i, self.columns.at(t, i), self.ranks.at(t, i))
             return []
 
         code.loop(code.index(1), code.index(1 << self.depth), code.index(1), [], node)
+        self._find_way()
+        self._number_leaves()
+        self._add_leaves(t, code.index(0))
 
     def _find_way(self) -> None:
         """For each level the bit of the node that each row is at: halves selected by the levels above."""
@@ -236,20 +269,67 @@ class _Bits(Heap):
                 signed = weight if weight < 128 else weight - 256
                 part = code.select(mask, code.constant(signed, kind), code.constant(0, kind), kind)
                 total = code.binary("ori", total, part, kind)
-            self.leaves.put_vector(total, n, code.index(r))
-
-    def _add_leaves(self, t: str) -> None:
-        code, n = self.code, self.sum_lanes
-        kind = f"vector<{n}x{self.sum}>"
-        for r in range(0, self.block, n):
-            at = code.index(r)
-            leaves = code.emit(f"arith.extui {self.leaves.vector(n, at)} : vector<{n}xi8> to vector<{n}xi32>")
-            values = self.values.gather(n, leaves, t, code.index(0))
-            self.sums.put_vector(code.binary("addf", self.sums.vector(n, at), values, kind), n, at)
+            self.numbers.put_vector(total, n, code.index(r))
 
 
-def _bytes(code, mask: str, lanes: int) -> str:
-    return code.emit(f"vector.bitcast {mask} : vector<{lanes}xi1> to vector<{lanes // 8}xi8>")
+class _RaggedBits(_Blocks, Ragged):
+    """Trees of any shape: the rows that reach a node are split between its children, parents first."""
+
+    def scratch(self) -> None:
+        self.bits = self.code.scratch([self.slots, self.block // 8], "i8")
+        self.reach = self.code.scratch([self.slots + self.leaves, self.block // 8], "i8")
+
+    def block_tree(self, t: str) -> None:
+        code, one, size = self.code, self.code.index(1), self.block // 8
+        zero, kind = code.index(0), f"vector<{size}xi8>"
+        after = code.binary("addi", t, one)
+        first, last = (code.to_index(self.begin.at(n), "i32") for n in (t, after))
+        leaf, end = (code.to_index(self.leaf_begin.at(n), "i32") for n in (t, after))
+        count = code.binary("subi", last, first)
+        every = code.constant(-1, kind)
+
+        def compare(i: str, _: list[str]) -> list[str]:
+            node = code.binary("addi", first, i)
+            self._compare(i, self.columns.at(node), self.ranks.at(node))
+            return []
+
+        def part(i: str, _: list[str]) -> list[str]:
+            node = code.binary("addi", first, i)
+            here, right = self.reach.vector(size, i, zero), self.bits.vector(size, i, zero)
+            going = code.binary("andi", here, right, kind)
+            for side, rows in ((0, code.binary("xori", here, going, kind)), (1, going)):
+                slot = code.to_index(self.children.at(node, code.index(side)), "i16")
+                self.reach.put_vector(rows, size, slot, zero)
+            return []
+
+        code.loop(zero, count, one, [], compare)
+        # The first leaf has all rows where it is the only one; else its parent says.
+        self.reach.put_vector(every, size, code.index(self.slots), zero)
+        self.reach.put_vector(every, size, zero, zero)
+        code.loop(zero, count, one, [], part)
+        self._number(code.binary("subi", end, leaf))
+        self._add_leaves(leaf)
+
+    def _number(self, leaves: str) -> None:
+        """The leaf of each row as a byte."""
+        code, n = self.code, self.byte_lanes
+        kind, slots = f"vector<{n}xi8>", code.index(self.slots)
+        starts = range(0, self.block, n)
+
+        def leaf(i: str, numbers: list[str]) -> list[str]:
+            slot = code.binary("addi", slots, i)
+            number = self._splat(code.emit(f"arith.index_cast {i} : index to i8"), kind)
+            found = []
+            for r, before in zip(starts, numbers, strict=True):
+                bits = self.reach.vector(n // 8, slot, code.index(r // 8))
+                mask = code.emit(f"vector.bitcast {bits} : vector<{n // 8}xi8> to vector<{n}xi1>")
+                found.append(code.select(mask, number, before, kind))
+            return found
+
+        zeros = [(code.constant(0, kind), kind) for _ in starts]
+        for r, number in zip(starts, code.loop(code.index(0), leaves, code.index(1), zeros, leaf), strict=True):
+            self.numbers.put_vector(number, n, code.index(r))
 
 
+_WAYS = {"forest.heap": _HeapBits, "forest.ragged": _RaggedBits}
 SCHEDULE = ForestBits()

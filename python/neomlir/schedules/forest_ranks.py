@@ -1,8 +1,9 @@
-"""Complete trees on ranks: what the ways to walk a `forest.heap` share, and the plain one."""
+"""Trees on ranks: what the ways to walk `forest.heap` and `forest.ragged` share, and the plain one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from neomlir.mlir import ir
 from neomlir.schedules.text import Code
@@ -11,27 +12,17 @@ ROWS = 64
 """Rows of one work item of the plain walk."""
 
 
-class Heap:
-    """Emits the code of one `forest.heap`; here by scalars, a row after the other."""
+class Ranked:
+    """Emits the code of trees on ranks; here by scalars, a row after the other."""
+
+    names: ClassVar[tuple[str, ...]]
+    """The operands of the operation, in order."""
 
     def __init__(self, func: ir.Operation):
         """Raises NotApplicable where `func` is not one operation."""
         self.code = Code(func, "forest")
-        names = (
-            "x",
-            "column_features",
-            "column_missing",
-            "cuts",
-            "columns",
-            "ranks",
-            "values",
-            "classes",
-            "base",
-            "out",
-        )
-        for number, name in enumerate(names):
+        for number, name in enumerate(self.names):
             setattr(self, name, self.code.operand(number))
-        self.depth = ir.IntegerAttr(self.code.op.attributes["depth"]).value
         self.kind, self.sum, self.rank = self.x.element, self.values.element, self.ranks.element
         self.count, self.cut_count = self.cuts.shape
         self.features = self.x.shape[1]
@@ -94,15 +85,7 @@ class Heap:
 
     def tree(self, t: str, total: str) -> str:
         """The sum with the value of the leaf that the row in `self.row` reaches in tree t."""
-        code, rank = self.code, self.rank
-        node = code.index(1)
-        for _ in range(self.depth):
-            column = code.to_index(self.columns.at(t, node), self.columns.element)
-            right = code.compare("sgt", self.row.at(column), self.ranks.at(t, node), rank)
-            side = code.emit(f"arith.index_castui {right} : i1 to index")
-            node = code.binary("addi", code.binary("addi", node, node), side)
-        leaf = code.binary("subi", node, code.index(1 << self.depth))
-        return code.binary("addf", total, self.values.at(t, leaf), self.sum)
+        raise NotImplementedError
 
     def row_ranks(self, r: str) -> None:
         """Fill `self.row` with the columns of row r: a binary search in the cuts of each."""
@@ -129,3 +112,62 @@ class Heap:
             return value
         before, after = (f"vector<{width}x{e}>" if width else e for e in ("i32", self.rank))
         return self.code.emit(f"arith.trunci {value} : {before} to {after}")
+
+
+class Heap(Ranked):
+    """`forest.heap`: complete trees, a comparison a level."""
+
+    names = (
+        "x", "column_features", "column_missing", "cuts", "columns", "ranks", "values", "classes", "base", "out",
+    )  # fmt: skip
+
+    def __init__(self, func: ir.Operation):
+        super().__init__(func)
+        self.depth = ir.IntegerAttr(self.code.op.attributes["depth"]).value
+
+    def tree(self, t: str, total: str) -> str:
+        """The sum with the value of the leaf that the row in `self.row` reaches in tree t."""
+        code, rank = self.code, self.rank
+        node = code.index(1)
+        for _ in range(self.depth):
+            column = code.to_index(self.columns.at(t, node), self.columns.element)
+            right = code.compare("sgt", self.row.at(column), self.ranks.at(t, node), rank)
+            side = code.emit(f"arith.index_castui {right} : i1 to index")
+            node = code.binary("addi", code.binary("addi", node, node), side)
+        leaf = code.binary("subi", node, code.index(1 << self.depth))
+        return code.binary("addf", total, self.values.at(t, leaf), self.sum)
+
+
+class Ragged(Ranked):
+    """`forest.ragged`: trees of any shape, down from slot 0 until a slot is a leaf's."""
+
+    names = (
+        "x", "column_features", "column_missing", "cuts", "begin", "leaf_begin", "columns", "ranks", "children",
+        "values",
+        "classes", "base", "out",
+    )  # fmt: skip
+
+    def __init__(self, func: ir.Operation):
+        super().__init__(func)
+        self.slots = ir.IntegerAttr(self.code.op.attributes["slots"]).value
+        self.leaves = ir.IntegerAttr(self.code.op.attributes["leaves"]).value
+
+    def tree(self, t: str, total: str) -> str:
+        """The sum with the value of the leaf that the row in `self.row` reaches in tree t."""
+        code, rank = self.code, self.rank
+        first = code.to_index(self.begin.at(t), "i32")
+        last = code.to_index(self.begin.at(code.binary("addi", t, code.index(1))), "i32")
+        slots = code.index(self.slots)
+        # A tree of one leaf starts at its slot.
+        root = code.select(code.compare("eq", first, last, "index"), slots, code.index(0), "index")
+
+        def down(slot: str) -> str:
+            node = code.binary("addi", first, slot)
+            column = code.to_index(self.columns.at(node), self.columns.element)
+            right = code.compare("sgt", self.row.at(column), self.ranks.at(node), rank)
+            side = code.emit(f"arith.index_castui {right} : i1 to index")
+            return code.to_index(self.children.at(node, side), "i16")
+
+        end = code.repeat(root, "index", lambda slot: code.compare("ult", slot, slots, "index"), down)
+        leaf = code.binary("addi", code.to_index(self.leaf_begin.at(t), "i32"), code.binary("subi", end, slots))
+        return code.binary("addf", total, self.values.at(leaf), self.sum)

@@ -1,0 +1,187 @@
+"""Every strategy reaches the leaves that numpy reaches, bit for bit: random ensembles, strange numbers, few and many
+rows."""
+
+import re
+
+import neomlir
+import numpy as np
+import pytest
+from forest_reference import evaluate
+from neomlir.dialects import context
+from neomlir.frontends.base import Frontend
+from neomlir.frontends.forest import to_module
+from neomlir.pipeline import pipeline_module
+from neomlir.trees import Trees
+
+FEATURES = 9
+SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1.0, np.inf, -np.inf, np.nan, np.nan)
+
+
+def ensemble(seed, trees, depth, outputs=1, kind=np.float32, sums=np.float32, full=True, predicate="le", width=1):
+    """Random trees, complete or of any shape; thresholds repeat, and are special numbers now and then."""
+    rng = np.random.default_rng(seed)
+    nodes, roots, leaves = [], [], 0
+
+    def grow(level):
+        nonlocal leaves
+        if level == depth or (not full and level and rng.random() < 0.35):
+            leaves += 1
+            return -leaves
+        number = len(nodes)
+        nodes.append(None)
+        left = grow(level + 1)
+        nodes[number] = (left, grow(level + 1))
+        return number
+
+    for _ in range(trees):
+        roots.append(grow(0))
+    count = len(nodes)
+    thresholds = rng.choice(rng.standard_normal(40).astype(kind), count)
+    special = rng.choice([v for v in SPECIAL if not np.isnan(v)], count).astype(kind)
+    if predicate == "lt":
+        special = np.where(special == -np.inf, 0, special)
+    children = np.array(nodes, np.int32).reshape(-1, 2)
+    return Trees(
+        np.array(roots, np.int32),
+        rng.integers(0, FEATURES, count).astype(np.int32),
+        np.where(rng.random(count) < 0.1, special, thresholds).astype(kind),
+        children[:, 0].copy(),
+        children[:, 1].copy(),
+        rng.integers(0, 2, count).astype(np.int8),
+        rng.standard_normal((leaves, width)).astype(sums),
+        (np.arange(trees) % outputs).astype(np.int32) if width == 1 else np.zeros(trees, np.int32),
+        rng.standard_normal(outputs).astype(sums),
+        predicate=predicate,
+    )
+
+
+def rows(trees, count, seed):
+    """Rows that often hit thresholds exactly."""
+    rng = np.random.default_rng(seed)
+    near = rng.choice(np.concatenate([trees.thresholds, SPECIAL]), (count, FEATURES))
+    return np.where(rng.random(near.shape) < 0.5, near, rng.standard_normal(near.shape)).astype(trees.thresholds.dtype)
+
+
+class Read(Frontend):
+    """Reads (trees, rows)."""
+
+    def reads(self, source):
+        return isinstance(source, tuple)
+
+    def import_(self, source, inputs, context):
+        return to_module(source[0], FEATURES, source[1], "trees", context)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Compile trees by a strategy: (the model, the schedules of its kernels)."""
+
+    def compile(trees, strategy="auto", size=None, pipeline="cpu", target="host"):
+        def stages(chosen):
+            made = before(chosen)
+            text, count = re.subn(
+                r"neo-pack-forest\{[^}]*\}", f"neo-pack-forest{{strategy={strategy}}}", made["global"]
+            )
+            assert count == 1
+            made["global"] = text
+            return made
+
+        module = pipeline_module(pipeline)
+        before = module.stages
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "stages", stages)
+            patch.setattr("neomlir.frontends.frontends", lambda: {"trees": Read()})
+            model = neomlir.compile((trees, size), pipeline=pipeline, target=target)
+        return model, [kernel["schedule"] for kernel in model.report["kernels"]]
+
+    return compile
+
+
+def agree(model, trees, counts):
+    for count in counts:
+        x = rows(trees, count, count)
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(model(x), evaluate(trees, x), err_msg=f"{count} rows")
+
+
+MANY = (0, 1, 2, 5, 23, 24, 63, 100, 256, 257, 300, 512, 531)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "schedule", "more"),
+    [
+        ("bits", "forest_bits", {"trees": 30, "depth": 6}),
+        ("bits", "forest_bits", {"trees": 7, "depth": 3, "outputs": 3, "predicate": "lt"}),
+        ("bits", "forest_bits", {"trees": 9, "depth": 8, "kind": np.float64, "sums": np.float64}),
+        ("bits", "forest_bits", {"trees": 25, "depth": 12, "full": False, "outputs": 2}),
+        ("bits", "forest_bits", {"trees": 25, "depth": 9, "full": False, "sums": np.float64}),
+        ("loops", "forest_gather", {"trees": 12, "depth": 11, "full": False, "outputs": 3}),
+        ("loops", "forest_gather", {"trees": 6, "depth": 5, "outputs": 3, "width": 3, "sums": np.float64}),
+        ("loops", "forest_gather", {"trees": 6, "depth": 5, "kind": np.float64, "sums": np.float64}),
+        ("branches", "forest_branches", {"trees": 5, "depth": 4, "full": False, "outputs": 2}),
+        ("auto", "forest_bits", {"trees": 3, "depth": 2}),
+    ],
+)
+def test_strategies(strategy, schedule, more, compiled):
+    trees = ensemble(len(str(more)), **more)
+    model, schedules = compiled(trees, strategy)
+    assert schedules == [schedule]
+    agree(model, trees, MANY)
+
+
+@pytest.mark.parametrize("strategy", ["bits", "loops", "branches"])
+@pytest.mark.parametrize("full", [True, False])
+def test_plain_loops(strategy, full, compiled):
+    trees = ensemble(3, 6, 5, outputs=2, full=full)
+    model, schedules = compiled(trees, strategy, pipeline="cpu-scalar")
+    assert schedules == ["scalar"]
+    agree(model, trees, (0, 1, 70))
+
+
+def test_fixed_numbers_of_rows(compiled):
+    trees = ensemble(4, 5, 4)
+    for size, schedule in ((1, "forest_branches"), (300, "forest_bits")):
+        model, schedules = compiled(trees, size=size)
+        assert schedules == [schedule]
+        agree(model, trees, [size])
+
+
+def test_ranks_of_16_bits(compiled):
+    trees = ensemble(5, 40, 6)
+    trees.thresholds = np.random.default_rng(0).standard_normal(len(trees.features)).astype(np.float32)
+    trees.features[:] %= 2
+    model, schedules = compiled(trees, "bits")
+    assert schedules == ["forest_bits"]
+    agree(model, trees, (1, 300))
+
+
+@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3"])
+@pytest.mark.parametrize("full", [True, False])
+def test_narrower_vectors(target, full, compiled):
+    trees = ensemble(6, 8, 5, full=full)
+    model, schedules = compiled(trees, "bits", target=target)
+    assert schedules == ["forest_bits"]
+    agree(model, trees, (3, 300))
+
+
+def test_threads_share_blocks(compiled):
+    trees = ensemble(7, 10, 6)
+    model, _ = compiled(trees)
+    model.threads = 2
+    agree(model, trees, (1, 700, 1024))
+
+
+def test_nothing_is_smaller_than_minus_infinity(compiled):
+    trees = ensemble(8, 5, 3, predicate="lt")
+    trees.thresholds[0] = -np.inf
+    for strategy in ("bits", "branches", "loops"):
+        model, schedules = compiled(trees, strategy)
+        assert schedules == ["forest_gather"]
+        agree(model, trees, (2, 50))
+
+
+def test_an_unknown_strategy_is_said():
+    with pytest.raises(neomlir.PassFailure, match="there is no strategy 'magic'"):
+        neomlir.Pipeline("neo-pack-forest{strategy=magic}").run(
+            to_module(ensemble(0, 1, 1), FEATURES, None, "trees", context()).module
+        )
