@@ -83,7 +83,7 @@ class Target:
         known = [*devices(), *(n for target in _all() for n in (target.name, *target.aliases))]
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise TargetError(f"there is no target {name!r}{hint} Known: host, {', '.join(names())}")
+        raise TargetError(f"there is no target {name!r}{hint}; there are host, {', '.join(names())}")
 
     @classmethod
     def host(cls) -> Target:

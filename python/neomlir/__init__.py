@@ -23,6 +23,7 @@ _HOMES = {
     "ArtifactError": "errors",
     "CompileError": "errors",
     "ImportFailure": "errors",
+    "InternalError": "errors",
     "ModelError": "errors",
     "NeoError": "errors",
     "PassFailure": "errors",

@@ -36,6 +36,8 @@ class Coverage:
     """(operator, its nodes)."""
     kernels: list[dict] = field(default_factory=list)
     """`name`, `schedule`, `calls`, `flops` and `bytes` a call (None where extents are dynamic)."""
+    weight_bytes: int = 0
+    """The weights of the source; what is kept of them, and packed how, is known after a compile."""
 
 
 def compile(
@@ -91,6 +93,11 @@ def compile(
         raise CompileError(f"nothing of the form {emit!r} is emitted; the forms are {', '.join(FORMS)}")
     if emit != "neo" and output is None and stop_at is None:
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
+    if dump is not None:
+        try:
+            Path(dump).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
     chosen = target if isinstance(target, Target) else Target.named(target)
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
@@ -173,7 +180,7 @@ def _in_worker(function: Callable, progress: Progress | None, isolate: bool, scr
     if not isolate:
         return function(on_event, Path(scratch), *arguments)
     try:
-        return isolated(function, Path(scratch), *arguments, on_event=on_event)
+        return isolated(_within, function, Path(scratch), *arguments, on_event=on_event)
     except WorkerDied as error:
         if last[0] == "linalg":
             explained = explain_reproducer(Path(scratch) / "reproducer.mlir", source_name(arguments[0]))
@@ -182,6 +189,12 @@ def _in_worker(function: Callable, progress: Progress | None, isolate: bool, scr
         kept = _keep_reproducer(Path(scratch))
         hint = f"; `neo-opt --run-reproducer {kept}` repeats it" if kept else ""
         raise CompileError(f"compiling stopped on the way to level {last[0]!r}: {error}{hint}") from error
+
+
+def _within(emit: Callable, function: Callable, scratch: Path, *arguments: Any) -> Any:
+    """Call `function` with every temporary file in `scratch`, which goes when the caller does, however this ends."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
+    return function(emit, scratch, *arguments)
 
 
 def _keep_reproducer(scratch: Path) -> Path | None:
@@ -331,4 +344,5 @@ def _dry_run(
         if not missing:
             raise
         return Coverage(missing=missing)
-    return Coverage(kernels=stairs.plan_schedules(kernels))
+    weights = sum(array.nbytes for array in stairs.imported.weights.values())
+    return Coverage(kernels=stairs.plan_schedules(kernels), weight_bytes=weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import traceback
 
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
@@ -41,13 +40,3 @@ def location_text(location: ir.Location) -> str:
         return ":".join(found.groups())
     inner = text.removeprefix("loc(").removesuffix(")")
     return "" if inner == "unknown" else inner
-
-
-def exception_text(error: BaseException) -> str:
-    """A Python exception as one message, with the line of code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    if isinstance(error, SyntaxError):
-        place = f" ({error.filename}:{error.lineno})"
-        return f"{type(error).__name__}: {error.msg}{place}"
-    return f"{type(error).__name__}: {error}".removesuffix(": ") + place

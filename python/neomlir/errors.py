@@ -1,5 +1,6 @@
 """Every error that Neo raises on purpose. Each says what went wrong, where, and what to do next."""
 
+import traceback
 from collections.abc import Sequence
 
 
@@ -40,3 +41,27 @@ class ArtifactError(NeoError):
 
 class ModelError(NeoError):
     """A compiled model was called with the wrong arrays, or failed while running."""
+
+
+class InternalError(NeoError):
+    """A mistake of Neo's own: please report it, with what `NEO_TRACEBACK=1` in the environment makes a tool print."""
+
+    trace: str = ""
+    """Where it was made, as Python prints it."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "InternalError":
+        """For an exception that nobody raised on purpose."""
+        made = cls(f"internal error: {exception_text(error)}")
+        made.trace = "".join(traceback.format_exception(error))
+        return made
+
+
+def exception_text(error: BaseException) -> str:
+    """A Python exception as one message, with the line of code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    if isinstance(error, SyntaxError):
+        place = f" ({error.filename}:{error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{place}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ") + place

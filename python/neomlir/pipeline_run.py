@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from neomlir.diagnostics import exception_text, failure
-from neomlir.errors import NeoError, PassFailure, PipelineError
+from neomlir.diagnostics import failure
+from neomlir.errors import NeoError, PassFailure, PipelineError, exception_text
 from neomlir.mlir import ir, passmanager
 from neomlir.passes.base import counting, find_pass, is_ours
 from neomlir.pipeline_text import Step

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from neomlir.errors import NeoError
+from neomlir.errors import InternalError, NeoError
+
+_PR_SET_PDEATHSIG = 1
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkerDied(NeoError):
@@ -24,12 +27,31 @@ class WorkerDied(NeoError):
     """What it ended with; the number of a signal, negated."""
 
 
+def die_with_the_parent() -> None:
+    """Have Linux end this process when the one that waits for its answer ends; elsewhere it runs to its own end."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """Keep Ctrl-C waiting over a fork: raised in what Python and libraries run around one, it would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
     gc.freeze()
+    die_with_the_parent()
     # OpenMP's threads do not survive a fork: PyTorch would wait for them for ever.
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
     if quiet:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
@@ -37,12 +59,12 @@ def _answer(connection: Connection, function: Callable, arguments: tuple, quiet:
     except NeoError as error:
         message = ("error", error)
     except BaseException as error:
-        message = ("bug", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        message = ("error", InternalError.of(error))
     with contextlib.suppress(BrokenPipeError):
         try:
             connection.send(message)
         except (pickle.PicklingError, TypeError, AttributeError):
-            connection.send(("bug", f"the worker's answer cannot be sent: {message[1]!r}"))
+            connection.send(("error", InternalError(f"the worker's answer cannot be sent: {message[1]!r}")))
     connection.close()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -66,7 +88,8 @@ class Job:
         context = multiprocessing.get_context("fork")
         self.connection, child = context.Pipe(duplex=False)
         self.process = context.Process(target=_answer, args=(child, function, arguments, quiet), daemon=False)
-        self.process.start()
+        with _no_signals():
+            self.process.start()
         child.close()
 
     def result(self, on_event: Callable[[Any], None] | None = None) -> Any:
@@ -89,9 +112,7 @@ class Job:
         self.process.join()
         if kind == "ok":
             return value
-        if kind == "error":
-            raise value
-        raise NeoError(value)
+        raise value
 
     def kill(self) -> None:
         """End the process now."""
@@ -110,7 +131,8 @@ def isolated(function: Callable, *arguments: Any, on_event: Callable[[Any], None
     job = Job.__new__(Job)
     job.connection = receive
     job.process = context.Process(target=_answer, args=(send, run, arguments, False), daemon=False)
-    job.process.start()
+    with _no_signals():
+        job.process.start()
     send.close()
     return job.result(on_event)
 

@@ -92,7 +92,8 @@ def _local(view: memoryview, info: zipfile.ZipInfo, limit: int) -> Entry:
     name = f"entry {info.filename!r:.80}"
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         raise refused(f"{name} is compressed")
-    if info.flag_bits & ~0x800 or info.is_dir():
+    # An entry without a name makes is_dir of Python 3.11 fail.
+    if info.flag_bits & ~0x800 or not info.filename or info.is_dir():
         raise refused(f"{name} is no plain file")
     if info.header_offset + _LOCAL.size > limit:
         raise refused(f"{name} starts behind the end of the data")

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from neomlir.errors import ImportFailure
+from neomlir import workers
+from neomlir.errors import ImportFailure, InternalError
 from neomlir.tools import console, neo_bench, neo_compile, neo_run, sources
 
 
@@ -111,16 +113,6 @@ def test_source_from_a_bad_function(tmp_path, function, message):
         sources.open_source(f"{tmp_path}/m.py:{function}")
 
 
-def test_bench_refuses_peers_of_a_program(tmp_path, capsys):
-    assert neo_bench.main([str(tmp_path / "m.neo"), "--against", "onnxruntime"]) == 1
-    assert "source model" in capsys.readouterr().err
-
-
-def test_bench_names_the_peers(capsys, tmp_path):
-    assert neo_bench.main([str(tmp_path / "m.onnx"), "--against", "tensorflow"]) == 1
-    assert "onnxruntime, openvino, torch" in capsys.readouterr().err
-
-
 def test_saved_outputs_stay_in_their_folder(tmp_path):
     arrays = {name: np.full(2, i) for i, name in enumerate(["../up", "a/b", "a_b", "", "..", "/etc/x"])}
     files = neo_run._save(arrays, tmp_path / "out")
@@ -145,3 +137,22 @@ def test_shapes_take_the_place_of_example_inputs():
     with pytest.raises(ImportFailure, match="no input 'y'; its inputs are ids, x"):
         source.with_shapes([("y", (1,), None)])
     assert sources.Source("m.onnx", None).with_shapes([("x", (1, 2), "float32")]) == {"x": (1, 2)}
+
+
+def test_a_mistake_of_ours_is_one_line(capsys, monkeypatch):
+    def body(arguments):
+        raise KeyError("lost")
+
+    assert console.run_tool(argparse.ArgumentParser("tool"), body, []) == 1
+    assert re.fullmatch(
+        r"tool: error: internal error: KeyError: 'lost' \(.*test_tools.py:\d+\)\n", capsys.readouterr().err
+    )
+    monkeypatch.setenv("NEO_TRACEBACK", "1")
+    assert console.run_tool(argparse.ArgumentParser("tool"), body, []) == 1
+    assert capsys.readouterr().err.startswith("Traceback (most recent call last)")
+
+
+def test_a_mistake_in_a_worker_keeps_its_trace():
+    with pytest.raises(InternalError, match=r"internal error: ZeroDivisionError: ") as error:
+        workers.isolated(lambda emit: 1 // 0)
+    assert "Traceback" in error.value.trace

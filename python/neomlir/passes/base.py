@@ -18,8 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
-from neomlir.diagnostics import exception_text
-from neomlir.errors import PipelineError
+from neomlir.errors import PipelineError, exception_text
 from neomlir.mlir import ir
 
 _REGISTRY: dict[str, type[ModulePass]] = {}

@@ -7,10 +7,13 @@ import contextlib
 import json
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from neomlir.errors import NeoError
+from neomlir.errors import InternalError, NeoError, PipelineError, TargetError
+from neomlir.tools import take_interrupts
 from neomlir.units import quantity, seconds
 
 __all__ = [
@@ -42,17 +45,25 @@ _DTYPES = {
 }
 
 
+class UsageError(Exception):
+    """Arguments that contradict each other, or name what does not exist."""
+
+
 def run_tool(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int], argv=None) -> int:
     """Parse `argv` and run `body`; the exit code of the tool.
 
-    Wrong arguments give 2 (by argparse), a NeoError or an error of the operating system one message on stderr and 1,
-    Ctrl-C 130.
+    Wrong arguments give 2 (by argparse, or a UsageError of `body`); a NeoError, an error of the operating system or a
+    mistake of Neo's own one message on stderr and 1; Ctrl-C 130; being told to end (SIGTERM) 143, after tidying up.
     """
     arguments = parser.parse_args(argv)
+    trace = ""
     try:
-        return body(arguments)
+        with _ending_tidily():
+            return body(arguments)
+    except UsageError as error:
+        parser.error(str(error))
     except NeoError as error:
-        message = str(error)
+        message, trace = str(error), getattr(error, "trace", "")
     except BrokenPipeError:
         # The reader of our output has gone; nothing can be told to it. Python must not try again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,8 +73,33 @@ def run_tool(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
+    except MemoryError:
+        message = "there is not enough memory"
+    except Exception as error:
+        internal = InternalError.of(error)
+        message, trace = str(internal), internal.trace
+    if trace and os.environ.get("NEO_TRACEBACK"):
+        print(trace, file=sys.stderr)
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return 1
+
+
+@contextlib.contextmanager
+def _ending_tidily() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that temporary files and workers go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    take_interrupts()
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def shape_argument(text: str) -> tuple[str, tuple[int | None, ...], str | None]:
@@ -79,6 +115,28 @@ def shape_argument(text: str) -> tuple[str, tuple[int | None, ...], str | None]:
             f"data types are {', '.join(_DTYPES)}"
         )
     return name, tuple(None if part == "?" else int(part) for part in extents), dtype
+
+
+def target_argument(text: str) -> str:
+    """The name or alias of a target."""
+    from neomlir.targets import Target
+
+    try:
+        Target.named(text)
+    except TargetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def pipeline_argument(text: str) -> str:
+    """The name of a pipeline."""
+    from neomlir.pipeline import pipeline_module
+
+    try:
+        pipeline_module(text)
+    except PipelineError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def pair_argument(text: str) -> tuple[str, str]:

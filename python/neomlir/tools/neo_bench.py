@@ -13,7 +13,7 @@ from typing import NamedTuple
 import neomlir
 from neomlir import peers, timing
 from neomlir.checking import compare, index_bounds
-from neomlir.errors import CompileError, ImportFailure, NeoError
+from neomlir.errors import CompileError, NeoError
 from neomlir.samples import Sampler
 from neomlir.tools import console, sources
 
@@ -43,8 +43,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=1x3x640x640xf32",
         help="the shape of an input; repeat for more inputs",
     )
-    add("--target", default="host", metavar="T", help="what to compile a MODEL for (default: host)")
-    add("--pipeline", metavar="P", help="the pipeline to compile a MODEL with")
+    add(
+        "--target",
+        type=console.target_argument,
+        default="host",
+        metavar="T",
+        help="what to compile a MODEL for (default: host)",
+    )
+    add("--pipeline", type=console.pipeline_argument, metavar="P", help="the pipeline to compile a MODEL with")
     sources.add_tuned_arguments(parser)
     add("--profile", action="store_true", help="time every kernel inside the runs, beside what the machine can do")
     add("--html", metavar="REPORT.html", help="write the profile as one HTML page that needs no network")
@@ -57,14 +63,16 @@ def _body(arguments: argparse.Namespace) -> int:
     wanted = [name.strip() for name in arguments.against.split(",") if name.strip()]
     is_program = Path(arguments.model).suffix == ".neo"
     if wanted and is_program:
-        raise ImportFailure("--against needs the source model, which a .neo file does not hold: give the model itself")
+        raise console.UsageError(
+            "--against needs the source model, which a .neo file does not hold: give the model itself"
+        )
     if wanted and profiled:
-        raise peers.PeerUnavailable("--profile times the kernels of Neo; leave --against out, or run both in turn")
+        raise console.UsageError("--profile times the kernels of Neo; leave --against out, or run both in turn")
     if arguments.html and not Path(arguments.html).parent.is_dir():
         raise CompileError(f"{arguments.html} cannot be written: there is no folder {Path(arguments.html).parent}")
     for name in wanted:
         if name not in peers.names():
-            raise peers.PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(peers.names())}")
+            raise console.UsageError(f"unknown peer {name!r}; choose from {', '.join(peers.names())}")
     shapes = {name: shape for name, shape, _ in arguments.input}
     source = None if is_program else sources.open_source(arguments.model)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import neomlir
-from neomlir import artifact
+from neomlir import artifact, files
 from neomlir.api import FORMS
 from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, ImportFailure
@@ -52,11 +52,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--target",
+        type=console.target_argument,
         default="host",
         metavar="T",
         help="the machine that will run it: host (the default), or the name or alias of a target",
     )
-    add("--pipeline", metavar="P", help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)")
+    add(
+        "--pipeline",
+        type=console.pipeline_argument,
+        metavar="P",
+        help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)",
+    )
     add(
         "--input",
         action="append",
@@ -99,7 +105,23 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+# What a run that makes no program leaves no room for.
+_NO_PROGRAM = ("check", "dump", "include_ir")
+
+
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where flags contradict each other."""
+    alone = "--dry-run" if arguments.dry_run else "--stop-at" if arguments.stop_at else ""
+    others = [*_NO_PROGRAM, "output", "stop_at"] if arguments.dry_run else _NO_PROGRAM
+    given = [f"--{name.replace('_', '-')}" for name in others if getattr(arguments, name)]
+    if arguments.emit != "neo":
+        given.append(f"--emit {arguments.emit}")
+    if alone and given:
+        raise console.UsageError(f"{alone} makes no program: leave {', '.join(given)} out")
+
+
 def _body(arguments: argparse.Namespace) -> int:
+    _check_arguments(arguments)
     source = sources.open_source(arguments.model)
     inputs = source.with_shapes(arguments.input)
     if arguments.dry_run:
@@ -121,10 +143,10 @@ def _body(arguments: argparse.Namespace) -> int:
         with console.progress(arguments.json) as progress:
             text = neomlir.compile(source.model, stop_at=arguments.stop_at, progress=progress, **settings)
         return _write_level(arguments, text)
-    if not output.parent.is_dir():
-        raise CompileError(f"{output} can't be written: there is no folder {output.parent}")
+    if why := files.why_not_writable(output):
+        raise CompileError(f"{output} cannot be written: {why}")
     # The program is moved to its place only when everything asked for has been found in order.
-    with tempfile.TemporaryDirectory(prefix=".neo-compile-", dir=output.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="neo-compile-") as folder:
         program = Path(folder) / output.name
         with console.progress(arguments.json) as progress:
             compiled = neomlir.compile(source.model, output=program, progress=progress, **settings)
@@ -133,7 +155,7 @@ def _body(arguments: argparse.Namespace) -> int:
         agreements = _check(arguments, source.model, compiled)
         # A header that goes with it stands there first.
         for file in sorted(Path(folder).iterdir(), key=lambda file: file == program):
-            file.replace(output.with_name(file.name))
+            files.move(file, output.with_name(file.name), file.stat().st_mode & 0o777)
     _report(arguments, compiled, output, agreements)
     return 0
 
@@ -161,10 +183,15 @@ class _Foreign(NamedTuple):
 
 
 def _write_level(arguments, text: str) -> int:
-    if not arguments.output:
+    if arguments.output:
+        try:
+            files.write_whole(arguments.output, text.encode())
+        except OSError as error:
+            raise CompileError(f"{arguments.output} cannot be written: {error.strerror}") from error
+    if arguments.json:
+        console.print_json({"level": arguments.stop_at, "output": arguments.output, "ir": text})
+    elif not arguments.output:
         print(text)
-    else:
-        Path(arguments.output).write_text(text)
     return 0
 
 
@@ -230,22 +257,29 @@ def _report(arguments, compiled, output: Path, agreements) -> None:
 
 def print_kernels(kernels: list[dict]) -> None:
     """Two tables: what each schedule took, and the kernels with the most arithmetic first."""
-    count, flops = Counter(), Counter()
-    for kernel in kernels:
-        count[kernel["schedule"]] += 1
+    running = [kernel for kernel in kernels if _runs(kernel)]
+    count = Counter(kernel["schedule"] for kernel in kernels)
+    flops: Counter = Counter()
+    for kernel in running:
         flops[kernel["schedule"]] += _work(kernel)
     total = sum(flops.values()) or 1
+    dynamic = {kernel["schedule"] for kernel in running if kernel.get("flops") is None}
     rows = [
-        (name, count[name], console.quantity(flops[name], "FLOP"), f"{flops[name] / total:.1%}")
+        (
+            name,
+            count[name],
+            _at_least(flops[name], name in dynamic, "FLOP"),
+            "" if dynamic else f"{flops[name] / total:.1%}",
+        )
         for name in sorted(count, key=lambda name: (-flops[name], name))
     ]
-    console.print_table("Schedules", ("schedule ", "kernels", "arithmetic", "share"), rows)
+    console.print_table("Schedules", ("schedule ", "kernels", "arithmetic a run", "share"), rows)
     ranked = sorted(kernels, key=lambda kernel: (-_work(kernel), kernel["name"]))
     rows = [
         (
             kernel["name"],
             kernel["schedule"],
-            "a run" if "main" in kernel.get("in", ["main"]) else "compiling",
+            "a run" if _runs(kernel) else "compiling",
             kernel["calls"],
             _or_dynamic(kernel.get("flops"), "FLOP"),
             _or_dynamic(kernel.get("bytes"), "B"),
@@ -257,6 +291,29 @@ def print_kernels(kernels: list[dict]) -> None:
         rows.append((f"… and {len(ranked) - _LONGEST_TABLE} more (--json has all)", "", "", "", "", ""))
     columns = ("kernel ", "schedule ", "in ", "calls", "arithmetic a call", "memory a call", "why not a faster one ")
     console.print_table("Kernels", columns, rows)
+
+
+def _print_needs(coverage) -> None:
+    """What the kernels of a run ask of a machine, in all."""
+    running = [kernel for kernel in coverage.kernels if _runs(kernel)]
+    rows = []
+    for what, key, unit in (("arithmetic a run", "flops", "FLOP"), ("memory a run", "bytes", "B")):
+        known = sum((kernel[key] or 0) * kernel["calls"] for kernel in running)
+        rows.append((what, _at_least(known, any(kernel[key] is None for kernel in running), unit)))
+    rows.append(("weights of the source", console.quantity(coverage.weight_bytes, "B")))
+    console.print_table("Needs", ("what ", "how much"), rows)
+
+
+def _runs(kernel: dict) -> bool:
+    """Whether a kernel runs at every call, and not only while compiling."""
+    return "main" in kernel.get("in", ["main"])
+
+
+def _at_least(known: float, more: bool, unit: str) -> str:
+    """A sum of which a part may depend on dynamic extents."""
+    if more:
+        return f"≥ {console.quantity(known, unit)}" if known else "dynamic"
+    return console.quantity(known, unit)
 
 
 def _work(kernel: dict) -> float:
@@ -277,14 +334,18 @@ def _dry_run(arguments, model, inputs) -> int:
         coverage = neomlir.dry_run(model, arguments.target, inputs, arguments.pipeline, tuned=tuned, progress=progress)
     if arguments.json:
         missing = [{"op": op, "count": len(nodes), "nodes": nodes} for op, nodes in coverage.missing]
-        console.print_json({"missing": missing, "kernels": coverage.kernels})
+        document = {"missing": missing, "kernels": coverage.kernels, "weight_bytes": coverage.weight_bytes}
+        console.print_json(document)
     elif coverage.missing:
         rows = [(op, len(nodes), ", ".join(nodes)) for op, nodes in coverage.missing]
         console.print_table("Operators without a lowering", ("operator ", "count", "nodes "), rows)
     else:
         print_kernels(coverage.kernels)
+        _print_needs(coverage)
     if coverage.missing:
-        print(f"neo-compile: error: {len(coverage.missing)} operator(s) have no lowering", file=sys.stderr)
+        count = len(coverage.missing)
+        have = "operator has" if count == 1 else "operators have"
+        print(f"neo-compile: error: {count} {have} no lowering", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from neomlir.tools import take_interrupts
 from neomlir.tools.opt_arguments import DEFAULT_MARKER, Arguments, UsageError, help_text, near, parse
+from neomlir.workers import die_with_the_parent
 
 _REPRODUCER = re.compile(r"mlir_reproducer\s*:\s*\{(.*?)\n\s*\}", re.DOTALL)
 _REPRODUCER_PIPELINE = re.compile(r'pipeline\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     if child == 0:
         code = 1
         try:
+            die_with_the_parent()
             code = _work(words, lambda step: _remember(running, step))
             sys.stdout.flush()
         except SystemExit as error:
@@ -40,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.flush()
             os._exit(code)
     try:
+        take_interrupts()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except KeyboardInterrupt:
         os.kill(child, signal.SIGKILL)

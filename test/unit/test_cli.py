@@ -1,0 +1,163 @@
+"""The tools as processes: what they print where, their exit codes, and what an end half-way leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+onnx = pytest.importorskip("onnx")
+from onnx import helper  # noqa: E402
+
+BIN = Path(sys.executable).parent
+
+
+def value(name, shape=(2, 3)):
+    return helper.make_tensor_value_info(name, 1, shape)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model that compiles, one with an operator that nobody knows, and one that is damaged."""
+    place = tmp_path_factory.mktemp("models")
+    for name, operator in (("good", "Relu"), ("unknown", "Foo")):
+        graph = helper.make_graph(
+            [helper.make_node(operator, ["x"], ["y"], name="n1")], "g", [value("x")], [value("y")]
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        (place / f"{name}.onnx").write_bytes(made.SerializeToString())
+    (place / "damaged.onnx").write_bytes((place / "good.onnx").read_bytes()[:-7])
+    run("neo-compile", place / "good.onnx", "-o", place / "good.neo")
+    return place
+
+
+def run(tool, *arguments, **options):
+    return subprocess.run([BIN / tool, *arguments], capture_output=True, text=True, timeout=120, **options)
+
+
+def refused(done, *words):
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("neo-") and ": error: " in done.stderr.splitlines()[0]
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("model", ["unknown", "damaged"])
+def test_a_bad_model_is_one_message_and_no_file(folder, tmp_path, model):
+    done = run(
+        "neo-compile", folder / f"{model}.onnx", "-o", tmp_path / "out.neo", env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    refused(done, f"{model}.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_one_document_on_stdout(folder, tmp_path):
+    done = run("neo-compile", folder / "good.onnx", "-o", tmp_path / "a.neo", "--check", "--json")
+    report = json.loads(done.stdout)
+    assert {"output", "levels", "kernels", "arena_bytes", "weight_bytes", "code_bytes", "check"} <= report.keys()
+    assert done.stderr == ""
+    assert (
+        json.loads(run("neo-compile", folder / "good.onnx", "--dry-run", "--json").stdout)["kernels"][0]["flops"] == 6
+    )
+    missing = run("neo-compile", folder / "unknown.onnx", "--dry-run", "--json")
+    assert json.loads(missing.stdout)["missing"] == [{"op": "Foo", "count": 1, "nodes": ["n1"]}]
+    assert missing.returncode == 1
+    level = json.loads(run("neo-compile", folder / "good.onnx", "--stop-at", "linalg", "--json").stdout)
+    assert level["level"] == "linalg" and "linalg.generic" in level["ir"]
+    assert json.loads(run("neo-run", folder / "good.neo", "--json").stdout)["outputs"][0]["shape"] == [2, 3]
+    times = json.loads(run("neo-bench", folder / "good.neo", "--runs", "2", "--json").stdout)
+    assert times["results"]["neo"]["runs"] == 2
+
+
+def test_the_dry_run_says_what_a_run_needs(folder):
+    done = run("neo-compile", folder / "good.onnx", "--dry-run")
+    for word in ("Schedules", "elementwise", "Needs", "arithmetic a run", "6 FLOP", "48 B", "weights"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("neo-compile", ["good.onnx", "--target", "nosuch"], "there is no target 'nosuch'"),
+        ("neo-compile", ["good.onnx", "--pipeline", "cpu-afine"], "there are cpu, cpu-affine, cpu-scalar"),
+        (
+            "neo-compile",
+            ["good.onnx", "--dry-run", "--check", "-o", "x"],
+            "--dry-run makes no program: leave --check, --output",
+        ),
+        (
+            "neo-compile",
+            ["good.onnx", "--stop-at", "linalg", "--dump", "d"],
+            "--stop-at makes no program: leave --dump out",
+        ),
+        ("neo-compile", ["good.onnx", "-j", "0"], "'0' is not a positive integer"),
+        ("neo-bench", ["good.neo", "--against", "onnxruntime"], "--against needs the source model"),
+        ("neo-bench", ["good.onnx", "--against", "tensorflow"], "choose from onnxruntime, openvino, torch"),
+        ("neo-bench", ["good.onnx", "--target", "nosuch"], "there is no target 'nosuch'"),
+        ("neo-run", ["good.neo", "--input", "x"], "'x' is not NAME=VALUE"),
+        ("neo-run", ["good.neo", "--threads", "-1"], "'-1' is not a positive integer"),
+    ],
+)
+def test_wrong_arguments(folder, tool, arguments, message):
+    done = run(tool, *arguments, cwd=folder)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("neo-compile", ["good.onnx", "-o", "."], ["Is a directory"]),
+        ("neo-compile", ["good.onnx", "-o", "no/such/x.neo"], ["there is no folder no/such"]),
+        ("neo-compile", ["good.onnx", "--dump", "good.onnx/x", "-o", "x.neo"], ["the levels cannot be written"]),
+        ("neo-compile", ["good.onnx", "--stop-at", "linalg", "-o", "no/such/x"], ["cannot be written"]),
+        ("neo-compile", ["good.onnx", "--input", "z=1", "-o", "x.neo"], ["no input 'z'"]),
+        ("neo-compile", ["good.onnx", "--input", "x=2x4", "-o", "x.neo"], ["'x'", "2x3"]),
+        ("neo-compile", ["good.onnx", "--input", "x=2x3xi8", "-o", "x.neo"], ["float32 in the model, not int8"]),
+        ("neo-run", ["good.onnx"], ["good.onnx"]),
+        ("neo-run", ["good.neo", "--input", "x=good.onnx"], ["not a .npy file"]),
+        ("neo-run", ["good.neo", "--input", "x=random:2x4"], ["can't be 2x4"]),
+        ("neo-run", ["good.neo", "--output", "good.onnx/x"], ["Not a directory"]),
+        ("neo-bench", ["good.neo", "--input", "z=3"], ["no input 'z'"]),
+    ],
+)
+def test_what_cannot_be_done_exits_with_1(folder, tool, arguments, words):
+    before = sorted(folder.iterdir())
+    refused(run(tool, *arguments, cwd=folder), *words)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_end_half_way_leaves_nothing(folder, tmp_path, number, code):
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    scratch.mkdir(), out.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch), "NEO_CACHE_DIR": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [BIN / "neo-compile", folder / "good.onnx", "--no-cache", "-o", out / "x.neo"],
+        env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(scratch.rglob("*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert (stdout, stderr) == ("", "neo-compile: interrupted\n" if number == signal.SIGINT else "")
+    assert list(out.iterdir()) == list(scratch.iterdir()) == []
+
+
+def test_a_device_as_the_place_of_a_program_stays(folder, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    assert run("neo-compile", folder / "good.onnx", "-o", pipe).returncode == 0
+    assert pipe.is_fifo()
+    assert os.read(end, 1 << 16) == (folder / "good.neo").read_bytes()
+    os.close(end)
