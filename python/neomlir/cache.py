@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import tempfile
@@ -31,12 +32,9 @@ def key_of(*parts: str) -> str:
 @functools.cache
 def compiler() -> str:
     """The digest of this compiler's own sources: what another state of them made is not to be found."""
-    import neomlir
-    from neomlir import dialects, pipelines
-
     digest = hashlib.sha256()
-    for package in (neomlir, dialects, pipelines):
-        folder = Path(package.__file__).parent
+    for package in ("neomlir", "neomlir.dialects", "neomlir.pipelines"):
+        folder = Path(importlib.util.find_spec(package).origin).parent
         for path in sorted(folder.rglob("*.py")):
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
