@@ -215,7 +215,13 @@ def test_profile_of_a_program(program):
         neomlir.profile(program, {"nothing": np.zeros(1)}, runs=1)
 
 
-def test_bench_profile(program, tmp_path, capsys):
+@pytest.fixture
+def unpinned(monkeypatch):
+    """The tests behind these want all cores."""
+    monkeypatch.setattr(neo_bench.timing, "pin", lambda threads: None)
+
+
+def test_bench_profile(program, tmp_path, capsys, unpinned):
     page = tmp_path / "r.html"
     assert neo_bench.main([str(program), "--profile", "--runs", "2", "--html", str(page), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -226,7 +232,7 @@ def test_bench_profile(program, tmp_path, capsys):
     assert neo_bench.main([str(program), "--profile", "--against", "torch"]) == 1
 
 
-def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys):
+def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys, unpinned):
     path = write_add(tmp_path / "add.neo")
     with pytest.raises(ModelError, match="include_ir=True"):
         neomlir.load(path).ir()
