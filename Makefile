@@ -3,7 +3,7 @@
 #   make demo    read the text in a picture with two models compiled by Neo
 #   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
 #   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
-#                bench-compile: time to the first result, and memory
+#                bench-forest: decision trees; bench-compile: time to the first result, and memory
 #   make docs    write the generated reference pages under docs/
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test lint bench bench-layers bench-compile docs emulators
+.PHONY: setup demo test lint bench bench-layers bench-forest bench-compile docs emulators
 
 setup: $(STAMP)
 
@@ -46,6 +46,9 @@ bench: setup
 
 bench-layers: setup
 	$(BIN)/python benchmarks/roofline.py
+
+bench-forest: setup
+	$(BIN)/python benchmarks/forest.py
 
 bench-compile: setup
 	$(BIN)/python benchmarks/compile.py

@@ -91,38 +91,36 @@ class _Blocks(Ranked):
 
     # Ranks.
 
-    def _search(self, x: str, base: str, missing: str) -> str:
-        """The ranks of a vector of numbers, each in the cuts that begin at `base` in the table."""
+    def _search(self, x: str, start: str, first: tuple[str, str], missing: str) -> str:
+        """The ranks of a vector of numbers, each in the cuts that begin `start` places behind the cut `first`.
+
+        Offsets of both signs keep LLVM from widening them to 64 bits, which would take two gathers for one.
+        """
         code, n = self.code, self.lanes
         ints, kind = f"vector<{n}xi32>", f"vector<{n}x{self.kind}>"
-        zero = code.index(0)
-        place = base
+        place = start
         for step in self.steps:
             probe = code.binary("addi", place, code.constant(step - 1, ints), ints) if step > 1 else place
-            cut = self.cuts.gather(n, probe, zero, zero)
-            smaller = code.compare("olt", cut, x, kind)
+            smaller = code.compare("olt", self.cuts.gather(n, probe, *first), x, kind)
             place = code.select(smaller, code.binary("addi", place, code.constant(step, ints), ints), place, ints)
-        found = code.binary("addi", code.binary("subi", place, base, ints), code.constant(self.lowest, ints), ints)
+        found = code.binary("subi", place, start, ints)
+        found = code.binary("addi", found, code.constant(self.lowest, ints), ints)
         return self.narrow(code.select(code.compare("uno", x, x, kind), missing, found, ints), n)
 
     def row_ranks(self, r: str) -> None:
         """The columns of one row: a vector of columns at a time."""
-        code, n = self.code, self.lanes
-        ints = f"vector<{n}xi32>"
-        steps = code.emit(f"arith.constant dense<[{', '.join(str(i * self.cut_count) for i in range(n))}]> : {ints}")
+        code, n, zero = self.code, self.lanes, self.code.index(0)
+        middle = n // 2
+        starts = ", ".join(str((i - middle) * self.cut_count) for i in range(n))
+        start = code.constant(f"[{starts}]", f"vector<{n}xi32>")
 
         def columns(c: str, _: list[str]) -> list[str]:
-            features = self.column_features.vector(n, c)
-            x = self.x.gather(n, features, r, code.index(0))
-            start = code.binary("muli", c, code.index(self.cut_count))
-            first = code.emit(
-                f"vector.broadcast {code.emit(f'arith.index_cast {start} : index to i32')} : i32 to {ints}"
-            )
-            missing = self.column_missing.vector(n, c)
-            self.row.put_vector(self._search(x, code.binary("addi", first, steps, ints), missing), n, c)
+            x = self.x.gather(n, self.column_features.vector(n, c), r, zero)
+            first = (code.binary("addi", c, code.index(middle)), zero)
+            self.row.put_vector(self._search(x, start, first, self.column_missing.vector(n, c)), n, c)
             return []
 
-        code.loop(code.index(0), code.index(self.count), code.index(n), [], columns)
+        code.loop(zero, code.index(self.count), code.index(n), [], columns)
 
     def _block_ranks(self, low: str, count: str) -> None:
         """The columns of a block: a vector of rows at a time. Rows past the end repeat the last one."""
@@ -136,18 +134,19 @@ class _Blocks(Ranked):
             return []
 
         code.loop(code.index(0), code.index(self.block), code.index(1), [], place)
+        middle = self.cut_count // 2
+        start = code.constant(-middle, ints)
 
         def column(c: str, _: list[str]) -> list[str]:
             feature = self._splat(self.column_features.at(c), ints)
             missing = self._splat(self.column_missing.at(c), ints)
-            start = code.emit(f"arith.index_cast {code.binary('muli', c, code.index(self.cut_count))} : index to i32")
-            base = self._splat(start, ints)
             begin = code.binary("muli", c, code.index(self.block))
 
             def rows(r: str, _: list[str]) -> list[str]:
                 offsets = code.binary("addi", self.places.vector(n, r), feature, ints)
                 x = self.x.gather(n, offsets, low, code.index(0))
-                self.table.put_vector(self._search(x, base, missing), n, code.binary("addi", begin, r))
+                ranks = self._search(x, start, (c, code.index(middle)), missing)
+                self.table.put_vector(ranks, n, code.binary("addi", begin, r))
                 return []
 
             code.loop(code.index(0), code.index(self.block), code.index(n), [], rows)
@@ -206,13 +205,13 @@ class _Blocks(Ranked):
             word = code.emit(f"vector.bitcast {right} : vector<{n}xi1> to vector<{n // 8}xi8>")
             self.bits.put_vector(word, n // 8, node, code.index(r // 8))
 
-    def _add_leaves(self, *first: str) -> None:
-        """Add the values of the leaves that `numbers` names, those of the tree beginning at `first`."""
+    def _add_leaves(self, extend: str, *first: str) -> None:
+        """Add the values of the leaves that `numbers` names, counted from the value `first`."""
         code, n = self.code, self.sum_lanes
         kind = f"vector<{n}x{self.sum}>"
         for r in range(0, self.block, n):
             at = code.index(r)
-            leaves = code.emit(f"arith.extui {self.numbers.vector(n, at)} : vector<{n}xi8> to vector<{n}xi32>")
+            leaves = code.emit(f"arith.{extend} {self.numbers.vector(n, at)} : vector<{n}xi8> to vector<{n}xi32>")
             values = self.values.gather(n, leaves, *first)
             self.sums.put_vector(code.binary("addf", self.sums.vector(n, at), values, kind), n, at)
 
@@ -234,7 +233,7 @@ class _HeapBits(_Blocks, Heap):
         code.loop(code.index(1), code.index(1 << self.depth), code.index(1), [], node)
         self._find_way()
         self._number_leaves()
-        self._add_leaves(t, code.index(0))
+        self._add_leaves("extsi", t, code.index(1 << (self.depth - 1)))
 
     def _find_way(self) -> None:
         """For each level the bit of the node that each row is at: halves selected by the levels above."""
@@ -257,18 +256,21 @@ class _HeapBits(_Blocks, Heap):
         return code.binary("xori", other, code.binary("andi", differ, bit, kind), kind)
 
     def _number_leaves(self) -> None:
-        """The leaf of each row as a byte, from the bits of the levels."""
+        """The leaf of each row as a byte, less half the leaves, from the bits of the levels."""
         code, n = self.code, self.byte_lanes
         kind = f"vector<{n}xi8>"
+        zero = code.constant(0, kind)
         for r in range(0, self.block, n):
-            total = code.constant(0, kind)
+            total = None
             for level in range(self.depth):
-                weight = 1 << (self.depth - 1 - level)
+                weight = code.constant((1 << (self.depth - 1 - level)) * (1 if level else -1), kind)
                 bits = self.way.vector(n // 8, code.index(level), code.index(r // 8))
                 mask = code.emit(f"vector.bitcast {bits} : vector<{n // 8}xi8> to vector<{n}xi1>")
-                signed = weight if weight < 128 else weight - 256
-                part = code.select(mask, code.constant(signed, kind), code.constant(0, kind), kind)
-                total = code.binary("ori", total, part, kind)
+                # The highest bit counts from the other end.
+                if total is None:
+                    total = code.select(mask, zero, weight, kind)
+                else:
+                    total = code.binary("ori", total, code.select(mask, weight, zero, kind), kind)
             self.numbers.put_vector(total, n, code.index(r))
 
 
@@ -308,7 +310,7 @@ class _RaggedBits(_Blocks, Ragged):
         self.reach.put_vector(every, size, zero, zero)
         code.loop(zero, count, one, [], part)
         self._number(code.binary("subi", end, leaf))
-        self._add_leaves(leaf)
+        self._add_leaves("extui", leaf)
 
     def _number(self, leaves: str) -> None:
         """The leaf of each row as a byte."""
