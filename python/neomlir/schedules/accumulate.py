@@ -45,6 +45,10 @@ class Accumulator:
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
         self.ahead: list[Callable[[list[Index]], None]] = []
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
+        self.part: tuple[Index, Size] | None = None
+        """Where the reduction of one loop starts and ends, if not at its ends."""
+        self.resumes = self.keeps = False
+        """Whether sums start from, and end in, the first destination: parts of the reduction that others go on with."""
         self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
@@ -58,6 +62,11 @@ class Accumulator:
                 self._fetch(loops)
             found = self._reduce(places, [], start)
             each = len(self.generic.results)
+            if self.keeps:
+                for (loops, chunk), value in zip(places, found, strict=True):
+                    memory = self.frame.memory
+                    memory.store(self.frame.destination(0), self._kept(loops), chunk, value)
+                return
             if self.heavy and count > 1:
                 self._spill(count, row, vectors, found)
                 return
@@ -107,7 +116,12 @@ class Accumulator:
             return False
         return math.prod(kind.shape) * self.frame.kernel.element_bits // 8 > self.frame.machine.l2 * 3 // 4
 
+    def _kept(self, loops: list[Index]) -> tuple[Index, ...]:
+        return stored_at(self.frame.kernel, self.generic, loops)[0]
+
     def _start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
+        if self.resumes:
+            return [self.frame.memory.load(self.frame.destination(0), self._kept(loops), chunk)]
         g, evaluator = self.generic, self.frame.evaluator
         found = []
         for i, init in enumerate(g.inits):
@@ -126,7 +140,9 @@ class Accumulator:
             for k in range(extent):
                 held = self._reduce(places, [*inner, Index({}, k)], held)
             return held
-        return self.frame.b.loop(0, extent, 1, lambda k, *held: self._reduce(places, [*inner, k], list(held)), held)
+        b, (low, high) = self.frame.b, self.part or (Index(), extent)
+        low = low.const if low.constant is not None else b.compute(low)
+        return b.loop(low, high, 1, lambda k, *held: self._reduce(places, [*inner, k], list(held)), held)
 
     def _step(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
         g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator

@@ -12,7 +12,7 @@ import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Size
-from neomlir.schedules.index import MERGED, Index, Part, Var, of
+from neomlir.schedules.index import Index, Part, Var, of
 from neomlir.schedules.memory import Memory
 from neomlir.schedules.root import Dim, Root
 
@@ -35,6 +35,7 @@ class NextPanel:
         self.shift = min(tiles, self.size).bit_length() - 1
         self.offsets = range(0, max(1, shape[-1] >> self.shift), line)
         self.start: ir.Value | None = None
+        self.aimed: tuple[Index, Index, Index, int] | None = None
 
     @staticmethod
     def of(root: Root, columns: Dim, order: list[int], memory: Memory, tiles: Size, line: int) -> NextPanel | None:
@@ -64,15 +65,34 @@ class NextPanel:
         width = ir.RankedTensorType(value.type).element_type.width // 8
         return NextPanel(memory, memory.of(value), [stride[d] for d in order], tiles, line // width)
 
+    def aim(self, panel: Index, place: Index, low: Index, steps: int) -> None:
+        """The tiles that come reduce `steps` steps from `low` on; after them come those from `place` on of `panel`."""
+        self.aimed = (panel, place, low, steps)
+
     def tile(self, panel: Index, number: Index) -> None:
         """The register tile that comes is the `number`th of a panel."""
         b = self.b
+        if self.aimed:
+            self._aimed_tile(number)
+            return
         following = b.min(b.add(b.compute(panel), 1), self.last)
         share = b.compute(number)
         if self.shift:
             share = b.value("arith.andi", b.index_type, share, b.index((1 << self.shift) - 1))
         self.start = b.size(b.mul(following, self.size << self.shift))
         self.start = b.size(b.add(self.start, b.mul(share, self.size)))
+
+    def _aimed_tile(self, number: Index) -> None:
+        b, (panel, place, low, steps) = self.b, self.aimed
+        stride = self.strides[0]
+        start = b.mul(b.min(b.compute(panel), self.last), self.size)
+        start = b.mul(b.add(start, b.compute(place * stride)), 1 << self.shift)
+        share = b.compute(number)
+        if self.shift:
+            share = b.value("arith.andi", b.index_type, share, b.index((1 << self.shift) - 1))
+        # Steps are counted from the start of the panel.
+        before = b.compute(low * -stride)
+        self.start = b.size(b.add(b.add(start, b.mul(share, steps * stride)), before))
 
     def step(self, reduced: list[Index]) -> None:
         """Fetch what falls to one step of the reduction, given by its loops."""
@@ -101,15 +121,10 @@ class NextRows:
     @staticmethod
     def of(root: Root, operand: int, rows: Dim, order: list[int], memory: Memory, line: int) -> NextRows | None:
         """None where the rows of `operand` do not lie along the reduction, by whole lines, at static strides."""
-        if len(root.accesses[operand]) != 1 or not order:
+        place = root.linear(operand)
+        if place is None or not order:
             return None
-        value, access = root.accesses[operand][0]
-        if value is None or not ir.RankedTensorType(value.type).has_static_shape:
-            return None
-        place = Index()
-        for index, size in zip(access, ir.RankedTensorType(value.type).shape, strict=True):
-            # Of dimensions that are walked together the last one counts them all.
-            place = place * size + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
+        value = root.accesses[operand][0][0]
         reduced = [root.reduced_probes[d] for d in order]
         line //= ir.RankedTensorType(value.type).element_type.width // 8
         plain = all(isinstance(v, Var) for v in place.terms)

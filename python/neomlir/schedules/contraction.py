@@ -8,9 +8,11 @@ pixels and whose reduction runs over the window and the input channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
+from neomlir.schedules import long_reduction
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
@@ -171,6 +173,13 @@ class Nest:
         self.sums.order.sort(key=lambda d: place[d])
 
     def emit(self) -> None:
+        length = long_reduction.part(self)
+        main = long_reduction.emit(self, length) if length else self._items()
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        self.b.items([main, *around])
+
+    def _items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
+        """The sizes of the work items, and what an item does."""
         b, plan = self.b, self.plan
         tiles = self._tiles()
         width = plan.lanes * plan.vectors
@@ -189,7 +198,7 @@ class Nest:
         if tiles and width == plan.panel and all(isinstance(t, int) for t in tiles):
             used = math.prod(tiles) if rows_inside else math.prod([min(block, tiles[cut]), *tiles[cut + 1 :]])
             if ask("ahead", 1, (0, 1)):
-                self._fetch_ahead(used)
+                self.fetch_ahead(used)
 
         def item(indices: list[Index]) -> None:
             fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
@@ -206,7 +215,7 @@ class Nest:
 
             def column(p: Index) -> None:
                 self.panel = p
-                self._column_tile(p, columns, width, lambda tile: self._rows(fixed, len(outer), low, high, tiles, tile))
+                self.column_tile(p, columns, width, lambda tile: self.rows(fixed, len(outer), low, high, tiles, tile))
 
             if wide == 1:
                 column(group)
@@ -214,8 +223,7 @@ class Nest:
                 start = b.compute(group * wide)
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)
 
-        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        b.items([(axes, item), *around])
+        return axes, item
 
     def _tiles(self) -> list[Size]:
         """The number of steps along each row dimension: single rows, and register tiles along the last."""
@@ -264,7 +272,7 @@ class Nest:
         others = elements * self.frame.kernel.element_bits // 8 - weights
         return others // math.prod(sizes) if others > l2 // 2 else 0
 
-    def _fetch_ahead(self, tiles: int) -> None:
+    def fetch_ahead(self, tiles: int) -> None:
         """Fetch the next panel while `tiles` register tiles use one, and the next rows where they are large."""
         plan, root, machine, memory = self.plan, self.root, self.frame.machine, self.frame.memory
         order = self.sums.order
@@ -305,7 +313,7 @@ class Nest:
         dims = [d for d in (*plan.rows, *plan.batch, plan.inner) if d is not None and self.root.depends(operand, d)]
         return max(1, total // max(1, math.prod(d.size or _GUESS for d in dims)))
 
-    def _column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
+    def column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
         """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
         b, plan = self.b, self.plan
         masks = self.frame.machine.masks
@@ -344,7 +352,7 @@ class Nest:
 
         b.when(b.less(b.add(start, width - 1), columns), lambda: emit(full_tile(base, plan.lanes, plan.vectors)), rest)
 
-    def _rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
+    def rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
         """The row loops from `depth` on, the first of them from `low` to `high`, around register tiles."""
         b, rows = self.b, self.plan.rows
         if not rows:
@@ -353,7 +361,7 @@ class Nest:
             following = tiles[depth + 1]
 
             def body(i: Index) -> None:
-                self._rows({**fixed, id(rows[depth]): i}, depth + 1, 0, following, tiles, tile)
+                self.rows({**fixed, id(rows[depth]): i}, depth + 1, 0, following, tiles, tile)
 
             b.loop(low, high, 1, body)
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
-from neomlir.schedules.index import Index, Part, Var, apply, of, split
+from neomlir.schedules.index import MERGED, Index, Part, Var, apply, of, split
 from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, point
 
 
@@ -193,6 +193,19 @@ class Root:
         if len(widths) > 1:
             raise NotApplicable("operands are packed in panels of different widths")
         return widths.pop() if widths else None
+
+    def linear(self, operand: int) -> Index | None:
+        """Where an input reads its only argument, as if that were one row; None unless it is one of static shape."""
+        if len(self.accesses[operand]) != 1:
+            return None
+        value, access = self.accesses[operand][0]
+        if value is None or not ir.RankedTensorType(value.type).has_static_shape:
+            return None
+        place = Index()
+        for index, size in zip(access, ir.RankedTensorType(value.type).shape, strict=True):
+            # Of dimensions that are walked together the last one counts them all.
+            place = place * size + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
+        return place
 
     def product(self) -> tuple[ir.Value, ir.Value, int] | None:
         """The factors, and the accumulator's number, where the body is `acc + a * b`."""
