@@ -15,7 +15,7 @@
 // PASSES: neo-form-kernels
 // PASSES: neo-transform
 // DUMP: builtin.module(inline{max-iterations=2 inlining-threshold=4},neo-drop-asserts)
-// NAMED: builtin.module(neo-generalize,{{.*}}neo-schedule{{.*}}target=x86-64-v3
+// NAMED: builtin.module({{.*}}neo-generalize,{{.*}}neo-schedule{{.*}}target=x86-64-v3
 // GONE: neo-opt: error: there is no pipeline 'gone'
 // TARGET: neo-opt: error: there is no target 'gone'
 // PASS: neo-opt: error: unknown argument --gone: it is neither a flag nor a pass
