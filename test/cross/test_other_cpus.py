@@ -1,10 +1,12 @@
 """Models compiled for other CPUs give what they give on x86-64, under an emulator.
 
-By default every kind of CPU gets one model; `pytest test/cross -m full` takes all models to all targets.
+By default each kind of CPU gets one model, as an object without a C library. `pytest test/cross -m full` takes all
+models to all targets, as executables.
 """
 
 import warnings
 
+import bare
 import emulate
 import neomlir
 import numpy as np
@@ -16,19 +18,13 @@ from neomlir.targets import Target
 TOLERANCE = 1e-5
 TARGETS = ("cortex-a72", "neoverse-v1", "neoverse-v2", "armv7-neon", "riscv64-v", "riscv64", "wasm32-simd128")
 SMALL = [name for name in MODELS if name.endswith("_small")] + ["mlp"]
-FAST = {
+FAST = [
     ("resnet_small", "cortex-a72"),
     ("bert_small", "neoverse-v1"),
     ("mobilenet_small", "armv7-neon"),
     ("lstm_small", "riscv64-v"),
-    ("mlp", "wasm32-simd128"),
-}
+]
 PACKAGED = {"ppocr_cls": None, "ppocr_rec": {"x": (1, 3, 48, 64)}}
-
-
-def cases():
-    pairs = [(name, target) for name in SMALL for target in TARGETS]
-    return [pytest.param(*pair, marks=() if pair in FAST else pytest.mark.full) for pair in pairs]
 
 
 def build(name):
@@ -36,13 +32,18 @@ def build(name):
     return source, {n: a.shape for n, a in example.items()} if isinstance(example, dict) else example
 
 
-def agrees(source, shapes, target, folder):
+def compiled(source, shapes, target, form, output):
+    """What is emitted for the target, inputs, and what the model gives for them on this machine."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         here = neomlir.compile(source, inputs=shapes)
-        there = neomlir.compile(source, target, inputs=shapes, emit="exe", output=folder / "program")
+        there = neomlir.compile(source, target, inputs=shapes, emit=form, output=output)
     inputs = Sampler(here.inputs).draw()
-    wanted = here.run(inputs)
+    return there, inputs, here.run(inputs)
+
+
+def agrees(source, shapes, target, folder):
+    there, inputs, wanted = compiled(source, shapes, target, "exe", folder / "program")
     for spec, got in zip(there.outputs, emulate.run(there, Target.named(target), inputs, folder), strict=True):
         reference = wanted[spec.name]
         assert got.shape == reference.shape and got.dtype == reference.dtype
@@ -50,7 +51,23 @@ def agrees(source, shapes, target, folder):
         assert error <= TOLERANCE, (spec.name, error)
 
 
-@pytest.mark.parametrize(("name", "target"), cases())
+@pytest.mark.parametrize(("name", "target"), FAST)
+def test_object_agrees_with_x86_64(name, target, tmp_path):
+    emulate.emulator(Target.named(target))
+    there, inputs, wanted = compiled(*build(name), target, "obj", tmp_path / "net.o")
+    assert bare.run_checked(there, Target.named(target), inputs, wanted, TOLERANCE) == 0
+    wrong = {name: array + np.float32(0.01) for name, array in wanted.items()}
+    assert bare.run_checked(there, Target.named(target), inputs, wrong, TOLERANCE) == 1
+
+
+def test_web_assembly_agrees_with_x86_64(tmp_path):
+    emulate.emulator(Target.named("wasm32-simd128"))
+    agrees(*build("mlp"), "wasm32-simd128", tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", SMALL)
 def test_small_model_agrees_with_x86_64(name, target, tmp_path):
     emulate.emulator(Target.named(target))
     agrees(*build(name), target, tmp_path)

@@ -4,11 +4,11 @@ import shutil
 import subprocess
 
 import neomlir
-import numpy as np
 import pytest
 from neomlir.codegen.runtime_library import FLAGS, write_sources
 from neomlir.codegen.zig import run
 from neomlir.targets import Target
+from product import product
 
 MAIN = """
 #include <stdio.h>
@@ -28,18 +28,6 @@ int main(int count, char **arguments) {
   return y[7] != wanted;
 }
 """
-
-
-def product() -> bytes:
-    """x (1, 64) times 3 everywhere, as ONNX bytes."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = numpy_helper.from_array(np.full((64, 48), 3, np.float32), "w")
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, e]) for n, e in (("x", 64), ("y", 48)))
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "product", [x], [y], [weights])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    made.ir_version = 9
-    return made.SerializeToString()
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from neomlir.codegen.elf_symbols import rename_symbols, undefined_symbols
+from neomlir.codegen import elf_symbols, macho_symbols
 from neomlir.codegen.program_source import Description, header, identifier, program_source
 from neomlir.codegen.runtime_library import FLAGS, write_sources
-from neomlir.codegen.zig import run, static_triple
+from neomlir.codegen.zig import object_triple, run, static_triple
 from neomlir.errors import CompileError
 from neomlir.targets import Target
 
@@ -49,22 +49,26 @@ def link_object(program: Any, target: Target, inputs: Any, outputs: Any, name: s
     """One relocatable object of a program, and its header.
 
     All global names but those of the header are hidden and prefixed, so that several models go into one program.
-    Raises CompileError for targets whose objects are not ELF.
+    Raises CompileError for targets whose objects are neither ELF nor Mach-O.
     """
-    triple = static_triple(target)
+    triple = object_triple(target)
+    is_mach = triple.endswith("-macos")
+    symbols = macho_symbols if is_mach else elf_symbols
     symbol = identifier(name)
     with tempfile.TemporaryDirectory(prefix="neo-link-") as folder:
         place = Path(folder)
         objects = _write_objects(place, program)
-        undefined = set().union(*(undefined_symbols(Path(o).read_bytes()) for o in objects))
+        undefined = set().union(*(symbols.undefined_symbols(Path(o).read_bytes()) for o in objects))
         about = _describe(symbol, program, target, inputs, outputs, undefined)
         source = _write_source(place, program, about, _ENTRY)
         write_sources(place, with_main=False)
-        run("cc", "-target", triple, *FLAGS, _EMBED, "-c", source, "-o", f"{folder}/program.o")
-        run("ld.lld", "-r", "-o", f"{folder}/all.o", f"{folder}/program.o", *objects)
+        # A Mach-O linker makes what is hidden local to the object.
+        run("cc", "-target", triple, *FLAGS, _EMBED, "-fvisibility=default", "-c", source, "-o", f"{folder}/program.o")
+        linker = ("cc", "-target", triple, "-nostdlib") if is_mach else ("ld.lld",)
+        run(*linker, "-r", "-o", f"{folder}/all.o", f"{folder}/program.o", *objects)
         kept = {symbol, f"{symbol}_run"}
-        renamed = rename_symbols(Path(folder, "all.o").read_bytes(), lambda n: None if n in kept else f"{symbol}.{n}")
-        return renamed, header(about)
+        whole = Path(folder, "all.o").read_bytes()
+        return symbols.rename_symbols(whole, lambda n: None if n in kept else f"{symbol}.{n}"), header(about)
 
 
 def _describe(symbol: str, program: Any, target: Target, inputs: Any, outputs: Any, undefined: set[str]) -> Description:

@@ -71,6 +71,16 @@ def static_triple(target: Target) -> str:
     return f"{architecture}-{_STATIC[system]}"
 
 
+def object_triple(target: Target) -> str:
+    """What zig calls the target where it makes objects for embedding. Raises CompileError where they are not made."""
+    architecture, system = _parts(target.triple)
+    if system.startswith("apple-macos"):
+        return f"{architecture}-macos"
+    if not system.startswith("linux-"):
+        raise CompileError(f"target {target.name}: no object for embedding is made for {target.triple}; emit exe")
+    return static_triple(target)
+
+
 def shared_triple(triple: str) -> str:
     """What zig calls a triple. Raises CompileError where its libraries are none of ELF."""
     architecture, system = _parts(triple)
