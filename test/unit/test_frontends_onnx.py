@@ -182,6 +182,28 @@ def test_casts_to_the_type_of_another_value():
     assert agree(made, {"x": normal(4) * 9, "i": np.array([1])}).outputs[0].dtype == "int64"
 
 
+@pytest.mark.parametrize(
+    ("shape", "k", "axis", "largest"),
+    [((5, 40), 7, -1, 1), ((3, 20, 4), 20, 1, 0), ((6,), 2, 0, 1), ((None, 30), 4, 1, 1), ((2, None), 3, -1, 1)],
+)
+@pytest.mark.parametrize("opset", [11, 21])
+def test_the_greatest(shape, k, axis, largest, opset):
+    node = helper.make_node("TopK", ["x", "k"], ["values", "indices"], axis=axis, largest=largest)
+    outputs = [value("values", None), value("indices", None, I64)]
+    made = model([node], [value("x", shape)], outputs, [tensor("k", np.array([k]))], opset)
+    x = RANDOM.integers(0, 8, [extent or 9 for extent in shape]).astype(np.float32)
+    x.flat[:2] = np.inf, -np.inf
+    agree(made, {"x": x})
+
+
+@pytest.mark.parametrize("mask", [[[False, True], [False, False]], [[True, False, True]] * 3])
+def test_boolean_constants(mask):
+    mask = np.array(mask)
+    nodes = [helper.make_node("Where", ["mask", "x", "zero"], ["y"])]
+    constants = [tensor("mask", mask), tensor("zero", np.zeros(1, np.float32))]
+    agree(model(nodes, [value("x", mask.shape)], [value("y", None)], constants), {"x": normal(*mask.shape)})
+
+
 def hopeless():
     nodes = [
         helper.make_node("RoiAlign", ["x", "rois", "which"], ["a"], name="roi/align_0"),

@@ -198,16 +198,47 @@ def test_scans_and_scatters():
     agree(Scatter(), torch.randn(4, 5), torch.tensor([1, 2, 1]), torch.tensor([0, 4, 0]), torch.randn(3))
 
 
+@pytest.mark.parametrize(
+    ("sort", "shape"),
+    [
+        (lambda x: x.topk(3), (4, 20)),
+        (lambda x: x.topk(2, 0, largest=False), (9, 5)),
+        (lambda x: torch.sort(x, stable=True, dim=1, descending=True), (3, 20, 4)),
+        (lambda x: (x.sort(0)[0], x.argsort()), (7, 6)),
+        (lambda x: x.topk(1), ()),
+    ],
+)
+def test_sorting(sort, shape):
+    class Sort(nn.Module):
+        def forward(self, x):
+            return sort(x)
+
+    x = torch.randperm(max(1, torch.Size(shape).numel())).float().reshape(shape)
+    agree(Sort(), x)
+    if x.numel() > 2:
+        x.view(-1)[:3] = torch.tensor([torch.inf, torch.nan, -torch.inf])
+        agree(Sort(), x)
+
+
+def test_equal_elements_keep_their_order():
+    class Sort(nn.Module):
+        def forward(self, x):
+            return torch.sort(x, stable=True)
+
+    agree(Sort(), torch.randint(0, 3, (4, 30)).float())
+    agree(Sort(), torch.randint(0, 3, (30,)))
+
+
 def test_all_operators_without_a_lowering_are_listed():
     class Many(nn.Module):
         def forward(self, x):
-            return torch.sort(x)[0], torch.cummax(x, -1)[0], torch.relu(x), torch.sort(x, descending=True)[0]
+            return torch.cummin(x, 0)[0], torch.cummax(x, -1)[0], torch.relu(x), torch.cummax(x, 0)[0]
 
     with pytest.raises(ImportFailure) as caught:
         lowered(Many(), (torch.randn(3, 4),))
     text = str(caught.value)
     assert text.startswith("2 operators of Many have no lowering")
-    assert "aten.cummax  1 node" in text and "aten.sort    2 nodes" in text and "relu" not in text
+    assert "aten.cummin  1 node" in text and "aten.cummax  2 nodes" in text and "relu" not in text
     assert "test_frontends_torch.py:" in text and "docs/frontends/torch.md" in text
 
 

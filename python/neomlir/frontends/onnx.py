@@ -116,8 +116,9 @@ def dense(array: np.ndarray, type_: ir.Type) -> ir.Attribute:
     if not array.size:
         return ir.Attribute.parse(f"dense<> : {type_}", context=type_.context)
     if array.dtype == np.bool_:
-        array = np.packbits(array.reshape(-1), bitorder="little")
-        return ir.DenseElementsAttr.get(array, type=ir.IntegerType.get_signless(1), shape=type_.shape)
+        # Not as packed bits: the bindings take a single byte of them for a splat.
+        with type_.context:
+            return ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(value)) for value in array.flat], type_)
     if array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8")):
         array = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
     return ir.DenseElementsAttr.get(array, type=type_.element_type, shape=type_.shape)

@@ -85,6 +85,8 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
         model = inferred
         if not fold_shapes(model.graph, arrays):
             break
+        # What was inferred before keeps onnx from taking the shapes of the new constants.
+        del model.graph.value_info[:]
     _remember_ranks(model.graph, declared)
     weights = _attach(model, arrays)
     _all_typed(model.graph)

@@ -1,8 +1,10 @@
-"""Decompositions of ATen operators that give better programs than the importer's own lowering."""
+"""Decompositions of ATen operators that have no lowering, or get a better program than by the importer's own."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +13,17 @@ aten = torch.ops.aten
 
 
 def table() -> dict[Any, Callable]:
-    """What `ExportedProgram.run_decompositions` takes. Batch norm stays whole, so that it can be folded."""
+    """What `ExportedProgram.run_decompositions` takes, with the `DECOMPOSITIONS` of the files that have some.
+
+    Batch norm stays whole, so that it can be folded.
+    """
     from neomlir.mlir import fx_decomp_util
 
     chosen = dict(fx_decomp_util.get_decomposition_table())
     chosen.pop(aten._native_batch_norm_legit_no_training.default, None)
-    chosen[aten.index_put.default] = index_put
+    for file in sorted(Path(__file__).parent.glob("torch_*.py")):
+        if "\nDECOMPOSITIONS = " in file.read_text():
+            chosen.update(importlib.import_module(f"neomlir.frontends.{file.stem}").DECOMPOSITIONS)
     return chosen
 
 
@@ -48,3 +55,6 @@ def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: boo
     order = torch.where(match, torch.arange(1, count + 1).unsqueeze(0), 0).amax(1)
     rows = torch.index_select(values, dimension, (order - 1).clamp(min=0))
     return torch.where((order > 0).reshape(column), rows, self)
+
+
+DECOMPOSITIONS = {aten.index_put.default: index_put}
