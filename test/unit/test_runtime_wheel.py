@@ -8,6 +8,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+import neomlir
 import numpy as np
 import pytest
 from neomlir.artifact import Spec
@@ -186,6 +187,7 @@ def test_with_numpy(wheel, files, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     import neomlir_runtime
 
+    assert neomlir_runtime.__version__ == neomlir.__version__
     model = neomlir_runtime.load(files / "add.neo")
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     for given in (x, np.asfortranarray(x), x.tolist(), x[::1, ::1]):

@@ -1,12 +1,13 @@
-"""The C runtime picks the best code of a file that the machine runs."""
+"""The C runtime opens a file on the machines that it is for, with the best code that they run, and on no other."""
 
 import shutil
 import subprocess
 
+import emulate
 import neomlir
 import pytest
 from neomlir.codegen.runtime_library import FLAGS, write_sources
-from neomlir.codegen.zig import run
+from neomlir.codegen.zig import run, static_triple
 from neomlir.targets import Target
 from product import product
 
@@ -30,15 +31,18 @@ int main(int count, char **arguments) {
 """
 
 
+def build(folder, target: str) -> tuple[str, str]:
+    """A program that runs a file, and the file."""
+    neomlir.compile(product(), target, output=folder / "model.neo")
+    (folder / "main.c").write_text(MAIN)
+    sources, triple = [str(folder / "main.c"), *write_sources(folder)], static_triple(Target.named(target))
+    run("cc", "-target", triple, "-static", *FLAGS, "-lm", "-o", str(folder / "program"), *sources)
+    return str(folder / "program"), str(folder / "model.neo")
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A program that runs a file, and the file."""
-    folder = tmp_path_factory.mktemp("variants")
-    neomlir.compile(product(), "generic-multi", output=folder / "model.neo")
-    (folder / "main.c").write_text(MAIN)
-    sources = [str(folder / "main.c"), *write_sources(folder)]
-    run("cc", "-target", "x86_64-linux-musl", "-static", *FLAGS, "-lm", "-o", str(folder / "program"), *sources)
-    return str(folder / "program"), str(folder / "model.neo")
+    return build(tmp_path_factory.mktemp("variants"), "generic-multi")
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,20 @@ def test_the_best_that_the_machine_runs(files, cpu, picked):
         assert done.returncode == 1 and "needs feature" in said and "that this machine lacks" in said
     else:
         assert (done.returncode, said) == (0, picked)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", ["cortex-a72", "neoverse-v1", "neoverse-v2", "armv7-neon", "riscv64"])
+def test_files_of_other_machines(target, tmp_path):
+    command = emulate.emulator(Target.named(target))
+    done = subprocess.run([*command, *build(tmp_path, target)], capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [target])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("cpu", "feature"), [("max,sve-max-vq=1", "sve256"), ("cortex-a72", "sve")])
+def test_vectors_of_another_width_are_refused(cpu, feature, tmp_path):
+    emulate.emulator(Target.named("neoverse-v1"))
+    command = ["qemu-aarch64-static", "-cpu", cpu, *build(tmp_path, "neoverse-v1")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1 and f"needs feature {feature} that this machine lacks" in done.stdout
