@@ -16,4 +16,7 @@ def seconds(value: float) -> str:
     """A duration in the unit that suits it."""
     if value >= 1:
         return f"{value:.2f} s"
-    return f"{value * 1e3:.2f} ms" if value >= 1e-3 else f"{value * 1e6:.1f} µs"
+    for factor, unit, digits in ((1e3, "ms", 2), (1e6, "µs", 1)):
+        if value * factor >= 1:
+            return f"{value * factor:.{digits}f} {unit}"
+    return f"{value * 1e9:.0f} ns" if value else "0 s"

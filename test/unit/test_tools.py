@@ -84,6 +84,13 @@ def test_unwritable_output_exits_with_1(capsys):
     assert capsys.readouterr().err == "tool: error: Permission denied: /sealed/x.neo\n"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 s"), (4e-8, "40 ns"), (1.5e-6, "1.5 µs"), (0.25, "250.00 ms"), (61.2, "61.20 s")]
+)
+def test_durations_in_the_unit_that_suits_them(value, text):
+    assert console.seconds(value) == text
+
+
 def test_json_has_no_nan(capsys):
     console.print_json({"a": [float("nan"), float("inf"), 1.5], "b": {"c": 1}})
     assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5], "b": {"c": 1}}
