@@ -229,7 +229,11 @@ def test_bench_profile(program, tmp_path, capsys, unpinned):
     assert len(json.loads(Page(page.read_text()).scripts[3])) == len(told["kernels"])
     assert neo_bench.main([str(program), "--profile", "--html", str(tmp_path / "none" / "r.html"), "--runs", "1"]) == 1
     assert "cannot be written" in capsys.readouterr().err
-    assert neo_bench.main([str(program), "--profile", "--against", "torch"]) == 1
+    with pytest.raises(SystemExit):
+        neo_bench.main([str(program), "--profile", "--against", "torch"])
+    with pytest.raises(SystemExit):
+        neo_bench.main(["m.onnx", "--profile", "--against", "torch"])
+    assert "--profile times the kernels of Neo" in capsys.readouterr().err
 
 
 def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys, unpinned):
