@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 import numpy as np
 import pytest
@@ -333,3 +334,28 @@ def test_the_source_is_left_as_it_is():
     before = made.SerializeToString(deterministic=True)
     import_model(made, {"x": (1, 4)})
     assert made.SerializeToString(deterministic=True) == before
+
+
+def test_flipped_bits():
+    """Each copy is read or refused; nothing else happens."""
+    generator = random.Random(5)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("f0", ["a"], ["y"], domain="local")]
+    data = model(nodes, initializers=[weight()], functions=functions(2)).SerializeToString()
+    read = 0
+    for _ in range(60):
+        changed = bytearray(data)
+        for _ in range(generator.choice([1, 3])):
+            changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
+        try:
+            import_model(bytes(changed))
+            read += 1
+        except ImportFailure:
+            continue
+    assert 0 < read < 60
+
+
+@pytest.mark.parametrize("name", ['x"y', "x\ny", "x\\22", "é漢", "a b", "%x", "@main", "x" * 5000])
+def test_odd_names_are_kept(name):
+    """What the text of IR would have to quote."""
+    made = model([helper.make_node("Relu", [name], ["y"])], inputs=[value(name)])
+    assert import_model(made).inputs[0].name == name

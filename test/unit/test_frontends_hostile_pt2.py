@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import random
+import struct
 import zipfile
 
 import pytest
@@ -121,7 +123,7 @@ def test_weights_that_ask_to_be_unpickled(sound, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.mark.parametrize("name", ["custom_obj_0", "opaque_obj_0", "opaque/../tensor_0"])
+@pytest.mark.parametrize("name", ["custom_obj_0", "opaque_obj_0", "opaque/tensor_0"])
 def test_python_objects(sound, tmp_path, name):
     entries = records(sound)
     root = ending(entries, "archive_format").split("/")[0]
@@ -190,6 +192,80 @@ def test_weights_that_lie_about_their_shape(sound, tmp_path):
     name = ending(entries, "model_weights_config.json")
     entries[name] = entries[name].replace(b'"as_int": 20', b'"as_int": 2000000')
     refused(write(tmp_path / "m.pt2", entries))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_bombs(sound, tmp_path, method):
+    """Sixteen megabytes of zeros in a few kilobytes of file; none of it is unpacked."""
+    entries = records(sound)
+    weight = ending(entries, "weights/weight_0")
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, bytes(1 << 24) if name == weight else content, method if name == weight else None)
+    assert (tmp_path / "m.pt2").stat().st_size < 1 << 20
+    refused(tmp_path / "m.pt2", "weight_0", "compressed")
+
+
+def test_a_size_that_lies(sound, tmp_path):
+    """The directory says four gigabytes where there are eighty bytes."""
+    entries = records(sound)
+    path = write(tmp_path / "m.pt2", entries)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(ending(entries, "weights/weight_0").encode()) - 46
+    data[at + 20 : at + 28] = b"\xf0\xff\xff\xff" * 2
+    path.write_bytes(data)
+    refused(path, "m.pt2")
+
+
+def test_records_that_lie_upon_each_other(sound, tmp_path):
+    """Many names for the same bytes: a small file that unpacks to a large one without compression."""
+    entries = records(sound)
+    path = write(tmp_path / "m.pt2", {**entries, "z" * 40: bytes(20000)})
+    data = path.read_bytes()
+    end = data.rindex(b"PK\5\6")
+    entry = data[data.rindex(b"PK\1\2") : end]
+    copies = b"".join(entry.replace(b"z" * 40, f"{n:040}".encode()) for n in range(5))
+    counts = struct.pack("<2H", len(entries) + 6, len(entries) + 6)
+    size = struct.pack("<I", struct.unpack_from("<I", data, end + 12)[0] + len(copies))
+    path.write_bytes(data[:end] + copies + data[end : end + 8] + counts + size + data[end + 16 :])
+    refused(path, "m.pt2")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "tiny/../../../evil", "a\\..\\evil"])
+def test_records_that_lead_out_of_the_archive(sound, tmp_path, name):
+    refused(write(tmp_path / "m.pt2", {**records(sound), name: b"x"}), "leads out")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.pt2"]
+
+
+@pytest.mark.parametrize("depth", [3000, 200_000])
+def test_descriptions_without_a_bottom(sound, tmp_path, depth):
+    entries = records(sound)
+    entries[ending(entries, "models/model.json")] = b"[" * depth + b"]" * depth
+    refused(write(tmp_path / "m.pt2", entries), "m.pt2")
+
+
+@pytest.mark.parametrize("value", ["null", "[]", "7", '"x"', "{}", '{"graph_module": {"graph": {}}}', "NaN", "\udc00"])
+def test_descriptions_of_nothing(sound, tmp_path, value):
+    entries = records(sound)
+    entries[ending(entries, "models/model.json")] = value.encode("utf-8", "surrogatepass")
+    refused(write(tmp_path / "m.pt2", entries), "m.pt2")
+
+
+def test_flipped_bits(sound, tmp_path):
+    """Each copy is read or refused; nothing else happens."""
+    generator = random.Random(5)
+    path, read = tmp_path / "m.pt2", 0
+    for _ in range(25):
+        data = bytearray(sound)
+        for _ in range(3):
+            data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        path.write_bytes(data)
+        try:
+            import_model(path)
+            read += 1
+        except ImportFailure:
+            continue
+    assert read < 25
 
 
 def test_no_program(sound, tmp_path):

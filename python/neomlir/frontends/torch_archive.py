@@ -11,6 +11,7 @@ import io
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,20 @@ def load(path: Path) -> torch.export.ExportedProgram:
         ) from error
 
 
+def _check_sizes(data: bytes, name: str) -> None:
+    """PyTorch stores records as they are: a compressed one could hold any number of bytes, and is another reader's."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise ImportFailure(f"{name}: record {info.filename!r:.80} is compressed, which no .pt2 file's is")
+            if ".." in info.filename.split("/") or info.filename.startswith("/") or "\\" in info.filename:
+                raise ImportFailure(f"{name}: record {info.filename!r:.80} leads out of the archive")
+        if sum(info.file_size for info in archive.infolist()) > len(data):
+            raise ImportFailure(f"{name} has records that lie upon each other")
+
+
 def _inspect(data: bytes, name: str) -> None:
+    _check_sizes(data, name)
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))
     records = reader.get_all_records()
     models = [r for r in records if r.startswith("models/")]
