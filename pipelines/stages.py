@@ -32,7 +32,7 @@ def llvm_stage(math: str = EXPAND_MATH) -> str:
 
 def form_kernels_stage(max_ops: int = 64) -> str:
     """From `global` to `kernels`."""
-    return f"builtin.module(neo-form-kernels{{max-ops={max_ops}}})"
+    return f"builtin.module(neo-relate-extents,neo-form-kernels{{max-ops={max_ops}}})"
 
 
 def schedule_stage(target, ladder: str = "") -> str:

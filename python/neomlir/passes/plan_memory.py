@@ -11,6 +11,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.dataflow import Block
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
+from neomlir.passes.relate_extents import ATTRIBUTE as EXTENTS
 
 _VIEWS = {
     "tensor.expand_shape": "memref.expand_shape",
@@ -159,10 +160,12 @@ class _Host:
                 offsets[symbol[1:].strip('"')] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
                 offset = align(offset + _bytes(op.results[0].type))
         i64 = ir.IntegerType.get_signless(64)
+        kept = {name: old.attributes[name] for name in (EXTENTS,) if name in old.attributes}
         new = ir.Operation.create(
             "func.func",
             regions=1,
             attributes={
+                **kept,
                 "sym_name": old.attributes["sym_name"],
                 "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
                 "arg_attrs": ir.ArrayAttr.get(attributes),
