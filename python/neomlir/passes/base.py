@@ -66,7 +66,7 @@ class ModulePass(abc.ABC):
     @classmethod
     def options(cls) -> list[tuple[str, str, str, str]]:
         """(option, type, default as text, documentation) of each, in order."""
-        docs = _field_docs(cls)
+        docs = field_docs(cls)
         return [(f.name.replace("_", "-"), _kind(f), _print(_default(f)), docs.get(f.name, "")) for f in fields(cls)]
 
 
@@ -209,7 +209,7 @@ def _read(name: str, option: str, kind: str, text: str) -> Any:
     return text
 
 
-def _field_docs(cls: type) -> dict[str, str]:
+def field_docs(cls: type) -> dict[str, str]:
     """The string under each field of a dataclass."""
     body = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0].body
     docs = {}

@@ -9,10 +9,10 @@ __all__ = ["changes", "pages", "write"]
 
 def pages(root: Path) -> dict[Path, str]:
     """The text of every page that is written from the code, by its path below `root`, the project's folder."""
-    from neomlir.reference import dialects, frontends, passes, pipelines, schedules, targets, tools
+    from neomlir.reference import dialects, frontends, passes, pipelines, python, schedules, targets, tools
     from neomlir.reference.markdown import NOTICE, table
 
-    kinds = (passes, dialects, targets, pipelines, schedules, frontends)
+    kinds = (passes, dialects, targets, pipelines, schedules, frontends, python)
     written: dict[Path, str] = {}
     rows = []
     for kind in kinds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import neomlir
@@ -19,7 +20,10 @@ def source_of(thing: object) -> Path:
     name = thing.__name__ if inspect.ismodule(thing) else thing.__module__
     parts = name.split(".")
     folder = Path() if len(parts) > 1 and parts[1] in _MAPPED else Path("python", "neomlir")
-    return folder.joinpath(*parts[1:]).with_suffix(".py")
+    file = folder.joinpath(*parts[1:])
+    # A package's own file is its __init__.
+    is_package = hasattr(sys.modules[name], "__path__")
+    return file / "__init__.py" if is_package else file.with_suffix(".py")
 
 
 def is_own(thing: object) -> bool:
