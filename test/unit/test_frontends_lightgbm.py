@@ -141,3 +141,11 @@ def test_any_damage_is_an_import_failure_or_harmless(tmp_path):
             imported(path)
         except ImportFailure as error:
             assert "model.txt" in str(error)
+
+
+def test_checking_against_the_framework(tmp_path):
+    booster = train({"objective": "binary"}, 10, "two")
+    booster.save_model(tmp_path / "model.txt")
+    for source in (booster, tmp_path / "model.txt"):
+        (agreement,) = neomlir.check(source, neomlir.compile(source))
+        assert agreement.error < 1e-12

@@ -103,3 +103,11 @@ def test_what_is_not_read_is_said():
     ):
         with pytest.raises(ImportFailure, match=message):
             imported(model)
+
+
+def test_checking_against_the_framework():
+    x = rows(200, 5)
+    for model, y in ((tree.DecisionTreeClassifier(), "classes"), (ensemble.IsolationForest(n_estimators=5), "none")):
+        model.fit(x, labels(y, x, 5))
+        (agreement,) = neomlir.check(model, neomlir.compile(model))
+        assert agreement.error < 1e-12

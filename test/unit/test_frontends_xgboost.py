@@ -216,3 +216,11 @@ def test_inputs_that_do_not_fit_are_refused():
     for inputs in ({"z": (1, 6)}, ((1, 7),), ((1, 6), (1, 6)), (((1, 6), "float64"),)):
         with pytest.raises(ImportFailure):
             imported(booster, inputs)
+
+
+def test_checking_against_the_framework(tmp_path):
+    booster = train({"objective": "binary:logistic"}, matrix(200, 15, classes(2)), 3)
+    booster.save_model(tmp_path / "model.ubj")
+    for source in (booster, tmp_path / "model.ubj"):
+        (agreement,) = neomlir.check(source, neomlir.compile(source))
+        assert agreement.error < 1e-6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import Collector, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, Collector, rows_and_kind, to_module
 from neomlir.mlir import ir
 from neomlir.trees import ZERO_MISSING, Trees
 
@@ -79,6 +80,16 @@ class LightGBM(Frontend):
             raise ImportFailure(
                 f"{name} is not a LightGBM model, or it is damaged: {type(error).__name__}: {error}"
             ) from error
+
+    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+        """`Booster.predict`. Raises ImportFailure where lightgbm is not installed."""
+        try:
+            import lightgbm
+        except ImportError as error:
+            raise ImportFailure("running a LightGBM model takes lightgbm: pip install 'neomlir[lightgbm]'") from error
+        held = self.hold(source)
+        booster = lightgbm.Booster(model_str=held.text if isinstance(held, Saved) else Path(held).read_text())
+        return lambda arrays: [booster.predict(arrays[INPUT])]
 
 
 def _import(text: str, inputs: Inputs, name: str, context: ir.Context) -> Imported:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import Collector, Steps, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, Collector, Steps, rows_and_kind, to_module
 from neomlir.mlir import ir
 from neomlir.trees import Trees
 
@@ -50,6 +51,13 @@ class Sklearn(Frontend):
             raise
         except Exception as error:
             raise ImportFailure(f"{name} could not be imported: {type(error).__name__}: {error}") from error
+
+    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+        """What the estimator itself gives."""
+        for name in ("predict_proba", "predict" if hasattr(source, "n_outputs_") else "decision_function", "predict"):
+            if hasattr(source, name):
+                return lambda arrays: [getattr(source, name)(arrays[INPUT])]
+        raise ImportFailure(f"{type(source).__name__} predicts nothing")
 
 
 def _import(source: Any, inputs: Inputs, name: str, context: ir.Context) -> Imported:

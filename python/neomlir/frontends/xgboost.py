@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends import ubjson
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import Collector, linear_trees, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, Collector, linear_trees, rows_and_kind, to_module
 from neomlir.mlir import ir
 from neomlir.trees import Trees
 
@@ -78,6 +79,22 @@ class XGBoost(Frontend):
             raise ImportFailure(
                 f"{name} is not an XGBoost model, or it is damaged: {type(error).__name__}: {error}"
             ) from error
+
+    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+        """`Booster.predict`. Raises ImportFailure where xgboost is not installed."""
+        try:
+            import xgboost
+        except ImportError as error:
+            raise ImportFailure("running an XGBoost model takes xgboost: pip install 'neomlir[xgboost]'") from error
+        held = self.hold(source)
+        booster = xgboost.Booster(model_file=bytearray(held.data) if isinstance(held, Saved) else os.fspath(held))
+
+        def run(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            kinds = booster.feature_types
+            rows = xgboost.DMatrix(arrays[INPUT], feature_types=kinds, enable_categorical=kinds is not None)
+            return [booster.predict(rows, validate_features=False)]
+
+        return run
 
 
 class Saved(NamedTuple):
