@@ -25,7 +25,8 @@ class EnsembleOp(Forest.Operation, name="ensemble"):
     tree. A row goes left where `x[features[n]] <= thresholds[n]` (`predicate = "le"`; `<` where it is `"lt"`).
     `flags[n]` is a sum of: 1, NaN goes left (else right); 2, |x| <= 1e-35 goes where NaN goes; 4, the node is
     categorical: x goes left if the whole number next to it towards zero is in the set of bits
-    `sets[set_begin[n] : set_begin[n + 1]]` (32 a word), and right if it is not, is negative or is none.
+    `sets[set_begin[n] : set_begin[n + 1]]` (32 a word), and right if it is not, is negative or is none; 8, x goes left
+    where it equals the threshold, whatever the predicate.
     Leaf `l` of tree `t` adds `values[l, 0]` to output `targets[t]`, or, where there are several columns, `values[l, j]`
     to each output j. With `linear_begin`, it adds `values[l, 0] + sum(linear_weights[i] * x[linear_features[i]])` for
     i in
@@ -103,7 +104,7 @@ class BranchesOp(Forest.Operation, name="branches"):
 class ScoreOp(Forest.Operation, name="score"):
     """Any ensemble, its trees in tables.
 
-    `splits[n]` is the feature of node n plus 2^28 times its flags (see `forest.ensemble`), thresholds compare with
+    `splits[n]` is the feature of node n plus 2^27 times its flags (see `forest.ensemble`), thresholds compare with
     `<=`,
     `children[n]` are left and right, `roots` are sorted by output and `classes[k]` is the first root of output k (with
     one column of `values`). `sets` and what begins with `linear` are tables of one element where no node is

@@ -8,7 +8,7 @@ import numpy as np
 
 from neomlir.mlir import ir
 
-MISSING_LEFT, ZERO_MISSING, CATEGORICAL = 1, 2, 4
+MISSING_LEFT, ZERO_MISSING, CATEGORICAL, EQUAL = 1, 2, 4, 8
 ZERO = float(np.float32(1e-35))
 """What counts as zero where zero means missing (LightGBM's `kZeroThreshold`)."""
 
@@ -79,7 +79,7 @@ class Trees:
         """The same trees with the predicate `le`: x < t is x <= the number before t (exact: no number lies between)."""
         if self.predicate == "le":
             return self
-        numeric = (self.flags & CATEGORICAL) == 0
+        numeric = (self.flags & (CATEGORICAL | EQUAL)) == 0
         below = np.nextafter(self.thresholds, np.array(-np.inf, self.thresholds.dtype))
         # Nothing is smaller than -inf: NaN as a threshold of <= lets nothing through either.
         below = np.where(self.thresholds == -np.inf, np.nan, below).astype(self.thresholds.dtype)
@@ -185,7 +185,7 @@ def fault(trees: Trees, features: int) -> str | None:
     bad = np.flatnonzero((trees.features < 0) | (trees.features >= features))
     if len(bad):
         return f"has {where.node(bad[0])} on feature {trees.features[bad[0]]} of {features}"
-    bad = np.flatnonzero(trees.flags & ~np.int8(MISSING_LEFT | ZERO_MISSING | CATEGORICAL))
+    bad = np.flatnonzero(trees.flags & ~np.int8(MISSING_LEFT | ZERO_MISSING | CATEGORICAL | EQUAL))
     if len(bad):
         return f"has {where.node(bad[0])} with flags {trees.flags[bad[0]]}"
     categorical = (trees.flags & CATEGORICAL) != 0

@@ -80,10 +80,10 @@ func.func @nan(%x: tensor<?x4xf32>) -> tensor<?xf32> {
 // -----
 
 func.func @flags(%x: tensor<?x4xf32>) -> tensor<?xf32> {
-  // expected-error@below {{has tree 0, node 0 with flags 8}}
+  // expected-error@below {{has tree 0, node 0 with flags 16}}
   %y = "forest.ensemble"(%x) {
     roots = dense<0> : tensor<1xi32>, features = dense<[1, 2]> : tensor<2xi32>, thresholds = dense<2.0> : tensor<2xf32>,
-    left = dense<[1, -1]> : tensor<2xi32>, right = dense<[-2, -3]> : tensor<2xi32>, flags = dense<8> : tensor<2xi8>,
+    left = dense<[1, -1]> : tensor<2xi32>, right = dense<[-2, -3]> : tensor<2xi32>, flags = dense<16> : tensor<2xi8>,
     values = dense<0.5> : tensor<3x1xf32>, targets = dense<0> : tensor<1xi32>,
     base = dense<0.0> : tensor<1xf32>, predicate = "lt", post = []
   } : (tensor<?x4xf32>) -> tensor<?xf32>

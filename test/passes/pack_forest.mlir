@@ -1,7 +1,7 @@
 // RUN: neo-opt --neo-pack-forest=strategy=loops %s | FileCheck %s
 
-// The tables of nodes become globals. x < 2 is x <= the float before 2; NaN goes left, which is bit 28 beside feature 1.
-// CHECK-DAG:   ml_program.global private @forest_0_splits(dense<268435457> : tensor<1xi32>)
+// The tables of nodes become globals. x < 2 is x <= the float before 2; NaN goes left, which is bit 27 beside feature 1.
+// CHECK-DAG:   ml_program.global private @forest_0_splits(dense<134217729> : tensor<1xi32>)
 // CHECK-DAG:   ml_program.global private @forest_0_thresholds(dense<1.99999988> : tensor<1xf32>)
 // CHECK-LABEL: func.func @stump
 // CHECK:         %[[OUT:.*]] = tensor.empty

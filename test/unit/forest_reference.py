@@ -3,7 +3,7 @@
 import numpy as np
 from neomlir.dialects import context
 from neomlir.frontends import import_model
-from neomlir.trees import CATEGORICAL, MISSING_LEFT, ZERO, ZERO_MISSING, Trees, parse_post
+from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING, Trees, parse_post
 
 
 def imported(model, inputs=None) -> Trees:
@@ -40,6 +40,7 @@ def _left(trees, n, v):
     flags = trees.flags[n]
     with np.errstate(invalid="ignore"):
         left = v < trees.thresholds[n] if trees.predicate == "lt" else v <= trees.thresholds[n]
+        left = np.where(flags & EQUAL != 0, v == trees.thresholds[n], left)
         missing = np.isnan(v) | ((np.abs(v) <= ZERO) & (flags & ZERO_MISSING != 0))
     for i in np.flatnonzero(flags & CATEGORICAL):
         words = trees.sets[trees.set_begin[n[i]] : trees.set_begin[n[i] + 1]].view(np.uint32)

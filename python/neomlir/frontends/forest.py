@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,9 @@ def linear_trees(weights: np.ndarray, base: np.ndarray, kind: Any, post: Sequenc
     )
 
 
-def rows_and_kind(inputs: Inputs, features: int, name: str, kinds: Sequence[str]) -> tuple[int | None, str]:
+def rows_and_kind(
+    inputs: Inputs, features: int, name: str, kinds: Sequence[str], *, input_name: str = INPUT
+) -> tuple[int | None, str]:
     """The number of rows (None: dynamic) and the dtype that `inputs` asks for; the first of `kinds` if it says none.
 
     Takes `{"x": (rows, features)}`, an example array, a pair of a shape and a dtype, or a sequence with one of these.
@@ -199,13 +202,13 @@ def rows_and_kind(inputs: Inputs, features: int, name: str, kinds: Sequence[str]
     if inputs is None or (isinstance(inputs, Mapping | Sequence) and not len(inputs)):
         return None, kinds[0]
     if isinstance(inputs, Mapping):
-        unknown = [n for n in inputs if n != INPUT]
+        unknown = [n for n in inputs if n != input_name]
         if unknown:
-            raise ImportFailure(f"{name} has no input {unknown[0]!r}; its input is {INPUT!r}")
-        given = inputs[INPUT]
+            raise ImportFailure(f"{name} has no input {unknown[0]!r}; its input is {input_name!r}")
+        given = inputs[input_name]
     else:
         if len(inputs) != 1:
-            raise ImportFailure(f"{name} has one input, {INPUT!r}; {len(inputs)} were given")
+            raise ImportFailure(f"{name} has one input, {input_name!r}; {len(inputs)} were given")
         given = inputs[0]
     kind = None
     if hasattr(given, "shape") and hasattr(given, "dtype"):
@@ -234,6 +237,13 @@ class Steps:
             self.steps.append((name, np.asarray(numbers).astype(self.kind)))
 
 
+@dataclass(frozen=True)
+class Labels:
+    """The numbers of classes, in the order of the scores: the label of a row is that of its largest score."""
+
+    numbers: np.ndarray
+
+
 def to_module(
     trees: Trees,
     features: int,
@@ -242,35 +252,42 @@ def to_module(
     context: ir.Context,
     *,
     steps: Steps | None = None,
+    input_name: str = INPUT,
+    outputs: Sequence[tuple[str, str]] = ((OUTPUT, "scores"),),
+    labels: Labels | None = None,
+    matrix: bool = False,
 ) -> Imported:
     """One function of one `forest.ensemble`, behind `steps`.
 
-    Raises ImportFailure where the trees are none.
+    `outputs` are (name, `scores` or `label`); labels are int64. `matrix` keeps single scores in a column. Raises
+    ImportFailure where the trees are none.
     """
     wrong = fault(trees, features)
     if wrong:
         raise ImportFailure(f"{name} {wrong}")
     width = result_width(len(trees.base), [parse_post(p) for p in trees.post])
-    shape = (rows, width) if width > 1 else (rows,)
+    if labels and len(labels.numbers) != width:
+        raise ImportFailure(f"{name}: it has {len(labels.numbers)} labels for {width} scores")
+    shape = (rows, width) if width > 1 or matrix else (rows,)
     inner, outer = trees.thresholds.dtype.name, steps.kind if steps else trees.thresholds.dtype.name
     weights = {f"step_{i}": numbers for i, (_, numbers) in enumerate(steps.steps if steps else ())}
     with context, ir.Location.unknown():
         x = _tensor((rows, features), _ELEMENTS[outer])
         y = _tensor(shape, _ELEMENTS[trees.values.dtype.name])
+        kinds = {"scores": y, "label": _tensor((rows,), "i64")}
+        results = [kinds[kind] for _, kind in outputs]
         vector = _tensor((features,), _ELEMENTS[outer])
         module = ir.Module.create()
-        named = [{"neo.name": INPUT}, *({"neo.weight": weight} for weight in weights)]
+        named = [{"neo.name": input_name}, *({"neo.weight": weight} for weight in weights)]
         types = [x, *(vector for _ in weights)]
         function = ir.Operation.create(
             "func.func",
             regions=1,
             attributes={
                 "sym_name": ir.StringAttr.get("main"),
-                "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [y])),
-                "arg_attrs": ir.ArrayAttr.get(
-                    [ir.DictAttr.get({k: ir.StringAttr.get(v) for k, v in d.items()}) for d in named]
-                ),
-                "res_attrs": ir.ArrayAttr.get([ir.DictAttr.get({"neo.name": ir.StringAttr.get(OUTPUT)})]),
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, results)),
+                "arg_attrs": _names(named),
+                "res_attrs": _names([{"neo.name": output} for output, _ in outputs]),
             },
             ip=ir.InsertionPoint(module.body),
         )
@@ -285,10 +302,82 @@ def to_module(
             "post": ir.ArrayAttr.get([ir.StringAttr.get(p) for p in trees.post]),
         }
         ensemble = ir.Operation.create("forest.ensemble", results=[y], operands=[value], attributes=attributes, ip=at)
-        ir.Operation.create("func.return", operands=[ensemble.results[0]], ip=at)
-    inputs = [Spec(INPUT, outer, (rows, features))]
-    outputs = [Spec(OUTPUT, trees.values.dtype.name, shape)]
-    return Imported(module, weights, PIPELINE, inputs, outputs, name)
+        values = {"scores": ensemble.results[0]}
+        if labels and any(kind == "label" for _, kind in outputs):
+            values["label"] = _label(labels, ensemble.results[0], at)
+        ir.Operation.create("func.return", operands=[values[kind] for _, kind in outputs], ip=at)
+    inputs = [Spec(input_name, outer, (rows, features))]
+    specs = {"scores": (trees.values.dtype.name, shape), "label": ("int64", (rows,))}
+    return Imported(module, weights, PIPELINE, inputs, [Spec(output, *specs[kind]) for output, kind in outputs], name)
+
+
+def _names(entries: list[dict[str, str]]) -> ir.ArrayAttr:
+    return ir.ArrayAttr.get([ir.DictAttr.get({k: ir.StringAttr.get(v) for k, v in d.items()}) for d in entries])
+
+
+def _inline(text: str, arguments: list[ir.Value], at: ir.InsertionPoint) -> ir.Value:
+    """The operations of the one function in `text` on `arguments`; gives what it returns."""
+    template = ir.Module.parse(text)
+    block = template.body.operations[0].regions[0].blocks[0]
+    mapping = dict(zip(block.arguments, arguments, strict=True))
+    ops = [op.operation for op in block.operations]
+    for op in ops[:-1]:
+        clone = op.clone(ip=at)
+        for number, operand in enumerate(op.operands):
+            clone.operands[number] = mapping[operand]
+        mapping.update(zip(op.results, clone.results, strict=True))
+    return mapping[ops[-1].operands[0]]
+
+
+def _label(labels: Labels, scores: ir.Value, at: ir.InsertionPoint) -> ir.Value:
+    """The label of the largest score of each row, the first of equal ones."""
+    kind = ir.RankedTensorType(scores.type)
+    element, count = kind.element_type, kind.shape[1]
+    dynamic = kind.is_dynamic_dim(0)
+    best, place = (_tensor((None if dynamic else kind.shape[0],), e) for e in (str(element), "i64"))
+    size = "%rows" if dynamic else ""
+    matrix, row = "affine_map<(d0, d1) -> (d0, d1)>", "affine_map<(d0, d1) -> (d0)>"
+    low = ir.FloatAttr.get(element, float("-inf"))
+    chosen = ["%l0 = arith.constant " + f"{labels.numbers[0]} : i64"]
+    for i in range(1, count):
+        chosen += [
+            f"%n{i} = arith.constant {i} : i64",
+            f"%m{i} = arith.constant {labels.numbers[i]} : i64",
+            f"%c{i} = arith.cmpi eq, %i, %n{i} : i64",
+            f"%l{i} = arith.select %c{i}, %m{i}, %l{i - 1} : i64",
+        ]
+    lines = [
+        f"func.func @label(%y: {kind}) -> {place} {{",
+        *(["%zero = arith.constant 0 : index", f"%rows = tensor.dim %y, %zero : {kind}"] if dynamic else []),
+        f"%low = arith.constant {low}",
+        "%none = arith.constant 0 : i64",
+        f"%e0 = tensor.empty({size}) : {best}",
+        f"%e1 = tensor.empty({size}) : {place}",
+        f"%f0 = linalg.fill ins(%low : {element}) outs(%e0 : {best}) -> {best}",
+        f"%f1 = linalg.fill ins(%none : i64) outs(%e1 : {place}) -> {place}",
+        f"%r:2 = linalg.generic {{indexing_maps = [{matrix}, {row}, {row}],"
+        ' iterator_types = ["parallel", "reduction"]}',
+        f" ins(%y : {kind}) outs(%f0, %f1 : {best}, {place}) {{",
+        f"^bb0(%x: {element}, %b: {element}, %p: i64):",
+        "%d = linalg.index 1 : index",
+        "%i = arith.index_cast %d : index to i64",
+        f"%c = arith.cmpf ogt, %x, %b : {element}",
+        f"%nb = arith.select %c, %x, %b : {element}",
+        "%np = arith.select %c, %i, %p : i64",
+        f"linalg.yield %nb, %np : {element}, i64",
+        f"}} -> ({best}, {place})",
+        f"%e2 = tensor.empty({size}) : {place}",
+        "%l = linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>],"
+        ' iterator_types = ["parallel"]}',
+        f" ins(%r#1 : {place}) outs(%e2 : {place}) {{",
+        "^bb0(%i: i64, %o: i64):",
+        *chosen,
+        f"linalg.yield %l{count - 1} : i64",
+        f"}} -> {place}",
+        f"return %l : {place}",
+        "}",
+    ]
+    return _inline("\n".join(lines), [scores], at)
 
 
 _ELEMENTS = {"float32": "f32", "float64": "f64"}
@@ -322,15 +411,7 @@ def _steps(steps: Steps, arguments: list[ir.Value], kind: ir.Type, at: ir.Insert
         lines.append(f"%narrow = arith.truncf {value} : {element} to {inner}")
         value = "%narrow"
     lines += [f"linalg.yield {value} : {inner}", f"}} -> {kind}", f"return %y : {kind}", "}"]
-    template = ir.Module.parse("\n".join(lines))
-    ops = [op.operation for op in template.body.operations[0].regions[0].blocks[0].operations]
-    mapping = dict(zip(template.body.operations[0].regions[0].blocks[0].arguments, arguments, strict=True))
-    for op in ops[:-1]:
-        clone = op.clone(ip=at)
-        for number, operand in enumerate(op.operands):
-            clone.operands[number] = mapping[operand]
-        mapping.update(zip(op.results, clone.results, strict=True))
-    return mapping[ops[-1].operands[0]]
+    return _inline("\n".join(lines), arguments, at)
 
 
 def _tensor(shape: tuple[int | None, ...], element: str) -> ir.Type:

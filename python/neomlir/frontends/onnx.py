@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neomlir.errors import ImportFailure, NeoError
+from neomlir.frontends import onnx_ml
 from neomlir.frontends.base import Frontend, Imported, Inputs, Spec
 from neomlir.frontends.module import annotate, weight_name
 from neomlir.mlir import ir
@@ -49,6 +50,8 @@ class Onnx(Frontend):
             name, folder = Path(source).name, Path(source).absolute().parent
         model = _parse(source, name, onnx)
         try:
+            if onnx_ml.has_models(model):
+                return onnx_ml.import_model(model, inputs, name, context)
             prepared = prepare(model, folder, inputs, name)
             del model
             with warnings.catch_warnings():

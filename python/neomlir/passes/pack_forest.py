@@ -10,6 +10,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import ir, ml_program
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
+from neomlir.schedules.forest_loops import FLAGS
 from neomlir.trees import MISSING_LEFT, Trees, dense
 
 STRATEGIES = ("auto", "bits", "branches", "loops")
@@ -118,7 +119,7 @@ def _empty(op: ir.Operation) -> ir.Value:
 def score(trees: Trees) -> Packed:
     """The tables of `forest.score`."""
     order, classes = trees.sorted_by_target()
-    flags = trees.flags.astype(np.int32) << 28
+    flags = trees.flags.astype(np.int32) << FLAGS
     categorical, linear = trees.set_begin is not None, trees.linear_begin is not None
     none, nothing = np.zeros(1, np.int32), np.zeros(1, trees.values.dtype)
 

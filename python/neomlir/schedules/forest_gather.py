@@ -8,7 +8,7 @@ from __future__ import annotations
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.forest_loops import FLAGS, ScoreLoops
-from neomlir.trees import MISSING_LEFT, ZERO, ZERO_MISSING
+from neomlir.trees import EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING
 
 BLOCK = 128
 """Rows of a work item."""
@@ -152,7 +152,11 @@ class _Gather(ScoreLoops):
             split = self.splits.gather(n, safe, zero)
             feature = code.binary("andi", split, code.constant((1 << FLAGS) - 1, ints), ints)
             x = self.x.gather(n, code.binary("addi", places, feature, ints), low, zero)
-            left = code.compare("ole", x, self.thresholds.gather(n, safe, zero), kind)
+            threshold = self.thresholds.gather(n, safe, zero)
+            left = code.compare("ole", x, threshold, kind)
+            # Of the numbers that are not above a threshold those below it do not equal it.
+            below = code.binary("andi", flag(split, EQUAL), code.compare("olt", x, threshold, kind), bits)
+            left = code.binary("andi", left, code.binary("xori", below, code.constant("true", bits), bits), bits)
             near = code.compare("ole", code.emit(f"math.absf {x} : {kind}"), code.constant(ZERO, kind), kind)
             missing = code.compare("uno", x, x, kind)
             missing = code.binary("ori", missing, code.binary("andi", near, flag(split, ZERO_MISSING), bits), bits)

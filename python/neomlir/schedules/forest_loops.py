@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from neomlir.mlir import ir
 from neomlir.schedules.text import Code
-from neomlir.trees import CATEGORICAL, MISSING_LEFT, ZERO, ZERO_MISSING
+from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING
 
-FLAGS = 28
+FLAGS = 27
 """The bit of `splits` where the flags begin."""
 ROWS = 16
 """Rows of one work item."""
@@ -110,7 +110,9 @@ class ScoreLoops:
         zero = code.compare("ole", code.emit(f"math.absf {x} : {kind}"), code.constant(ZERO, kind), kind)
         counts = self._flag(split, ZERO_MISSING)
         missing = code.binary("ori", missing, code.binary("andi", zero, counts, "i1"), "i1")
-        left = code.compare("ole", x, self.thresholds.at(node), kind)
+        threshold = self.thresholds.at(node)
+        left = code.compare("ole", x, threshold, kind)
+        left = code.select(self._flag(split, EQUAL), code.compare("oeq", x, threshold, kind), left, "i1")
         if self.categorical:
             left = code.when(self._flag(split, CATEGORICAL), ["i1"], lambda: [self._member(node, x)], lambda: [left])[0]
         left = code.select(missing, self._flag(split, MISSING_LEFT), left, "i1")
