@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -18,6 +19,16 @@ class Timing:
     low: float
     high: float
     runs: int
+
+
+@contextlib.contextmanager
+def unpinned_afterwards() -> Iterator[None]:
+    """Give this process back the cores that it may use now, whatever `pin` takes from it inside."""
+    cores = os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def pin(threads: int) -> list[int]:

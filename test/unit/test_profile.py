@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -215,16 +216,12 @@ def test_profile_of_a_program(program):
         neomlir.profile(program, {"nothing": np.zeros(1)}, runs=1)
 
 
-@pytest.fixture
-def unpinned(monkeypatch):
-    """The tests behind these want all cores."""
-    monkeypatch.setattr(neo_bench.timing, "pin", lambda threads: None)
-
-
-def test_bench_profile(program, tmp_path, capsys, unpinned):
+def test_bench_profile(program, tmp_path, capsys):
+    cores = os.sched_getaffinity(0)
     page = tmp_path / "r.html"
     assert neo_bench.main([str(program), "--profile", "--runs", "2", "--html", str(page), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert os.sched_getaffinity(0) == cores
     assert told["machine"]["flops"] > 0 and told["kernels"][0]["share"] > 0 and "levels" not in told
     assert len(json.loads(Page(page.read_text()).scripts[3])) == len(told["kernels"])
     assert neo_bench.main([str(program), "--profile", "--html", str(tmp_path / "none" / "r.html"), "--runs", "1"]) == 1
@@ -236,7 +233,7 @@ def test_bench_profile(program, tmp_path, capsys, unpinned):
     assert "--profile times the kernels of Neo" in capsys.readouterr().err
 
 
-def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys, unpinned):
+def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys):
     path = write_add(tmp_path / "add.neo")
     with pytest.raises(ModelError, match="include_ir=True"):
         neomlir.load(path).ir()

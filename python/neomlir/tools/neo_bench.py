@@ -20,7 +20,8 @@ from neomlir.tools import console, sources
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool on `argv` (the process's arguments if None); the exit code."""
-    return console.run_tool(parser(), _body, argv)
+    with timing.unpinned_afterwards():
+        return console.run_tool(parser(), _body, argv)
 
 
 def parser() -> argparse.ArgumentParser:
