@@ -82,6 +82,37 @@ DYNAMIC = main(
 """Of x[n]: its length, and x twice in y[2, n]."""
 DYNAMIC_OUTPUTS = [Spec("count", "int64", ()), Spec("y", "float32", (2, None))]
 
+CALL_PARALLEL_FOR = field("parallel_for") + field("runtime")
+FILL = """
+define void @body(i64 %lo, i64 %hi, ptr %y) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [%lo, %entry], [%next, %loop]
+  %at = getelementptr i64, ptr %y, i64 %i
+  %old = load i64, ptr %at
+  %plus = add i64 %old, %i
+  %new = add i64 %plus, 1
+  store i64 %new, ptr %at
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %hi
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}"""
+COUNT = 1000
+PARALLEL = main(
+    CALL_PARALLEL_FOR + field("inputs") + field("outputs") + item("inputs", 0, "x") + item("outputs", 0, "y")
+    + f"""
+  call void @llvm.memcpy.p0.p0.i64(ptr %y, ptr %x, i64 {8 * COUNT}, i1 false)
+  call void %parallel_for(ptr %runtime, i64 {COUNT}, ptr @body, ptr %y)
+  call void %parallel_for(ptr %runtime, i64 0, ptr @body, ptr %y)
+  call void %parallel_for(ptr %runtime, i64 1, ptr @body, ptr %y)
+  ret i32 0""",
+    FILL + "\ndeclare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)\n",
+)  # fmt: skip
+"""y[i] = x[i] + i + 1 in a parallel loop; y[0] one more."""
+
 
 @functools.cache
 def library(text: str) -> bytes:

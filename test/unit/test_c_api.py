@@ -1,0 +1,61 @@
+"""The C API under sanitizers, by the system's gcc: test/runtime/api.c and the fuzzer's corpus."""
+
+import importlib.resources
+import shutil
+import subprocess
+from pathlib import Path
+
+import programs
+import pytest
+from neomlir.artifact import Spec
+from programs import COUNT, DYNAMIC, DYNAMIC_OUTPUTS, PARALLEL
+
+HERE = Path(__file__).parents[1] / "runtime"
+FLAGS = ("-g", "-O1", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror")
+SANITIZERS = {
+    "address": "-fsanitize=address,undefined",
+    "thread": "-fsanitize=thread",
+    "none": "-O2",
+}
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc and its sanitizers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    programs.write_add(folder / "add.neo")
+    programs.write(folder / "dynamic.neo", DYNAMIC, [Spec("x", "float32", (None,))], DYNAMIC_OUTPUTS)
+    sides = [Spec("x", "int64", (COUNT,))], [Spec("y", "int64", (COUNT,))]
+    steps = {"report": [{"name": "fill"}], "steps": [0, 0, 0]}
+    programs.write(folder / "parallel.neo", PARALLEL, *sides, arena_bytes=1 << 16, **steps)
+    return folder
+
+
+def build(folder: Path, name: str, sanitizer: str, *sources: str) -> Path:
+    """The program NAME of the runtime and `sources` of test/runtime."""
+    runtime = Path(str(importlib.resources.files("neomlir.runtime_src")))
+    files = [*map(str, runtime.glob("*.c")), *(str(HERE / s) for s in sources)]
+    out = folder / f"{name}-{sanitizer}"
+    flags = [*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all", "-I", str(runtime)]
+    subprocess.run(["gcc", *flags, *files, "-lm", "-lpthread", "-o", str(out)], check=True)
+    return out
+
+
+def run(program: Path, *arguments: object) -> str:
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("sanitizer", "threads", "runs"), [("address", 4, 100), ("thread", 4, 100), ("none", 16, 200)])
+def test_every_call(folder, sanitizer, threads, runs):
+    program = build(folder, "api", sanitizer, "api.c")
+    files = [folder / f"{name}.neo" for name in ("add", "dynamic", "parallel")]
+    assert "all is well" in run(program, *files, threads, runs)
+
+
+def test_the_corpus_of_the_fuzzer(folder):
+    program = build(folder, "replay", "address", "fuzz_open.c", "replay.c")
+    corpus = sorted((HERE / "corpus").iterdir())
+    assert corpus and f"{len(corpus)} files" in run(program, *corpus)
