@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "neo.h"
+#include "pool.h"
 
 #define CHECK(condition)                                                                         \
   do {                                                                                           \
@@ -217,6 +219,40 @@ static void profiling(void) {
   neo_session_destroy(session);
 }
 
+/* Loops of a pool, one after the other and within each other: each item once, and all before the loop returns. */
+
+struct job {
+  struct neo_pool *pool;
+  int64_t items;
+  int done[256], inner[256];
+};
+
+static void inner_body(int64_t lo, int64_t hi, void *data) {
+  for (int64_t i = lo; i < hi; i++) __atomic_fetch_add((int *)data, 1, __ATOMIC_RELAXED);
+}
+
+static void outer_body(int64_t lo, int64_t hi, void *data) {
+  struct job *job = data;
+  for (int64_t i = lo; i < hi; i++) {
+    job->done[i]++;
+    neo_pool_run(job->pool, 3, inner_body, &job->inner[i]);
+  }
+}
+
+static void pooling(void) {
+  struct neo_allocator allocator = neo_allocator_of(0);
+  for (int32_t threads = 1; threads <= 4; threads += 3) {
+    struct neo_pool *pool = neo_pool_create(&allocator, threads);
+    for (int64_t number = 0; number < 3000; number++) {
+      struct job job = {pool, number % 256, {0}, {0}};
+      neo_pool_run(pool, job.items, outer_body, &job);
+      for (int64_t i = 0; i < 256; i++) CHECK(job.done[i] == (i < job.items) && job.inner[i] == 3 * job.done[i]);
+      if (number % 500 == 0) usleep(300); /* Let them fall asleep. */
+    }
+    neo_pool_destroy(pool);
+  }
+}
+
 /* With static shapes, no run after the first allocates; all comes back; memory is the arena and little more. */
 static void allocating(void) {
   struct counter counter;
@@ -327,6 +363,7 @@ int main(int argc, char **argv) {
   running();
   dynamic_shapes();
   profiling();
+  pooling();
   allocating();
   running_out_of_memory();
   many_threads(atoi(argv[4]));
