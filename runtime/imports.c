@@ -8,43 +8,49 @@
 /* There code is linked to the program, never loaded. */
 #ifndef __wasm__
 
-#define BOTH(name) ONE(name) ONE(name##f)
+/* In a static program every function that is named here takes room, and models in double precision are rare: their
+   functions are there if the program is built with NEO_DOUBLES, or uses them itself. A shared library has them all. */
+#ifdef NEO_DOUBLES
+#define DOUBLE(name) ONE(name)
+#else
+#define DOUBLE(name) WEAK(name)
+#endif
+#define BOTH(name) DOUBLE(name) ONE(name##f)
 
-#define IMPORTS                                                                                                     \
-  BOTH(acos) BOTH(acosh) BOTH(asin) BOTH(asinh) BOTH(atan) BOTH(atan2) BOTH(atanh) BOTH(cbrt) BOTH(ceil) BOTH(copysign) \
-  BOTH(cos) BOTH(cosh) BOTH(erf) BOTH(erfc) BOTH(exp) BOTH(exp2) BOTH(expm1) BOTH(fabs) BOTH(floor) BOTH(fma) BOTH(fmax) \
-  BOTH(fmin) BOTH(fmod) BOTH(ldexp) BOTH(log) BOTH(log10) BOTH(log1p) BOTH(log2) BOTH(nearbyint) BOTH(pow)              \
-  BOTH(remainder) BOTH(rint) BOTH(round) BOTH(sin) BOTH(sinh) BOTH(sqrt) BOTH(tan) BOTH(tanh) BOTH(trunc)               \
-  ONE(aligned_alloc) ONE(free) ONE(malloc) ONE(memcmp) ONE(memcpy) ONE(memmove) ONE(memset)
+#define IMPORTS                                                                                                \
+  BOTH(acos) BOTH(acosh) BOTH(asin) BOTH(asinh) BOTH(atan) BOTH(atan2) BOTH(atanh) BOTH(cbrt) BOTH(ceil)       \
+  BOTH(copysign) BOTH(cos) BOTH(cosh) BOTH(erf) BOTH(erfc) BOTH(exp) BOTH(exp2) BOTH(expm1) BOTH(fabs)         \
+  BOTH(floor) BOTH(fma) BOTH(fmax) BOTH(fmin) BOTH(fmod) BOTH(ldexp) BOTH(log) BOTH(log10) BOTH(log1p)         \
+  BOTH(log2) BOTH(nearbyint) BOTH(pow) BOTH(remainder) BOTH(rint) BOTH(round) BOTH(sin) BOTH(sinh) BOTH(sqrt)  \
+  BOTH(tan) BOTH(tanh) BOTH(trunc) ONE(aligned_alloc) ONE(free) ONE(malloc) ONE(memcmp) ONE(memcpy)            \
+  ONE(memmove) ONE(memset) HELPERS
 
 /* What the compiler calls for numbers that the CPU has no instructions for; there where the C compiler's own library
    is. */
 #define HELPERS                                                                                                \
-  ONE(__extendhfsf2) ONE(__truncsfhf2) ONE(__truncdfhf2) ONE(__truncsfbf2) ONE(__truncdfbf2) ONE(__divti3)     \
-  ONE(__modti3) ONE(__udivti3) ONE(__umodti3) ONE(__multi3) ONE(__fixsfti) ONE(__fixdfti) ONE(__floattisf)     \
-  ONE(__floattidf) ONE(roundeven) ONE(roundevenf) ONE(sincos) ONE(sincosf) ONE(exp10) ONE(exp10f)
+  WEAK(__extendhfsf2) WEAK(__truncsfhf2) WEAK(__truncdfhf2) WEAK(__truncsfbf2) WEAK(__truncdfbf2)              \
+  WEAK(__divti3) WEAK(__modti3) WEAK(__udivti3) WEAK(__umodti3) WEAK(__multi3) WEAK(__fixsfti)                 \
+  WEAK(__fixdfti) WEAK(__floattisf) WEAK(__floattidf) WEAK(roundeven) WEAK(roundevenf) WEAK(sincos)            \
+  WEAK(sincosf) WEAK(exp10) WEAK(exp10f)
 
-#define ONE(name) extern __attribute__((weak)) char helper_##name[] __asm__(#name);
-HELPERS
+#define ONE(name)
+#define WEAK(name) extern __attribute__((weak)) char weak_##name[] __asm__(#name);
+IMPORTS
 #undef ONE
+#undef WEAK
 
-struct import {
-  const char *name;
-  void *address;
-};
+#define ONE(name) {#name, (void *)name},
+#define WEAK(name) {#name, weak_##name},
 
 void *neo_import(const char *name) {
-#define ONE(name) {#name, (void *)name},
-  static const struct import imports[] = {IMPORTS};
-#undef ONE
-#define ONE(name) {#name, helper_##name},
-  const struct import helpers[] = {HELPERS};
-#undef ONE
+  static const struct {
+    const char *name;
+    void *address;
+  } imports[] = {IMPORTS};
   for (size_t i = 0; i < sizeof imports / sizeof *imports; i++)
     if (!strcmp(imports[i].name, name)) return imports[i].address;
-  for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++)
-    if (!strcmp(helpers[i].name, name)) return helpers[i].address;
   return 0;
 }
+
 
 #endif

@@ -8,6 +8,7 @@ from pathlib import Path
 import programs
 import pytest
 from neomlir.artifact import Spec
+from neomlir.tools import neo_runtime
 from programs import COUNT, DYNAMIC, DYNAMIC_OUTPUTS, PARALLEL
 
 HERE = Path(__file__).parents[1] / "runtime"
@@ -59,3 +60,34 @@ def test_the_corpus_of_the_fuzzer(folder):
     program = build(folder, "replay", "address", "fuzz_open.c", "replay.c")
     corpus = sorted((HERE / "corpus").iterdir())
     assert corpus and f"{len(corpus)} files" in run(program, *corpus)
+
+
+@pytest.mark.full
+def test_many_threads_for_long(folder):
+    """16 threads, 100,000 runs of a convolutional network."""
+    torch = pytest.importorskip("torch")
+    import neomlir
+
+    layers = [torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 64, 10)]
+    neomlir.compile(torch.nn.Sequential(*layers).eval(), inputs=(torch.zeros(1, 3, 8, 8),), output=folder / "small.neo")
+    assert "all alike" in run(build(folder, "soak", "none", "soak.c"), folder / "small.neo", 16, 100_000)
+
+
+@pytest.mark.parametrize("target", ["host", "cortex-a72"])
+def test_the_libraries_of_the_tool(folder, tmp_path, target, capsys):
+    assert neo_runtime.main([str(tmp_path), "--target", target]) == 0
+    assert "libneo.so" in capsys.readouterr().out
+    assert (tmp_path / "libneo.so").stat().st_size <= 1 << 16
+    if target != "host":
+        return
+    source = str(HERE.parents[1] / "benchmarks" / "startup.c")
+    for library in ("libneo.so", "libneo.a"):
+        out = tmp_path / f"start-{library}"
+        files = [source, str(tmp_path / library), "-lm", "-lpthread", f"-Wl,-rpath,{tmp_path}"]
+        subprocess.run(["gcc", "-I", str(tmp_path), *files, "-o", str(out)], check=True)
+        run(out, folder / "add.neo")
+
+
+def test_the_tool_says_what_it_cannot(tmp_path, capsys):
+    assert neo_runtime.main([str(tmp_path), "--target", "apple-m1"]) == 1
+    assert capsys.readouterr().err.startswith("neo-runtime: error: no shared library")

@@ -70,6 +70,14 @@ def runtime_library(triple: str) -> Path:
         return kept(_link_shared(_objects(Path(folder), zig_triple), Path(folder)), place)
 
 
+def static_library(triple: str) -> bytes:
+    """The static library for `triple`, an archive of objects. Raises CompileError."""
+    with tempfile.TemporaryDirectory(prefix="neo-runtime-") as folder:
+        archive = f"{folder}/libneo.a"
+        run("ar", "rcsD", archive, *_objects(Path(folder), shared_triple(triple)))
+        return Path(archive).read_bytes()
+
+
 def _objects(folder: Path, zig_triple: str) -> list[str]:
     """Compile the runtime's files in `folder`."""
     objects = []

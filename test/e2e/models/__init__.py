@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 class Model(NamedTuple):
     """How to build one model."""
 
-    builder: Callable[[], tuple[Any, Any]]
+    builder: Callable[..., tuple[Any, Any]]
     kind: str
     """"torch" or "onnx"."""
 
-    def build(self) -> tuple[Any, Any]:
-        """(model, example inputs)."""
-        return self.builder()
+    def build(self, **options: Any) -> tuple[Any, Any]:
+        """(model, example inputs); `options` of the builder take the place of those of this configuration."""
+        return self.builder(**options)
 
 
 def _torch(file: str, function: str, **options: Any) -> Model:
@@ -36,8 +36,8 @@ def _onnx(function: str, **options: Any) -> Model:
     return Model(partial(_call, "packaged", function, options), "onnx")
 
 
-def _call(file: str, function: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    return getattr(importlib.import_module(f"{__name__}.{file}"), function)(**options)
+def _call(file: str, function: str, options: dict[str, Any], **other: Any) -> tuple[Any, Any]:
+    return getattr(importlib.import_module(f"{__name__}.{file}"), function)(**{**options, **other})
 
 
 MODELS: dict[str, Model] = {
