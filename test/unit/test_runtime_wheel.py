@@ -1,5 +1,6 @@
 """The wheel `neomlir-runtime`: built, installed where there is nothing else, and run."""
 
+import array
 import os
 import shutil
 import subprocess
@@ -13,10 +14,15 @@ import numpy as np
 import pytest
 from neomlir.artifact import Spec
 from neomlir.cache import cache_folder
-from programs import DYNAMIC, DYNAMIC_OUTPUTS, write, write_add
+from programs import DYNAMIC, DYNAMIC_OUTPUTS, field, item, main, write, write_add
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 300_000
+COPY = main(
+    field("inputs") + field("outputs") + item("inputs", 0, "x") + item("outputs", 0, "y")
+    + "\n  %v = load i64, ptr %x, align 1\n  store i64 %v, ptr %y, align 1\n  ret i32 0"
+)  # fmt: skip
+"""y = x, of eight bytes."""
 
 
 def build(folder: Path, target: str = "") -> Path:
@@ -57,6 +63,9 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     write_add(folder / "add.neo")
     write(folder / "dynamic.neo", DYNAMIC, [Spec("x", "float32", (None,))], DYNAMIC_OUTPUTS)
+    for dtype, count in (("bool", 8), ("int8", 8), ("float16", 4), ("bfloat16", 4), ("int64", 1), ("complex64", 1)):
+        specs = [[Spec(name, dtype, (count,))] for name in "xy"]
+        write(folder / f"{dtype}.neo", COPY, *specs)
     return folder
 
 
@@ -111,6 +120,24 @@ def test_dynamic_shapes_without_numpy(clean, files):
     )
 
 
+def test_every_kind_of_element_without_numpy(clean, files):
+    alone(
+        clean,
+        files,
+        """
+        import array
+        data = bytes([1, 0, 1, 1, 0, 0, 1, 0])
+        for dtype, letter in (("bool", "?"), ("int8", "b"), ("float16", "H"), ("bfloat16", "H"), ("int64", "q"),
+                              ("complex64", "Q")):
+            y = nr.load(f"{dtype}.neo")(data)
+            assert (y.format, y.tobytes()) == (letter, data), dtype
+        assert nr.load("bool.neo")([True, False] * 4).tolist() == [True, False] * 4
+        assert nr.load("int8.neo")([-128, 127, 0, 1, 2, 3, 4, 5]).tolist()[:2] == [-128, 127]
+        assert nr.load("int64.neo")(array.array("q", [-(2**63)])).tolist() == [-(2**63)]
+        """,
+    )
+
+
 def test_the_face_of_dlr(clean, files):
     alone(
         clean,
@@ -132,7 +159,7 @@ def test_the_face_of_dlr(clean, files):
         assert model.get_input("x") == x
         for call, said in (
             (lambda: nr.DLRModel("add.neo", "gpu", 0), "run on device 'cpu' 0, not on 'gpu' 0"),
-            (lambda: nr.DLRModel("."), "should hold one .neo file; it holds add.neo, dynamic.neo"),
+            (lambda: nr.DLRModel("."), "should hold one .neo file; it holds add.neo, bfloat16.neo"),
             (lambda: model.run({"z": x}), "there is no input z; the inputs are x"),
             (lambda: model.get_output_name(1), "there is no output 1"),
         ):
@@ -182,6 +209,11 @@ def test_wrong_calls_are_told(clean, files):
     )
 
 
+def torch_like(x: np.ndarray):
+    """What is no array of numpy's, but can be made one."""
+    return type("Tensor", (), {"__array__": lambda self, dtype=None, copy=None: x})()
+
+
 def test_with_numpy(wheel, files, tmp_path, monkeypatch):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -190,7 +222,7 @@ def test_with_numpy(wheel, files, tmp_path, monkeypatch):
     assert neomlir_runtime.__version__ == neomlir.__version__
     model = neomlir_runtime.load(files / "add.neo")
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    for given in (x, np.asfortranarray(x), x.tolist(), x[::1, ::1]):
+    for given in (x, np.asfortranarray(x), x.tolist(), x.tobytes(), array.array("f", x.ravel()), torch_like(x)):
         y = model(given)
         assert type(y) is np.ndarray and np.array_equal(y, x * 11)
     with pytest.raises(neomlir_runtime.ModelError, match="has dtype float64, the model takes float32"):

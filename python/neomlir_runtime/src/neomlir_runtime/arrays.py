@@ -73,7 +73,7 @@ def give(value: Any, kind: Kind, wanted: tuple[int | None, ...], what: str) -> H
     Flat memory of the right size is taken for any static shape: bytes, `array.array`, ctypes arrays. Raises ModelError
     that calls the input `what`.
     """
-    if numpy is not None and not isinstance(value, (bytes, bytearray, memoryview, ctypes.Array, list, tuple)):
+    if numpy is not None and hasattr(value, "__array__"):
         held = _from_numpy(value, kind, what)
     elif isinstance(value, (list, tuple, int, float, bool)):
         held = _from_numbers(value, kind, what)
@@ -130,14 +130,14 @@ def _from_buffer(value: Any, kind: Kind, wanted: tuple[int | None, ...], what: s
     except TypeError as error:
         raise ModelError(f"{what} is {type(value).__name__}, which is no array, buffer or list of numbers") from error
     letter = given.format.lstrip("<@=") or "B"
-    raw = letter in ("B", "c", "b") and kind.bytes > 1
+    raw = letter in ("B", "c") and letter != kind.letter
     if not raw and _SAME.get(letter, letter) != kind.letter and not (letter == "e" and kind.name == "float16"):
         raise ModelError(f"{what} has elements {given.format!r} of struct, the model takes {kind.name}")
     flat = given.cast("B") if given.c_contiguous else memoryview(given.tobytes())
     shape = tuple(given.shape)
     if (raw or len(shape) == 1) and None not in wanted and flat.nbytes == kind.bytes * count_of(wanted):
         shape = wanted
-    elif raw:
+    elif raw and kind.bytes > 1:
         shape = (flat.nbytes // kind.bytes,)
     if flat.readonly or not flat.nbytes:
         memory = (ctypes.c_char * max(1, flat.nbytes)).from_buffer_copy(flat.tobytes() or b"\0")
