@@ -19,6 +19,7 @@ from typing import Any
 
 from neomlir.cache import compiler
 from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
+from neomlir.frontends import source_name
 from neomlir.kernel_trial import Candidate, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
 from neomlir.pipeline import pipeline_module
@@ -102,40 +103,73 @@ def tune(
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline or "cpu")
     if not subjects:
-        raise TuningError("there is no kernel to tune")
+        raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")
     passes = {level: split_stage(stages[level])[0] for level in ("vector", "memref", "llvm")}
     return _Search(found, chosen, passes, progress or (lambda *_: None)).run(subjects, budget)
 
 
 def _subjects(_emit: Any, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str) -> list[Subject]:
-    """The kernels of a model's runs, by their first call; those of a file, all of them."""
+    """The kernels of a model's runs, by their first call; of a file without a function `main`, all of them."""
     from neomlir.dialects import context
     from neomlir.mlir import ir
     from neomlir.passes.functions import functions, kernel_modules, name_of
 
     is_file = isinstance(model, str | os.PathLike) and Path(model).suffix == ".mlir"
     with context() as made:
-        calls: dict[str, int] = {}
         if is_file:
             module = _read(Path(model))
         else:
             from neomlir.frontends import import_model
             from neomlir.staircase import Staircase
 
-            stairs = Staircase(
-                import_model(model, inputs, made), target, pipeline, reproducer=scratch / "reproducer.mlir"
-            )
-            calls = {k.name: k.calls for k in stairs.to_kernels() if "main" in k.callers}
+            imported = import_model(model, inputs, made)
+            stairs = Staircase(imported, target, pipeline, reproducer=scratch / "reproducer.mlir")
+            stairs.to_kernels()
             module = stairs.module
-        nested = kernel_modules(module.operation) or ([module.operation] if is_file else [])
+        calls = _calls(module.operation)
         subjects = []
-        for op in nested:
-            defined = functions(op)
-            name = name_of(defined[0]) if defined else ""
-            if name and (is_file or name in calls):
-                op.attributes["neo.kernel"] = ir.UnitAttr.get(op.context)
-                subjects.append(Subject(name, str(op), kernel_key(op, target), calls.get(name, 1)))
+        for nested in kernel_modules(module.operation) or [module.operation]:
+            for function in functions(nested)[:1]:
+                if calls is not None and name_of(function) not in calls:
+                    continue
+                if is_file:
+                    _expect_level(function, model)
+                nested.attributes["neo.kernel"] = ir.UnitAttr.get(nested.context)
+                count = 1 if calls is None else calls[name_of(function)]
+                subjects.append(Subject(name_of(function), str(nested), kernel_key(nested, target), count))
         return subjects
+
+
+def _calls(module: Any) -> dict[str, int] | None:
+    """How often `main` calls each kernel; None where the module holds kernels alone."""
+    from neomlir.mlir import ir
+    from neomlir.passes.functions import defined_functions, kernel_modules, name_of
+
+    main = next((f for f in defined_functions(module) if name_of(f) == "main"), None)
+    if main is None or not kernel_modules(module):
+        return None
+    calls: dict[str, int] = {}
+    for op in main.regions[0].blocks[0].operations:
+        if op.operation.name == "func.call":
+            callee = ir.FlatSymbolRefAttr(op.operation.attributes["callee"]).value
+            calls[callee] = calls.get(callee, 0) + 1
+    return calls
+
+
+def _expect_level(function: Any, path: str | os.PathLike) -> None:
+    """Raise ImportFailure unless a function of a file is a kernel of level `kernels`."""
+    from neomlir.mlir import ir
+    from neomlir.passes.functions import name_of
+
+    type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
+    scalars = (ir.IndexType, ir.IntegerType, ir.FloatType)
+    fits = all(isinstance(t, (ir.RankedTensorType, *scalars)) for t in type_.inputs)
+    destinations = type_.inputs[-len(type_.results) :] if type_.results else []
+    if not fits or not destinations or destinations != type_.results or "neo.schedule" in function.attributes:
+        raise ImportFailure(
+            f"{os.fspath(path)}: @{name_of(function)} is no kernel of level `kernels`, linalg on tensors whose last "
+            "arguments are the destinations of its results; `neo-compile --stop-at kernels` makes such a file"
+        )
 
 
 def _read(path: Path) -> Any:

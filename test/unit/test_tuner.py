@@ -197,8 +197,12 @@ def test_neo_tune_refuses(tmp_path, capsys):
     foreign = "neoverse-n1" if Target.host().architecture == "x86_64" else "x86-64-v3"
     with pytest.raises(ImportFailure, match=r"bad\.mlir is no MLIR"):
         neomlir.tune(tmp_path / "bad.mlir")
-    with pytest.raises(TuningError, match="no kernel"):
+    with pytest.raises(TuningError, match=r"empty\.mlir has no kernel"):
         neomlir.tune(tmp_path / "empty.mlir")
+    for text in ("func.func @k(%a: memref<4xf32>) {\n  return\n}", kernel().replace("%out: tensor", "%out: memref", 1)):
+        (tmp_path / "level.mlir").write_text(text)
+        with pytest.raises(ImportFailure, match=r"no kernel of level `kernels`|is no MLIR"):
+            neomlir.tune(tmp_path / "level.mlir")
     with pytest.raises(TargetError, match=foreign):
         neomlir.tune(tmp_path / "bad.mlir", foreign)
     (found,) = neomlir.tune(tmp_path / "dynamic.mlir", budget=10, database=tmp_path / "t.json")
@@ -208,6 +212,25 @@ def test_neo_tune_refuses(tmp_path, capsys):
     for text in ("0", "-1", "nan", "x"):
         with pytest.raises(SystemExit):
             neo_tune.main(["m.mlir", "--budget", text])
+
+
+def test_a_whole_module_counts_the_calls_of_its_main(fake, tmp_path):
+    """What only runs at compile time is left out."""
+    nested = "".join(f"module attributes {{neo.kernel}} {{{kernel(name, n)}}}" for name, n in (("a", 8), ("b", 16)))
+    types = {"a": "(tensor<8xf32>, f32, tensor<8xf32>) -> tensor<8xf32>"}
+    (tmp_path / "m.mlir").write_text(
+        f"""
+func.func private @a{types["a"]}
+func.func @main(%x: tensor<8xf32>, %s: f32) -> tensor<8xf32> {{
+  %e = tensor.empty() : tensor<8xf32>
+  %1 = call @a(%x, %s, %e) : {types["a"]}
+  %2 = call @a(%1, %s, %e) : {types["a"]}
+  return %2 : tensor<8xf32>
+}}
+{nested}"""
+    )
+    (found,) = neomlir.tune(tmp_path / "m.mlir", budget=60, database=tmp_path / "t.json")
+    assert (found.name, found.calls, found.complete) == ("a", 2, True)
 
 
 def test_the_context_and_the_cores_are_left_alone(file, tmp_path, fake):
