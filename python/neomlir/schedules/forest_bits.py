@@ -64,22 +64,49 @@ class _Blocks(Ranked):
         self.sums = code.scratch([self.block], self.sum)
         self.scratch()
 
-        def item(low: str, high: str) -> None:
-            count = code.binary("subi", high, low)
-            many = code.compare("uge", count, code.index(FEW), "index")
-
-            def by_block() -> list[str]:
-                self._block(low, count)
-                return []
-
-            def by_row() -> list[str]:
-                self.walk(low, high)
-                return []
-
-            code.when(many, [], by_block, by_row)
-
-        self.blocks(self.block, item)
+        self.blocks(self.block, self._item)
         return code.function()
+
+    def _item(self, low: str, high: str) -> None:
+        """The rows of a work item: at once, in smaller blocks where they are not many, or one by one."""
+        code = self.code
+        count = code.binary("subi", high, low)
+        small = max(self.byte_lanes, self.compare_lanes)
+
+        def whole() -> list[str]:
+            self._block(low, count)
+            return []
+
+        def few(start: str, end: str, number: str) -> None:
+            def together() -> list[str]:
+                self._block(start, number)
+                return []
+
+            def one_by_one() -> list[str]:
+                self.walk(start, end)
+                return []
+
+            many = code.compare("uge", number, code.index(FEW), "index")
+            code.when(many, [], together, one_by_one)
+
+        if small >= self.block:
+            few(low, high, count)
+            return
+
+        def in_parts() -> list[str]:
+            large, self.block = self.block, small
+
+            def part(start: str, _: list[str]) -> list[str]:
+                end = code.binary("minui", code.binary("addi", start, code.index(small)), high)
+                few(start, end, code.binary("subi", end, start))
+                return []
+
+            code.loop(low, high, code.index(small), [], part)
+            self.block = large
+            return []
+
+        most = code.compare("uge", count, code.index(self.block * 5 // 8), "index")
+        code.when(most, [], whole, in_parts)
 
     def scratch(self) -> None:
         """Memory for the bits of one tree."""
