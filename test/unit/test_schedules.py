@@ -248,6 +248,34 @@ def softmax(shape, axis, dynamic=False):
     return kernel([kind], [kind], text)
 
 
+def test_products_around_softmax(r):
+    """Attention in one kernel, heads inside rows, with a mask that shuts places out."""
+    h, m, n, k, d = r.randint(2, 4), r.randint(2, 40), r.randint(4, 70), r.randint(1, 20), r.randint(4, 40)
+    q, keys, values, mask = normal(m, h, k), normal(h, k, n), normal(n, h, d), np.zeros((m, n), "f4")
+    mask[:, n // 2 + 1 :] = -3e38
+    scores, out, row = tensor((h, m, n)), tensor((m, h, d)), tensor((h, m))
+    types = [tensor(a.shape) for a in (q, keys, mask, values)]
+    dims, kept = "d0, d1, d2", "d0, d1"
+    text = filled("f", "0.0", scores) + filled("low", "0xFF800000", row) + filled("zero", "0.0", row)
+    text += f"%e = tensor.empty() : {scores}\n" + filled("g", "0.0", out, "%out0")
+    maps = ["d1, d0, d3", "d0, d3, d2", dims]
+    text += generic("c", maps, "pppr", [("%a0", types[0]), ("%a1", types[1])], ("%f", scores), MULTIPLY)
+    body = "%half = arith.constant 0.5 : f32\n%s = arith.mulf %x0, %half : f32\n%y = arith.addf %s, %x1 : f32"
+    text += generic("scores", [dims, "d1, d2", dims], "ppp", [("%c", scores), ("%a2", types[2])], ("%e", scores), body)
+    text += generic(
+        "max", [dims, kept], "ppr", [("%scores", scores)], ("%low", row), "%y = arith.maximumf %x0, %o : f32"
+    )
+    body = "%s = arith.subf %x0, %x1 : f32\n%y = math.exp %s : f32"
+    text += generic("exp", [dims, kept, dims], "ppp", [("%scores", scores), ("%max", row)], ("%e", scores), body)
+    text += generic("sum", [dims, kept], "ppr", [("%exp", scores)], ("%zero", row), "%y = arith.addf %o, %x0 : f32")
+    ins = [("%exp", scores), ("%sum", row)]
+    text += generic("p", [dims, kept, dims], "ppp", ins, ("%e", scores), "%y = arith.divf %x0, %x1 : f32")
+    maps = ["d0, d1, d3", "d3, d0, d2", "d1, d0, d2"]
+    text += generic("r0", maps, "pppr", [("%p", scores), ("%a3", types[3])], ("%g", out), MULTIPLY)
+    machine = targets.get(r.choice(TARGETS))
+    check(kernel(types, [out], text), [q, keys, mask, values], [np.zeros((m, h, d), "f4")], machine, "attention")
+
+
 def test_softmax(r):
     shape = [r.randint(1, 5), r.randint(1, 20), r.choice((3, 20, 70, 300))]
     axis = r.choice((2, 2, 1))

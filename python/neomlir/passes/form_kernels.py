@@ -30,6 +30,8 @@ class FormKernels(ModulePass):
 
     max_ops: int = 64
     """No kernel holds more operations than this."""
+    scores: int = 0
+    """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
 
     def run(self, module: ir.Module) -> None:
         """Rebuild every function that has a body."""
@@ -45,17 +47,17 @@ class FormKernels(ModulePass):
         kernels: dict[str, str] = {}
         with ir.Location.unknown(module.context):
             for name in names:
-                _outline(module, name, self.max_ops, kernels)
+                _outline(module, name, self, kernels)
 
 
-def _outline(module: ir.Module, name: str, max_ops: int, kernels: dict[str, str]) -> None:
+def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[str, str]) -> None:
     old = next(
         op.operation
         for op in module.body.operations
         if op.operation.name == "func.func" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
     )
     block = Block.of(old)
-    groups = form_groups(block, max_ops)
+    groups = form_groups(block, options.max_ops, options.scores)
     types = [argument.type for argument in old.regions[0].blocks[0].arguments]
     with ir.Location.unknown():
         new = ir.Operation.create(

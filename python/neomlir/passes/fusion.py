@@ -19,6 +19,7 @@ from neomlir.passes.dataflow import (
     results_of,
     runs_on_host,
 )
+from neomlir.passes.fuse_attention import join_attention
 
 Domain = tuple[int | None, ...]
 
@@ -103,12 +104,13 @@ class Groups:
         self.members[into] = sorted(self.members[into] + self.members.pop(other))
 
 
-def form_groups(block: Block, max_ops: int) -> Groups:
+def form_groups(block: Block, max_ops: int, scores: int = 0) -> Groups:
     """Group the kernel operations of a block.
 
     A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
     same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
-    the same rows: softmax, layer norm.
+    the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
+    between them, of one head of attention, has at most `scores` bytes.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -123,6 +125,9 @@ def form_groups(block: Block, max_ops: int) -> Groups:
         elif op.name == MATERIALIZE and groups.is_kernel(producer := block.maker.get(op.operands[0], number)):
             # It only says where the result goes, so it belongs to whatever makes the result.
             groups.merge(groups.group[producer], number)
+    for number in range(len(block.ops)):
+        if scores and roles[number].kind == "contraction":
+            join_attention(groups, number, scores)
     return groups
 
 

@@ -92,7 +92,7 @@ class Nest:
                 points *= (extent or 256) if root.reduction[d] else 1
             row = max(row, points)
         if not sizes:
-            self._row([], Chunk(1))
+            self.row([], Chunk(1))
             return
         step = self.lanes if self.across else 1
         cut, block = blocks(sizes, max(1, _ITEM // row), step)
@@ -113,18 +113,18 @@ class Nest:
         if d < len(sizes) - 1:
             b.loop(low, high, 1, lambda i: self._outer([*indices, i], sizes, 0, sizes[d + 1]))
         elif not self.across:
-            b.loop(low, high, 1, lambda i: self._row([*indices, i], Chunk(1)))
+            b.loop(low, high, 1, lambda i: self.row([*indices, i], Chunk(1)))
         else:
 
             def emit(tile: Tile) -> None:
                 for index, chunk in tile:
-                    self._row([*indices, index], chunk)
+                    self.row([*indices, index], chunk)
 
             vectors(b, low, high, sizes[d], self.lanes, 1, self.frame.machine.masks, emit)
 
     # One row (or one vector of rows).
 
-    def _row(self, outer: list[Index], chunk: Chunk) -> None:
+    def row(self, outer: list[Index], chunk: Chunk) -> None:
         b, rows = self.b, self.rows
         put = {probe: index for (_, probe), index in zip(rows.outer, outer, strict=True)}
 

@@ -31,3 +31,8 @@ def panel_width(columns: int, extent: int) -> int:
     if extent < half:
         return 1 << (extent - 1).bit_length()
     return min((columns, 3 * half, half), key=lambda width: -(-extent // width) * width * (12 if width == half else 11))
+
+
+def scores_bytes(target) -> int:
+    """How large the scores of one head of attention may be to be held in scratch memory, on the stack."""
+    return min(target.cache.l2 // 4, 1 << 19)

@@ -1,0 +1,110 @@
+"""Which contractions are the two products of attention, with a softmax between them, and share a kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from neomlir.mlir import ir
+from neomlir.passes.dataflow import (
+    indexing_maps,
+    is_contraction,
+    is_tensor,
+    iterators,
+    number_of_inputs,
+    results_of,
+)
+from neomlir.passes.plan_memory import type_bytes
+
+if TYPE_CHECKING:
+    from neomlir.passes.fusion import Groups
+
+
+def join_attention(groups: Groups, number: int, limit: int) -> None:
+    """Make one group of the contraction `number`, of the rows that it reads, and of the contraction before them.
+
+    Only where nobody else reads the two matrices between them, and where the last two dimensions of these, those of one
+    head, have at most `limit` bytes.
+    """
+    block, op = groups.block, groups.block.ops[number]
+    if number_of_inputs(op) != 2 or len(op.operands) != 3:
+        return
+    for weights in list(op.operands)[:2]:
+        rows = _producer(groups, weights)
+        if rows is None or groups.kind.get(rows) != "row" or not _sums_rows(op, weights):
+            continue
+        scores = _scores(groups, rows, weights, limit)
+        if scores is None:
+            continue
+        first, last = groups.group[block.maker[scores]], groups.group[number]
+        if len({first, rows, last}) < 3 or not groups.may_merge(first, rows):
+            continue
+        if len(groups.members[first]) + len(groups.members[rows]) + len(groups.members[last]) > groups.max_ops:
+            continue
+        groups.merge(first, rows)
+        if groups.may_merge(first, last):
+            groups.merge(first, last)
+            groups.kind[first] = "attention"
+        return
+
+
+def _producer(groups: Groups, value: ir.Value) -> int | None:
+    """The group of kernel operations that makes a value."""
+    number = groups.block.maker.get(value)
+    return groups.group[number] if number is not None and groups.is_kernel(number) else None
+
+
+def _only_output(groups: Groups, group: int, value: ir.Value) -> bool:
+    """Whether others read nothing of a group but `value`."""
+    block = groups.block
+    return all(
+        result == value or all(groups.group[user] == group for user in block.users.get(result, ()))
+        for m in groups.members[group]
+        for result in block.ops[m].results
+    )
+
+
+def _scores(groups: Groups, rows: int, weights: ir.Value, limit: int) -> ir.Value | None:
+    """The result of a contraction that only the group `rows` reads, as large as what it makes."""
+    block, kind = groups.block, ir.RankedTensorType(weights.type)
+    if not kind.has_static_shape or kind.rank < 2 or not _only_output(groups, rows, weights):
+        return None
+    if math.prod(kind.shape[-2:]) * type_bytes(kind.element_type) > limit or len(block.users[weights]) > 1:
+        return None
+    for member in groups.members[rows]:
+        for value in block.reads[member]:
+            group = _producer(groups, value) if is_tensor(value) else None
+            if group in (None, rows) or value.type != weights.type or groups.kind.get(group) != "contraction":
+                continue
+            products = [m for m in groups.members[group] if is_contraction(block.ops[m])]
+            alone = all(groups.group[user] == rows for user in block.users[value])
+            if alone and len(products) == 1 and _only_output(groups, group, value):
+                return value if _makes_rows(block.ops[products[0]], kind.rank) else None
+    return None
+
+
+def _loops(op: ir.Operation, operand: int) -> set[int | None]:
+    return set(results_of(indexing_maps(op)[operand]))
+
+
+def _makes_rows(op: ir.Operation, rank: int) -> bool:
+    """Whether a contraction gives `out[batch…, m, n]` from `a[batch, m, k]` and `b[batch, k, n]`, in any order."""
+    out = indexing_maps(op)[-1]
+    if number_of_inputs(op) != 2 or results_of(out) != list(range(rank)):
+        return False
+    a, b = (_loops(op, i) for i in range(2))
+    batch, m, n = set(range(rank - 2)), rank - 2, rank - 1
+    return (
+        None not in a | b and batch <= a & b and (m in a) != (m in b) and (n in a) != (n in b) and (m in a) != (n in a)
+    )
+
+
+def _sums_rows(op: ir.Operation, weights: ir.Value) -> bool:
+    """Whether a contraction sums along the last dimension of `weights`, whose row the other factor does not know."""
+    operand = list(op.operands).index(weights)
+    places = results_of(indexing_maps(op)[operand])
+    other = _loops(op, 1 - operand)
+    if None in places or None in other or len(places) < 2:
+        return False
+    *batch, m, n = places
+    return iterators(op)[n] == "reduction" and n in other and m not in other and set(batch) <= other

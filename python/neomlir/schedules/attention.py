@@ -1,0 +1,157 @@
+"""The schedule of attention: scores, what turns them into weights, and the weighted sum, a head at a time.
+
+The scores of a head stay in scratch memory, so that no tensor of all scores is ever written (as in FlashAttention,
+T. Dao et al., NeurIPS 2022, but with whole rows, which need no rescaling).
+"""
+
+from __future__ import annotations
+
+import math
+
+from neomlir.mlir import ir
+from neomlir.schedules import contraction, reduction
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
+from neomlir.schedules.builder import Chunk
+from neomlir.schedules.frame import Frame, static_shape
+from neomlir.schedules.index import Index
+from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.parts import PartFrame, cut
+from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.rows import Rows
+from neomlir.schedules.tiles import scores_bytes
+
+
+class Attention(Schedule):
+    name = "attention"
+    order = 50
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) > 2 and len(_products(kernel)) == 2
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        scores, weights = _between(kernel)
+        shape = static_shape(scores)
+        if None in shape or static_shape(weights) != shape or len(shape) < 2:
+            raise NotApplicable("scores and weights are not of one static shape")
+        if scores.type.element_type != weights.type.element_type:
+            raise NotApplicable("scores and weights are not of one type")
+        if math.prod(shape[-2:]) * scores.type.element_type.width // 8 > scores_bytes(target):
+            raise NotApplicable("the scores of a head are too large for scratch memory")
+        parts: list[Kernel] = []
+        frame = Frame(kernel, target)
+        try:
+            for given, wanted in (([], [scores]), ([scores], [weights]), ([weights], kernel.results)):
+                parts.append(cut(kernel, given, wanted))
+            _Heads(frame, parts, shape, target).emit()
+            made = frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+        finally:
+            for part in parts:
+                part.func.erase()
+        return made
+
+
+def _products(kernel: Kernel) -> list[Generic]:
+    """The sums of products of two tensors."""
+    return [g for g in kernel.roots if len(g.inputs) == 2 and "arith.mulf" in g.names and "arith.addf" in g.names]
+
+
+def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value]:
+    """What the reductions between the products read, and what the second product reads of them."""
+    first, second = _products(kernel)
+    behind = {first.results[0]}
+    for g in kernel.generics:
+        if any(operand in behind for operand in g.operands) and not any(g.reduction):
+            behind.add(g.results[0])
+        elif any(operand in behind for operand in g.inputs):
+            scores = next(operand for operand in g.inputs if operand in behind)
+            break
+    else:
+        raise NotApplicable("nothing reduces the scores")
+    weights = [v for v in second.inputs if kernel.generic_of(v) is not None and v not in behind]
+    if g is second or len(weights) != 1:
+        raise NotApplicable("the second product reads no weights")
+    return scores, weights[0]
+
+
+class _Heads:
+    """The work items: one for each place of the outer dimensions of the scores."""
+
+    def __init__(self, frame: Frame, parts: list[Kernel], shape: list[int], target):
+        self.frame, self.b, self.shape = frame, frame.b, shape
+        element = parts[0].results[0].type.element_type
+        held = [frame.memory.scratch(shape[-2:], element) for _ in range(2)]
+        windows = {buffer: len(shape) for buffer in held}
+        results = [frame.destination(i) for i in range(len(frame.kernel.results))]
+        buffers = ([held[0]], [held[0], held[1]], [held[1], *results])
+        frames = [PartFrame(frame, part, mine, windows) for part, mine in zip(parts, buffers, strict=True)]
+        self.frames = frames
+        roots = [Root(parts[0]), Root(parts[2])]
+        plans = [
+            contraction.Plan.make(root, part, target) for root, part in zip(roots, (parts[0], parts[2]), strict=True)
+        ]
+        self.products = [
+            contraction.Nest(f, root, plan) for f, root, plan in zip((frames[0], frames[2]), roots, plans, strict=True)
+        ]
+        self.rows = reduction.Nest(frames[1], Rows.of(parts[1]))
+        self.outer = [self._first(roots[0], plans[0]), self._second(roots[1], plans[1], parts[2])]
+        places = [d for d, _ in self.rows.rows.outer]
+        if self.rows.across or places != list(range(len(shape) - 1)):
+            raise NotApplicable("the weights are not made row by row")
+
+    def _first(self, root: Root, plan: contraction.Plan) -> list[Dim]:
+        """The outer dimensions of the first product."""
+        dims = root.dims
+        if len(dims) != len(self.shape) or [d.size for d in dims] != self.shape:
+            raise NotApplicable("the dimensions of the scores are not those of the product")
+        self._expect(plan, dims[:-2], dims[-2])
+        if plan.columns is not dims[-1]:
+            raise NotApplicable("the first product runs along another dimension than the scores")
+        return dims[:-2]
+
+    def _second(self, root: Root, plan: contraction.Plan, part: Kernel) -> list[Dim]:
+        """The outer dimensions of the second product, in the order of the weights'."""
+        weights = part.args[len(self.frame.kernel.args)]
+        found = [access for accesses in root.accesses for value, access in accesses if value == weights]
+        if len(found) != 1:
+            raise NotApplicable("the second product reads the weights in no plain way")
+        dims = [next((d for d in root.dims if index.is_(d.probe)), None) for index in found[0][:-1]]
+        if None in dims or not any(found[0][-1].is_(probe) for probe in root.reduced_probes.values()):
+            raise NotApplicable("the second product does not sum along the weights' rows")
+        self._expect(plan, dims[:-1], dims[-1])
+        return dims[:-1]
+
+    @staticmethod
+    def _expect(plan: contraction.Plan, outer: list[Dim], rows: Dim) -> None:
+        same = len(plan.batch) == len(outer) and all(d in outer for d in plan.batch)
+        if not same or plan.rows != [rows] or plan.inner is not None:
+            raise NotApplicable("rows and columns of a product are not those of the scores")
+
+    def emit(self) -> None:
+        b = self.b
+        if borders(self.frame):
+            raise NotApplicable("the result is padded")
+
+        def head(indices: list[Index]) -> None:
+            self._product(0, indices)
+            b.loop(0, self.shape[-2], 1, lambda m: self.rows.row([*indices, m], Chunk(1)))
+            self._product(1, indices)
+
+        b.items([(self.shape[:-2], head)])
+
+    def _product(self, which: int, indices: list[Index]) -> None:
+        nest = self.products[which]
+        fixed = {id(d): index for d, index in zip(self.outer[which], indices, strict=True)}
+        width = nest.plan.lanes * nest.plan.vectors
+        columns, tiles = nest.size[id(nest.plan.columns)], nest.strips.count
+
+        def column(p: Index) -> None:
+            nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, 0, 0, tiles, [tiles], tile))
+
+        self.b.loop(0, self.b.ceildiv(columns, width), 1, column)
+
+
+SCHEDULE = Attention()
