@@ -37,18 +37,25 @@ _EXP2_64 = (
 _SINH = (0.1666666716337204, 0.008333311416208744, 0.00019842635083477944, 2.7839255380968098e-06)
 
 
-def _parts(x: Lanes) -> tuple[Lanes, Lanes]:
-    """(p, s) with exp(x) = p * s * s, for -105 <= x <= 90 or NaN; p is 0.5 to 2 and s a power of two."""
+def _reduced(x: Lanes) -> tuple[Lanes, Lanes]:
+    """p from 0.5 to 2 and a number whose low bits are 127 + m, with exp(x) = p * 2^(2m), for -105 <= x <= 90 or NaN."""
     rounded = fma(x, LOG2_E / 2, ROUND + 127)
     m = rounded - (ROUND + 127)
     r = fnma(m, _TWO_LN2[1], fnma(m, _TWO_LN2[0], x))
-    return horner(r, _EXP), (rounded.bits() << 23).as_float()
+    return horner(r, _EXP), rounded
+
+
+def _parts(x: Lanes) -> tuple[Lanes, Lanes]:
+    """(p, s) with exp(x) = p * s * s, for -105 <= x <= 90 or NaN; p is 0.5 to 2 and s a power of two."""
+    p, rounded = _reduced(x)
+    return p, (rounded.bits() << 23).as_float()
 
 
 def exp(x: Lanes) -> Lanes:
     """e^x, of f32."""
-    p, s = _parts(x.at_least(-105.0).at_most(89.0))
-    return p * s * s
+    x = x.at_least(-105.0).at_most(89.0)
+    p, rounded = _reduced(x)
+    return _scaled(p, rounded, x < -87.33)
 
 
 def exp2(x: Lanes) -> Lanes:
@@ -56,8 +63,20 @@ def exp2(x: Lanes) -> Lanes:
     x = x.at_least(-151.0).at_most(129.0)
     rounded = fma(x, 0.5, ROUND + 127)
     r = fnma(rounded - (ROUND + 127), 2.0, x)
-    s = (rounded.bits() << 23).as_float()
-    return horner(r, _EXP2) * s * s
+    return _scaled(horner(r, _EXP2), rounded, x < -126.0)
+
+
+def _scaled(p: Lanes, rounded: Lanes, low: Lanes) -> Lanes:
+    """p * 2^(2m), with m in the low bits of `rounded` and `low` where the result is denormal.
+
+    A product that is denormal takes some processors more than a hundred cycles, and masked scores of attention are all
+    products that vanish. A sum takes no longer than others: so where the result is low it is made 2^126 times as large,
+    rounded by adding 1, and moved to its place between 2^-126 and 2^-125, from which 2^-126 is taken.
+    """
+    s = (low.where(rounded + 63.0, rounded).bits() << 23).as_float()
+    result = p * s * s
+    moved = ((result + 1.0).bits() - (126 << 23)).as_float()
+    return low.where(moved - 2.0**-126, result)
 
 
 def expm1(x: Lanes) -> Lanes:
