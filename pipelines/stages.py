@@ -8,13 +8,13 @@ BUFFERIZE = (
 SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),buffer-deallocation-pipeline"
 EXPAND_MATH = "neo-expand-math,cse,"
 KERNEL_TO_LLVM = (
-    "expand-strided-metadata,lower-affine,"
+    "neo-bound-indices,neo-guard-divisions,expand-strided-metadata,lower-affine,"
     "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
     "convert-vector-to-llvm{reassociate-fp-reductions=1},convert-math-to-llvm,convert-math-to-libm,"
     "convert-to-llvm,reconcile-unrealized-casts,neo-emit-thunks,canonicalize,cse"
 )
 HOST_TO_LLVM = (
-    "neo-lower-dispatch,expand-strided-metadata,lower-affine,convert-scf-to-cf,"
+    "neo-guard-divisions,neo-lower-dispatch,expand-strided-metadata,lower-affine,convert-scf-to-cf,"
     "convert-to-llvm,reconcile-unrealized-casts,llvm.func(canonicalize,cse),neo-emit-entry"
 )
 
