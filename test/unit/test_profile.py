@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import importlib.util
 import json
 import os
 import re
@@ -231,6 +232,12 @@ def test_bench_profile(program, tmp_path, capsys):
     with pytest.raises(SystemExit):
         neo_bench.main(["m.onnx", "--profile", "--against", "torch"])
     assert "--profile times the kernels of Neo" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_told_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "plotly" else name)
+    assert neo_bench.main(["missing.onnx", "--html", "r.html"]) == 1
+    assert "needs plotly; `pip install 'neomlir[report]'`" in capsys.readouterr().err
 
 
 def test_a_program_without_ir_has_a_page_without_it(tmp_path, capsys):

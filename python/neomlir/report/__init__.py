@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import gzip
+import importlib.util
 import json
 import platform
 from typing import TYPE_CHECKING
@@ -21,17 +22,23 @@ class ReportUnavailable(NeoError):
     """The libraries that a report is made with are not installed."""
 
 
+def require() -> None:
+    """Raise ReportUnavailable unless what reports are made with is installed."""
+    for name in ("jinja2", "plotly", "pygments"):
+        if importlib.util.find_spec(name) is None:
+            raise ReportUnavailable(
+                f"an HTML report needs {name}; `pip install 'neomlir[report]'` adds what it is made with"
+            )
+
+
 def render(profile: Profile, title: str = "") -> str:
     """The page. Raises ReportUnavailable where plotly, jinja2 or pygments is not installed."""
-    try:
-        import jinja2
-        import plotly.offline
+    require()
+    import jinja2
+    import plotly.offline
 
-        from neomlir.report import mlir_lexer, plots
-    except ImportError as error:
-        raise ReportUnavailable(
-            f"an HTML report needs {error.name}; `pip install 'neomlir[report]'` adds what it is made with"
-        ) from error
+    from neomlir.report import mlir_lexer, plots
+
     environment = jinja2.Environment(loader=jinja2.PackageLoader("neomlir.report", "."), autoescape=True)
     environment.filters |= {"seconds": seconds, "quantity": quantity}
     return environment.get_template("report.html").render(

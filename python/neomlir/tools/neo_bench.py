@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import neomlir
-from neomlir import peers, timing
+from neomlir import peers, report, timing
 from neomlir.checking import compare, index_bounds
 from neomlir.errors import CompileError, NeoError
 from neomlir.samples import Sampler
@@ -69,6 +69,8 @@ def _body(arguments: argparse.Namespace) -> int:
         )
     if wanted and profiled:
         raise console.UsageError("--profile times the kernels of Neo; leave --against out, or run both in turn")
+    if arguments.html:
+        report.require()
     if arguments.html and not Path(arguments.html).parent.is_dir():
         raise CompileError(f"{arguments.html} cannot be written: there is no folder {Path(arguments.html).parent}")
     for name in wanted:
