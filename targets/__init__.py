@@ -76,6 +76,8 @@ class Target:
         """The target of that name, alias or device; `host` is what fits this machine best. Raises TargetError."""
         if name == "host":
             return cls.host()
+        if name in _devices_file()["elsewhere"]:
+            raise TargetError(f"there is no target {name!r}: {_devices_file()['elsewhere'][name]}")
         wanted = devices().get(name, name)
         for target in _all():
             if wanted == target.name or wanted in target.aliases:
@@ -154,7 +156,12 @@ _DEVICES = _FOLDER / "devices.toml"
 @functools.cache
 def devices() -> dict[str, str]:
     """The target of each device that people know by a name of its own."""
-    return {name: target for group in tomllib.loads(_DEVICES.read_text()).values() for name, target in group.items()}
+    return {**_devices_file()["edge"], **_devices_file()["server"]}
+
+
+@functools.cache
+def _devices_file() -> dict[str, dict[str, str]]:
+    return tomllib.loads(_DEVICES.read_text())
 
 
 @functools.cache

@@ -58,6 +58,11 @@ def test_every_device_has_a_target():
     assert Target.named("jetson_nano").cpu == "cortex-a57"
 
 
+def test_accelerators_are_told_apart():
+    with pytest.raises(TargetError, match="'ml_inf1': AWS Inferentia is no CPU"):
+        Target.named("ml_inf1")
+
+
 def test_a_name_means_one_target():
     told = [n for name in targets.names() for n in (name, *Target.named(name).aliases)] + list(targets.devices())
     assert sorted(told) == sorted(set(told))
