@@ -1,6 +1,6 @@
 """How large the runtime is and how long a cold start takes, beside the peers: MobileNetV2, from exec to exit.
 
-    python benchmarks/startup.py [--model NAME] [--runs N] [--dlr WHEEL] [--markdown]
+    python benchmarks/startup.py [--model NAME] [--runs N] [--dlr WHEEL] [--json FILE]
 
 Each way to run the model once is a process of its own; they take turns, and the medians and minima are of the whole
 process, on one core. The files are in the page cache. `--dlr` names a wheel of Neo's former runtime, for its size.
@@ -19,6 +19,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "test" / "e2e"))
+
+FLAGS = ("-Os", "-s", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-D_GNU_SOURCE")
+"""Of the command in docs/runtime.md."""
 
 IMPORT = "import {}"
 TORCH = """
@@ -50,7 +53,7 @@ def prepare(name: str, folder: Path) -> dict[str, list[str]]:
     import torch
     from models import MODELS
     from neomlir import peers
-    from neomlir.codegen.runtime_library import FLAGS, write_sources
+    from neomlir.codegen.runtime_library import write_sources
     from neomlir.codegen.zig import run, static_triple
     from neomlir.targets import Target
 
@@ -62,22 +65,9 @@ def prepare(name: str, folder: Path) -> dict[str, list[str]]:
     (folder / "model.onnx").write_bytes(peers.onnx_bytes(model, {"x0": array}))
     torch.save(model, folder / "model.pth")
     files = write_sources(folder / "src")
-    options = ["-static", "-s", "-Wl,--gc-sections", "-lm"]
     out = str(folder / "start")
     source = str(HERE / "startup.c")
-    run(
-        "cc",
-        "-target",
-        static_triple(Target.host()),
-        *FLAGS,
-        *options,
-        "-I",
-        str(folder / "src"),
-        source,
-        *files,
-        "-o",
-        out,
-    )
+    run("cc", "-target", static_triple(Target.host()), *FLAGS, "-I", str(folder / "src"), source, *files, "-o", out)
     python = [sys.executable, "-c"]
     values = {"folder": str(folder), "shape": tuple(array.shape)}
     return {
@@ -116,7 +106,8 @@ def sizes(folder: Path, dlr: str | None) -> dict[str, int]:
     """Bytes of the runtime in each form, and of what the peers install."""
     from neomlir import artifact
     from neomlir.codegen.runtime_library import runtime_library
-    from neomlir.codegen.zig import run
+    from neomlir.codegen.zig import run, static_triple
+    from neomlir.targets import Target
 
     (folder / "bare.c").write_text('#include <stdio.h>\nint main(void) { return puts("x"), 0; }\n')
     file = artifact.read(folder / "model.neo")
@@ -126,11 +117,7 @@ def sizes(folder: Path, dlr: str | None) -> dict[str, int]:
         library = runtime_library(f"{architecture}-unknown-linux-gnu")
         found[f"Neo, shared library, {architecture}"] = library.stat().st_size
     bare = folder / "bare"
-    from neomlir.codegen.zig import static_triple
-    from neomlir.targets import Target
-
-    flags = ["-Os", "-s", "-static", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"]
-    run("cc", "-target", static_triple(Target.host()), *flags, str(folder / "bare.c"), "-o", str(bare))
+    run("cc", "-target", static_triple(Target.host()), *FLAGS, str(folder / "bare.c"), "-o", str(bare))
     found["Neo, added to a static program that opens files"] = (folder / "start").stat().st_size - bare.stat().st_size
     found["Neo, executable, beside weights and code"] = (folder / "model").stat().st_size - model
     for name, package in (("PyTorch (CPU)", "torch"), ("ONNX Runtime", "onnxruntime"), ("OpenVINO", "openvino")):
@@ -147,7 +134,7 @@ def main() -> int:
     parser.add_argument("--model", default="mobilenet_v2", help="one of test/e2e/models, of one float32 input")
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--dlr", metavar="WHEEL", help="a wheel of dlr, for its size")
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="neo-startup-") as name:
         folder = Path(name)

@@ -185,7 +185,8 @@ static int32_t resolve(const struct image *image, uint64_t index, uintptr_t *add
   const char *name = name_of(image, &symbol);
   *address = (uintptr_t)neo_import(name);
   if (*address || symbol.st_info >> 4 == STB_WEAK) return NEO_OK;
-  return neo_fail(NEO_DAMAGED, "the code of the model cannot be loaded: it calls %.100s, which this runtime has not",
+  return neo_fail(NEO_DAMAGED, "the code of the model cannot be loaded: it calls %.100s, which this runtime has not; "
+                  "functions in double precision are there where it is built with -DNEO_DOUBLES",
                   name);
 }
 

@@ -9,11 +9,13 @@
 #ifndef __wasm__
 
 /* In a static program every function that is named here takes room, and models in double precision are rare: their
-   functions are there if the program is built with NEO_DOUBLES, or uses them itself. A shared library has them all. */
-#ifdef NEO_DOUBLES
+   functions are there in shared libraries, and in programs that are built with NEO_DOUBLES. */
+#if defined(NEO_DOUBLES) || (defined(__PIC__) && !defined(__PIE__))
 #define DOUBLE(name) ONE(name)
+#define WEAK_DOUBLE(name) WEAK(name)
 #else
-#define DOUBLE(name) WEAK(name)
+#define DOUBLE(name)
+#define WEAK_DOUBLE(name)
 #endif
 #define BOTH(name) DOUBLE(name) ONE(name##f)
 
@@ -30,8 +32,8 @@
 #define HELPERS                                                                                                \
   WEAK(__extendhfsf2) WEAK(__truncsfhf2) WEAK(__truncdfhf2) WEAK(__truncsfbf2) WEAK(__truncdfbf2)              \
   WEAK(__divti3) WEAK(__modti3) WEAK(__udivti3) WEAK(__umodti3) WEAK(__multi3) WEAK(__fixsfti)                 \
-  WEAK(__fixdfti) WEAK(__floattisf) WEAK(__floattidf) WEAK(roundeven) WEAK(roundevenf) WEAK(sincos)            \
-  WEAK(sincosf) WEAK(exp10) WEAK(exp10f)
+  WEAK(__fixdfti) WEAK(__floattisf) WEAK(__floattidf) WEAK(roundevenf) WEAK(sincosf) WEAK_DOUBLE(roundeven)    \
+  WEAK_DOUBLE(sincos)
 
 #define ONE(name)
 #define WEAK(name) extern __attribute__((weak)) char weak_##name[] __asm__(#name);

@@ -5,14 +5,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import programs
 import pytest
 from neomlir.artifact import Spec
+from neomlir.codegen.runtime_library import write_sources
+from neomlir.codegen.zig import run as zig
+from neomlir.codegen.zig import static_triple
 from neomlir.tools import neo_runtime
-from programs import COUNT, DYNAMIC, DYNAMIC_OUTPUTS, PARALLEL
+from programs import COUNT, DYNAMIC, DYNAMIC_OUTPUTS, PARALLEL, field, item, main
 
 HERE = Path(__file__).parents[1] / "runtime"
 FLAGS = ("-g", "-O1", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror")
+LEAST = ("-Os", "-s", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-D_GNU_SOURCE")
+"""Of the command in docs/runtime.md."""
 SANITIZERS = {
     "address": "-fsanitize=address,undefined",
     "thread": "-fsanitize=thread",
@@ -62,7 +68,6 @@ def test_the_corpus_of_the_fuzzer(folder):
     assert corpus and f"{len(corpus)} files" in run(program, *corpus)
 
 
-@pytest.mark.full
 def test_many_threads_for_long(folder):
     """16 threads, 100,000 runs of a convolutional network."""
     torch = pytest.importorskip("torch")
@@ -86,6 +91,32 @@ def test_the_libraries_of_the_tool(folder, tmp_path, target, capsys):
         files = [source, str(tmp_path / library), "-lm", "-lpthread", f"-Wl,-rpath,{tmp_path}"]
         subprocess.run(["gcc", "-I", str(tmp_path), *files, "-o", str(out)], check=True)
         run(out, folder / "add.neo")
+
+
+USES_ALL = main(
+    field("weights") + field("arena") + field("outputs") + item("outputs", 0, "y")
+    + f"""
+  call void @llvm.memset.p0.i64(ptr %arena, i8 1, i64 {4 << 20}, i1 false)
+  %w = load float, ptr %weights
+  store float %w, ptr %y
+  ret i32 0""",
+    "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n",
+)  # fmt: skip
+
+
+def test_peak_memory_is_weights_and_arena(tmp_path):
+    """And one MiB, in a static program, whose C library is small."""
+    weights = np.ones(2 << 20, np.float32)
+    file = programs.write(
+        tmp_path / "m.neo", USES_ALL, [], [Spec("y", "float32", (1,))], [(0, weights)], arena_bytes=4 << 20
+    )
+    sources = [*write_sources(tmp_path), str(HERE.parents[1] / "benchmarks" / "startup.c")]
+    out = tmp_path / "start"
+    command = ["cc", "-target", static_triple(programs.baseline()), *LEAST, "-I", str(tmp_path), *sources]
+    zig(*command, "-o", str(out))
+    peak = int(run(out, file).split()[1]) * 1024
+    assert weights.nbytes + (4 << 20) <= peak <= weights.nbytes + (4 << 20) + (1 << 20)
+    assert out.stat().st_size <= 100_000
 
 
 def test_the_tool_says_what_it_cannot(tmp_path, capsys):
