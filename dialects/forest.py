@@ -148,25 +148,28 @@ class ScoreOp(Forest.Operation, name="score"):
 class HeapOp(Forest.Operation, name="heap"):
     """Complete trees of one depth d on ranks instead of numbers.
 
-    Column c of a row holds how many of `cuts[c]` (sorted, padded with infinity) are smaller than
-    `x[column_features[c]]`, or `column_missing[c]` where that is NaN, as a signed integer of the type of `ranks` from
-    its
-    least value up. Node i of tree t (root 1, children 2i and 2i + 1) sends a row right where column `columns[t, i]` is
-    greater than `ranks[t, i]`; the leaf is the number of the node on level d, less 2^d. Every comparison comes out as
-    that of
-    the numbers. Trees are sorted by output, `classes[k]` is the first of output k.
+    `cuts[c]` are the thresholds of feature `features[c]`, sorted, `counts[c]` of them, padded with infinity. The rank
+    of a number is how many of them are smaller, as a signed integer of the type of `ranks` from its least value up:
+    every comparison comes out as that of the numbers. `missing` says where nodes send NaN, whose rank is the least for
+    `"left"` and `counts[c]` for `"right"`; with `"both"` there are two columns a feature, one for each, the second
+    ones behind all first ones.
+
+    Node i of tree t (root 1, children 2i and 2i + 1) sends a row right where column `columns[t, i]` is greater than
+    `ranks[t, i]`; the leaf is the number of the node on level d, less 2^d. Trees are sorted by output, `classes[k]` is
+    the first of output k.
 
     ```mlir
-    %y = "forest.heap"(%x, %column_features, %column_missing, %cuts, %columns, %ranks, %values, %classes, %base, %out)
-      {depth = 6 : i64} : (tensor<?x4xf32>, tensor<7xi32>, tensor<7xi32>, tensor<7x255xf32>, tensor<9x64xi16>,
-      tensor<9x64xi8>, tensor<9x64xf32>, tensor<2xi32>, tensor<1xf32>, tensor<?xf32>) -> tensor<?xf32>
+    %y = "forest.heap"(%x, %features, %counts, %cuts, %columns, %ranks, %values, %classes, %base, %out)
+      {depth = 6 : i64, missing = "left"}
+      : (tensor<?x4xf32>, tensor<7xi32>, tensor<7xi32>, tensor<7x255xf32>, tensor<9x64xi16>, tensor<9x64xi8>,
+      tensor<9x64xf32>, tensor<2xi32>, tensor<1xf32>, tensor<?xf32>) -> tensor<?xf32>
     ```
     """
 
     result: Result[Any]
     x: Operand[Any]
-    column_features: Operand[Any]
-    column_missing: Operand[Any]
+    features: Operand[Any]
+    counts: Operand[Any]
     cuts: Operand[Any]
     columns: Operand[Any]
     ranks: Operand[Any]
@@ -175,6 +178,7 @@ class HeapOp(Forest.Operation, name="heap"):
     base: Operand[Any]
     out: Operand[Any]
     depth: ir.IntegerAttr
+    missing: ir.StringAttr
 
     @classmethod
     def verify_invariants(cls, op) -> bool:
@@ -192,16 +196,16 @@ class RaggedOp(Forest.Operation, name="ragged"):
     tree has more than `slots` nodes or `leaves` leaves.
 
     ```mlir
-    %y = "forest.ragged"(%x, %column_features, %column_missing, %cuts, %begin, %leaf_begin, %columns, %ranks,
-                         %children, %values, %classes, %base, %out) {slots = 30 : i64, leaves = 31 : i64} : (…) ->
-                         tensor<?xf32>
+    %y = "forest.ragged"(%x, %features, %counts, %cuts, %begin, %leaf_begin, %columns, %ranks,
+                         %children, %values, %classes, %base, %out)
+      {slots = 30 : i64, leaves = 31 : i64, missing = "left"} : (…) -> tensor<?xf32>
     ```
     """
 
     result: Result[Any]
     x: Operand[Any]
-    column_features: Operand[Any]
-    column_missing: Operand[Any]
+    features: Operand[Any]
+    counts: Operand[Any]
     cuts: Operand[Any]
     begin: Operand[Any]
     leaf_begin: Operand[Any]
@@ -214,6 +218,7 @@ class RaggedOp(Forest.Operation, name="ragged"):
     out: Operand[Any]
     slots: ir.IntegerAttr
     leaves: ir.IntegerAttr
+    missing: ir.StringAttr
 
     @classmethod
     def verify_invariants(cls, op) -> bool:
@@ -329,9 +334,9 @@ def _score_fault(operation: ir.Operation) -> str | None:
 
 
 def _heap_fault(operation: ir.Operation) -> str | None:
-    wanted = [("column_features", 1, _I), ("column_missing", 1, _I), ("cuts", 2, _F), ("columns", 2, _I)]
+    wanted = [("features", 1, _I), ("counts", 1, _I), ("cuts", 2, _F), ("columns", 2, _I)]
     wanted += [("ranks", 2, _I), ("values", 2, _F), ("classes", 1, _I), ("base", 1, _F)]
-    wrong = _tables_fault(operation, wanted) or _depth_fault(operation, 8)
+    wrong = _tables_fault(operation, wanted) or _depth_fault(operation, 8) or _missing_fault(operation)
     if wrong:
         return wrong
     depth = ir.IntegerAttr(operation.attributes["depth"]).value
@@ -349,9 +354,9 @@ def _heap_fault(operation: ir.Operation) -> str | None:
 
 
 def _ragged_fault(operation: ir.Operation) -> str | None:
-    wanted = [("column_features", 1, _I), ("column_missing", 1, _I), ("cuts", 2, _F), ("begin", 1, _I)]
+    wanted = [("features", 1, _I), ("counts", 1, _I), ("cuts", 2, _F), ("begin", 1, _I)]
     wanted += [("leaf_begin", 1, _I), ("columns", 1, _I), ("ranks", 1, _I), ("children", 2, _I), ("values", 1, _F)]
-    wrong = _tables_fault(operation, [*wanted, ("classes", 1, _I), ("base", 1, _F)])
+    wrong = _tables_fault(operation, [*wanted, ("classes", 1, _I), ("base", 1, _F)]) or _missing_fault(operation)
     if wrong:
         return wrong
     for name in ("slots", "leaves"):
@@ -361,6 +366,13 @@ def _ragged_fault(operation: ir.Operation) -> str | None:
             return f"needs '{name}', from 1 to 256"
     if ir.RankedTensorType(operation.operands[7].type).element_type.width not in (8, 16, 32):
         return "needs ranks of 8, 16 or 32 bits"
+    return None
+
+
+def _missing_fault(operation: ir.Operation) -> str | None:
+    missing = operation.attributes["missing"] if "missing" in operation.attributes else None  # noqa: SIM401
+    if not isinstance(missing, ir.StringAttr) or missing.value not in ("left", "right", "both"):
+        return 'needs \'missing\', "left", "right" or "both"'
     return None
 
 

@@ -24,7 +24,7 @@
 func.func @heap(%x: tensor<?x4xf32>, %features: tensor<16xi32>, %missing: tensor<16xi32>, %cuts: tensor<16x3xf32>,
                 %columns: tensor<9x4xi8>, %ranks: tensor<9x4xi8>, %values: tensor<9x4xf32>, %classes: tensor<2xi32>,
                 %base: tensor<1xf32>, %out: tensor<?xf32>) -> tensor<?xf32> {
-  %y = "forest.heap"(%x, %features, %missing, %cuts, %columns, %ranks, %values, %classes, %base, %out) {depth = 2 : i64}
+  %y = "forest.heap"(%x, %features, %missing, %cuts, %columns, %ranks, %values, %classes, %base, %out) {depth = 2 : i64, missing = "both"}
     : (tensor<?x4xf32>, tensor<16xi32>, tensor<16xi32>, tensor<16x3xf32>, tensor<9x4xi8>, tensor<9x4xi8>,
        tensor<9x4xf32>, tensor<2xi32>, tensor<1xf32>, tensor<?xf32>) -> tensor<?xf32>
   return %y : tensor<?xf32>

@@ -180,41 +180,43 @@ def bits(trees: Trees) -> Packed | None:
 
 @dataclass
 class Columns:
-    """The ranks of an ensemble's thresholds: a column is a feature and where NaN goes."""
+    """The ranks of an ensemble's thresholds, feature by feature."""
 
     column: np.ndarray
-    """Of each node."""
+    """Of each node: the place of its feature; in the second half where it sends NaN right and others send it left."""
     rank: np.ndarray
     """Of each node, from the least value of `kind` up."""
     kind: type
     index_kind: type
     tables: dict[str, np.ndarray]
+    missing: ir.Attribute
 
     @classmethod
     def of(cls, trees: Trees) -> Columns:
-        """Sort the thresholds of each column."""
-        keys, column = np.unique(trees.features * 2 + (trees.flags & MISSING_LEFT), return_inverse=True)
-        cuts, rank = [], np.zeros(len(column), np.int64)
-        by_column = np.argsort(column, kind="stable")
-        bounds = np.searchsorted(column[by_column], np.arange(len(keys) + 1))
+        """Sort the thresholds of each feature."""
+        keys, place = np.unique(trees.features, return_inverse=True)
+        cuts, rank = [], np.zeros(len(place), np.int64)
+        by_place = np.argsort(place, kind="stable")
+        bounds = np.searchsorted(place[by_place], np.arange(len(keys) + 1))
         for c in range(len(keys)):
-            mine = by_column[bounds[c] : bounds[c + 1]]
+            mine = by_place[bounds[c] : bounds[c + 1]]
             numbers, rank[mine] = np.unique(trees.thresholds[mine], return_inverse=True)
             cuts.append(numbers)
         sizes = np.array([len(c) for c in cuts])
         kind = np.int8 if sizes.max() < 1 << 8 else np.int16 if sizes.max() < 1 << 16 else np.int32
-        lowest = np.iinfo(kind).min
         padded = -(-len(keys) // _LANES) * _LANES
         table = np.full((padded, (1 << int(sizes.max()).bit_length()) - 1), np.inf, trees.thresholds.dtype)
         for c, numbers in enumerate(cuts):
             table[c, : len(numbers)] = numbers
-        missing = np.full(padded, lowest, np.int32)
-        missing[: len(keys)] = np.where(keys & 1, lowest, sizes + lowest)
-        features = np.zeros(padded, np.int32)
-        features[: len(keys)] = keys >> 1
-        index_kind = np.int8 if padded <= 128 else np.int16 if padded <= 1 << 15 else np.int32
-        tables = {"column_features": features, "column_missing": missing, "cuts": table}
-        return cls(column, rank + lowest, kind, index_kind, tables)
+        counts, features = np.zeros(padded, np.int32), np.zeros(padded, np.int32)
+        counts[: len(keys)], features[: len(keys)] = sizes, keys
+        left = (trees.flags & MISSING_LEFT) != 0
+        missing = "left" if left.all() else "both" if left.any() else "right"
+        column = place + np.where(left, 0, padded if missing == "both" else 0)
+        width = 2 * padded if missing == "both" else padded
+        index_kind = np.int8 if width <= 128 else np.int16 if width <= 1 << 15 else np.int32
+        tables = {"features": features, "counts": counts, "cuts": table}
+        return cls(column, rank + np.iinfo(kind).min, kind, index_kind, tables, ir.StringAttr.get(missing))
 
 
 def _heap(trees: Trees, depth: int, found: Columns) -> Packed:
@@ -239,7 +241,7 @@ def _heap(trees: Trees, depth: int, found: Columns) -> Packed:
         "classes": classes,
         "base": trees.base,
     }
-    return "forest.heap", tables, {"depth": _number(depth)}
+    return "forest.heap", tables, {"depth": _number(depth), "missing": found.missing}
 
 
 def _ragged(trees: Trees) -> Packed | None:
@@ -281,7 +283,8 @@ def _ragged(trees: Trees) -> Packed | None:
         "classes": classes,
         "base": trees.base,
     }
-    return "forest.ragged", tables, {"slots": _number(most), "leaves": _number(most_leaves)}
+    attributes = {"slots": _number(most), "leaves": _number(most_leaves), "missing": found.missing}
+    return "forest.ragged", tables, attributes
 
 
 def _number(value: int) -> ir.IntegerAttr:

@@ -48,17 +48,17 @@ class _Blocks(Ranked):
         self.sum_lanes = bits // int(self.sum[1:])
         # The columns of a block stay in the second-level cache.
         block = BLOCK
-        while block > self.byte_lanes and block * self.count * int(self.rank[1:]) // 8 > target.cache.l2 // 2:
+        while block > self.byte_lanes and block * self.width * int(self.rank[1:]) // 8 > target.cache.l2 // 2:
             block //= 2
         self.block = max(block, self.compare_lanes, self.byte_lanes)
 
     def build(self) -> ir.Operation:
         code, static = self.code, self.x.shape[0]
-        self.row = code.scratch([self.count + self.lanes], self.rank)
+        self.row = code.scratch([self.width + self.lanes], self.rank)
         if 0 <= static < FEW:
             self.walk(code.index(0), self.x.dim(0))
             return code.function()
-        self.table = code.scratch([self.count * self.block], self.rank)
+        self.table = code.scratch([self.width * self.block], self.rank)
         self.places = code.scratch([self.block], "i32")
         self.numbers = code.scratch([self.block], "i8")
         self.sums = code.scratch([self.block], self.sum)
@@ -118,8 +118,8 @@ class _Blocks(Ranked):
 
     # Ranks.
 
-    def _search(self, x: str, start: str, first: tuple[str, str], missing: str) -> str:
-        """The ranks of a vector of numbers, each in the cuts that begin `start` places behind the cut `first`.
+    def _search(self, x: str, start: str, first: tuple[str, str], counts: str) -> list[str]:
+        """The ranks of a vector of numbers by side, each in the cuts that begin `start` places behind the cut `first`.
 
         Offsets of both signs keep LLVM from widening them to 64 bits, which would take two gathers for one.
         """
@@ -130,9 +130,7 @@ class _Blocks(Ranked):
             probe = code.binary("addi", place, code.constant(step - 1, ints), ints) if step > 1 else place
             smaller = code.compare("olt", self.cuts.gather(n, probe, *first), x, kind)
             place = code.select(smaller, code.binary("addi", place, code.constant(step, ints), ints), place, ints)
-        found = code.binary("subi", place, start, ints)
-        found = code.binary("addi", found, code.constant(self.lowest, ints), ints)
-        return self.narrow(code.select(code.compare("uno", x, x, kind), missing, found, ints), n)
+        return self.by_side(code.binary("subi", place, start, ints), x, counts, n)
 
     def row_ranks(self, r: str) -> None:
         """The columns of one row: a vector of columns at a time."""
@@ -142,9 +140,10 @@ class _Blocks(Ranked):
         start = code.constant(f"[{starts}]", f"vector<{n}xi32>")
 
         def columns(c: str, _: list[str]) -> list[str]:
-            x = self.x.gather(n, self.column_features.vector(n, c), r, zero)
+            x = self.x.gather(n, self.features.vector(n, c), r, zero)
             first = (code.binary("addi", c, code.index(middle)), zero)
-            self.row.put_vector(self._search(x, start, first, self.column_missing.vector(n, c)), n, c)
+            for side, ranks in enumerate(self._search(x, start, first, self.counts.vector(n, c))):
+                self.row.put_vector(ranks, n, code.binary("addi", c, code.index(side * self.count)))
             return []
 
         code.loop(zero, code.index(self.count), code.index(n), [], columns)
@@ -157,7 +156,7 @@ class _Blocks(Ranked):
 
         def place(i: str, _: list[str]) -> list[str]:
             number = code.binary("minui", code.emit(f"arith.index_cast {i} : index to i32"), last, "i32")
-            self.places.put(code.binary("muli", number, code.constant(self.features, "i32"), "i32"), i)
+            self.places.put(code.binary("muli", number, code.constant(self.x.shape[1], "i32"), "i32"), i)
             return []
 
         code.loop(code.index(0), code.index(self.block), code.index(1), [], place)
@@ -165,15 +164,17 @@ class _Blocks(Ranked):
         start = code.constant(-middle, ints)
 
         def column(c: str, _: list[str]) -> list[str]:
-            feature = self._splat(self.column_features.at(c), ints)
-            missing = self._splat(self.column_missing.at(c), ints)
+            feature = self._splat(self.features.at(c), ints)
+            counts = self._splat(self.counts.at(c), ints)
             begin = code.binary("muli", c, code.index(self.block))
 
             def rows(r: str, _: list[str]) -> list[str]:
                 offsets = code.binary("addi", self.places.vector(n, r), feature, ints)
                 x = self.x.gather(n, offsets, low, code.index(0))
-                ranks = self._search(x, start, (c, code.index(middle)), missing)
-                self.table.put_vector(ranks, n, code.binary("addi", begin, r))
+                first = (c, code.index(middle))
+                for side, ranks in enumerate(self._search(x, start, first, counts)):
+                    at = code.binary("addi", begin, code.index(side * self.count * self.block))
+                    self.table.put_vector(ranks, n, code.binary("addi", at, r))
                 return []
 
             code.loop(code.index(0), code.index(self.block), code.index(n), [], rows)

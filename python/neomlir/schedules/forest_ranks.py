@@ -25,7 +25,9 @@ class Ranked:
             setattr(self, name, self.code.operand(number))
         self.kind, self.sum, self.rank = self.x.element, self.values.element, self.ranks.element
         self.count, self.cut_count = self.cuts.shape
-        self.features = self.x.shape[1]
+        missing = ir.StringAttr(self.code.op.attributes["missing"]).value
+        self.sides = {"left": ("left",), "right": ("right",), "both": ("left", "right")}[missing]
+        self.width = self.count * len(self.sides)
         self.lowest = -(1 << (int(self.rank[1:]) - 1))
         self.steps = []
         step = (self.cut_count + 1) // 2
@@ -35,7 +37,7 @@ class Ranked:
 
     def build(self) -> ir.Operation:
         """The new function."""
-        self.row = self.code.scratch([self.count], self.rank)
+        self.row = self.code.scratch([self.width], self.rank)
         self.blocks(ROWS, lambda low, high: self.walk(low, high))
         return self.code.function()
 
@@ -92,19 +94,32 @@ class Ranked:
         code, kind = self.code, self.kind
 
         def column(c: str, _: list[str]) -> list[str]:
-            x = self.x.at(r, code.to_index(self.column_features.at(c), "i32"))
+            x = self.x.at(r, code.to_index(self.features.at(c), "i32"))
             place = code.index(0)
             for step in self.steps:
                 probe = code.binary("addi", place, code.index(step - 1))
                 smaller = code.compare("olt", self.cuts.at(c, probe), x, kind)
                 place = code.select(smaller, code.binary("addi", place, code.index(step)), place, "index")
             found = code.emit(f"arith.index_cast {place} : index to i32")
-            found = code.binary("addi", found, code.constant(self.lowest, "i32"), "i32")
-            missing = code.compare("uno", x, x, kind)
-            self.row.put(self.narrow(code.select(missing, self.column_missing.at(c), found, "i32"), 0), c)
+            for side, rank in enumerate(self.by_side(found, x, self.counts.at(c), 0)):
+                self.row.put(rank, code.binary("addi", c, code.index(side * self.count)))
             return []
 
         code.loop(code.index(0), code.index(self.count), code.index(1), [], column)
+
+    def by_side(self, found: str, x: str, counts: str, width: int) -> list[str]:
+        """The ranks of `x` (vectors of `width`, or one for 0) for nodes that send NaN to each of `sides`.
+
+        `found` is how many cuts are smaller, none where x is NaN; that is left of all of them.
+        """
+        code = self.code
+        ints, kind = (f"vector<{width}x{e}>" if width else e for e in ("i32", self.kind))
+        lowest = code.constant(self.lowest, ints)
+        ranks = []
+        for side in self.sides:
+            rank = found if side == "left" else code.select(code.compare("uno", x, x, kind), counts, found, ints)
+            ranks.append(self.narrow(code.binary("addi", rank, lowest, ints), width))
+        return ranks
 
     def narrow(self, value: str, width: int) -> str:
         """A rank (a vector of `width` of them, or one for 0) of 32 bits in the type of ranks."""
@@ -118,7 +133,7 @@ class Heap(Ranked):
     """`forest.heap`: complete trees, a comparison a level."""
 
     names = (
-        "x", "column_features", "column_missing", "cuts", "columns", "ranks", "values", "classes", "base", "out",
+        "x", "features", "counts", "cuts", "columns", "ranks", "values", "classes", "base", "out",
     )  # fmt: skip
 
     def __init__(self, func: ir.Operation):
@@ -142,7 +157,7 @@ class Ragged(Ranked):
     """`forest.ragged`: trees of any shape, down from slot 0 until a slot is a leaf's."""
 
     names = (
-        "x", "column_features", "column_missing", "cuts", "begin", "leaf_begin", "columns", "ranks", "children",
+        "x", "features", "counts", "cuts", "begin", "leaf_begin", "columns", "ranks", "children",
         "values",
         "classes", "base", "out",
     )  # fmt: skip
