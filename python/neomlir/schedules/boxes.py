@@ -118,6 +118,9 @@ def _concat(frame: Frame, i: int, op: ir.Operation) -> list[Box]:
         offsets = [_index(offset) if k == d else Index() for k in range(len(sizes))]
         found.append(Box(sizes, [Write(i, operand, place=_shift(offsets))]))
         offset = frame.b.add(offset, sizes[d])
+    if d == len(sizes) - 1 and all(isinstance(n, int) and box.sizes == sizes for box in found for n in box.sizes):
+        # Rows of the result are written from end to end, and not a piece of every row after the other.
+        return [Box(sizes, [write for box in found for write in box.writes])]
     return found
 
 
