@@ -7,11 +7,12 @@ import os
 import signal
 
 import neomlir
+import numpy as np
 import pytest
 from neomlir import kernel_trial, tuner
 from neomlir.dialects import context
 from neomlir.errors import ImportFailure, TargetError, TuningError
-from neomlir.kernel_trial import Candidate, Comparison, candidate, compare
+from neomlir.kernel_trial import Candidate, Comparison, agree, candidate, compare
 from neomlir.pipeline import pipeline_module
 from neomlir.staircase import split_stage
 from neomlir.targets import Target
@@ -164,6 +165,24 @@ def test_candidates_that_compute_something_else_are_refused():
         isolated(compare, dynamic, dynamic, Target.host())
     with pytest.raises(WorkerDied):
         isolated(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+
+
+@pytest.mark.parametrize(
+    ("found", "right", "same"),
+    [
+        ([1, 2], [1, 2.00001], True),
+        ([1, 2], [1, 2.1], False),
+        ([np.inf, 1], [np.inf, 1], True),
+        ([np.inf, 2], [np.inf, 1], False),
+        ([np.inf, 1], [-np.inf, 1], False),
+        ([1, 1], [np.inf, 1], False),
+        ([np.nan, 1], [np.nan, 1], True),
+        ([np.nan, 1], [0, 1], False),
+        ([0, 0], [0, 0], True),
+    ],
+)
+def test_results_agree(found, right, same):
+    assert agree(np.array(found, np.float32), np.array(right, np.float32)) == same
 
 
 def test_neo_tune_and_neo_compile(tmp_path, capsys, monkeypatch):
