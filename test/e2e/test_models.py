@@ -99,3 +99,16 @@ def test_threads_give_the_same_result():
     one = neomlir.compile(source, inputs=example)
     two = neomlir.compile(source, inputs=example, threads=2)
     assert np.array_equal(one(*example), two(*example))
+
+
+def test_an_executable_of_a_model_that_allocates(tmp_path):
+    import torch
+
+    module, (x,) = MODELS["mlp"].build()
+    shapes = ({0: torch.export.Dim.AUTO},)
+    program = torch.export.export(torch.nn.Sequential(*module), (x.repeat(3, 1),), dynamic_shapes=shapes)
+    made = neomlir.compile(program, emit="exe", output=tmp_path / "mlp")
+    rows = torch.randn(5, 20)
+    (found,) = made.run({made.inputs[0].name: rows.numpy()}).values()
+    with torch.no_grad():
+        assert abs(torch.from_numpy(found) - module(rows)).max() < 1e-6

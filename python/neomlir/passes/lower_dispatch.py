@@ -208,5 +208,7 @@ def _define_callback(function: ir.Operation) -> None:
     else:
         return
     definition = ir.Operation.parse(text)
+    # In a static program they stand beside the runtime's own functions, or a user's.
+    definition.attributes["llvm.linkage"] = ir.Attribute.parse("#llvm.linkage<internal>")
     ir.InsertionPoint(function).insert(definition)
     function.erase()
