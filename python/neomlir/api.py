@@ -61,8 +61,8 @@ def compile(
     """Compile a model for a target.
 
     Args:
-        model: a path, bytes or `ModelProto` of ONNX; a PyTorch `nn.Module`, `ExportedProgram` or `.pt2` path; a model of
-            XGBoost or LightGBM, or its file; a fitted estimator of trees of scikit-learn.
+        model: a path, bytes or `ModelProto` of ONNX; a PyTorch `nn.Module`, `ExportedProgram` or `.pt2` path; a model
+            of XGBoost or LightGBM, or its file; a fitted estimator of trees of scikit-learn.
         target: the name of a target, or `host` for this machine.
         inputs: shapes by input name (`{"x": (1, 3, 640, 640)}`) or example arrays; a module needs examples. Dimensions
             left open stay dynamic.
