@@ -15,10 +15,10 @@ from neomlir.cache import KernelCache
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.standalone import link_executable, link_object
 from neomlir.emitted import Emitted
-from neomlir.errors import CompileError, TuningError
+from neomlir.errors import CompileError, TargetError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
-from neomlir.runtime import Model, load
+from neomlir.runtime import Model, check_threads, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
 from neomlir.tuned import Database, default_place
@@ -90,6 +90,10 @@ def compile(
     """
     if stop_at is not None and stop_at not in LEVELS:
         raise CompileError(f"there is no level {stop_at!r}; the levels are {', '.join(LEVELS)}")
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise CompileError(f"jobs= is how many kernels are compiled at a time, at least 1, not {jobs!r}")
+    if threads is not None:
+        check_threads(threads)
     if emit not in FORMS:
         raise CompileError(f"nothing of the form {emit!r} is emitted; the forms are {', '.join(FORMS)}")
     if emit != "neo" and output is None and stop_at is None:
@@ -99,7 +103,7 @@ def compile(
             Path(dump).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
-    chosen = target if isinstance(target, Target) else Target.named(target)
+    chosen = _target(target)
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
@@ -128,7 +132,7 @@ def compile(
             _move(result, Path(output))
         # A device that was written to cannot be read again.
         place = output if output is not None and Path(output).is_file() else result
-        return load(place, threads=threads or 1, report=answer) if chosen.runs_here() else None
+        return load(place, threads=1 if threads is None else threads, report=answer) if chosen.runs_here() else None
 
 
 def dry_run(
@@ -142,7 +146,7 @@ def dry_run(
     progress: Progress | None = None,
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
-    chosen = target if isinstance(target, Target) else Target.named(target)
+    chosen = _target(target)
     model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
@@ -150,6 +154,14 @@ def dry_run(
 
 def _one_of(target: Target) -> str:
     return ", ".join((*target.variants, target.base))
+
+
+def _target(target: Any) -> Target:
+    if isinstance(target, Target):
+        return target
+    if not isinstance(target, str):
+        raise TargetError(f"target= is a name or a Target, not {type(target).__name__}")
+    return Target.named(target)
 
 
 def _place(emitted: Emitted, result: Path, output: Path, target: Target) -> Emitted:

@@ -62,7 +62,7 @@ class Model:
         self._model = self._session = None
         self._lock = threading.Lock()
         artifact.check_machine(file)
-        threads = _thread_count(threads)
+        threads = check_threads(threads)
         manifest = file.manifest
         self.inputs: tuple[Spec, ...] = file.inputs
         self.outputs: tuple[Spec, ...] = file.outputs
@@ -105,7 +105,7 @@ class Model:
 
     @threads.setter
     def threads(self, number: int) -> None:
-        number = _thread_count(number)
+        number = check_threads(number)
         with self._lock:
             if not self._session:
                 raise ModelError(_CLOSED)
@@ -144,6 +144,9 @@ class Model:
         return self._named(results), events[:, [EVENT_FIELDS.index(name) for name in _EVENT]]
 
     def _ordered(self, arrays: Mapping[str, Any]) -> list[np.ndarray]:
+        if not isinstance(arrays, Mapping):
+            kind = type(arrays).__name__
+            raise ModelError(f"run takes a dict of arrays by input name, not {kind}; or call the model itself")
         names = [s.name for s in self.inputs]
         missing, unknown = [n for n in names if n not in arrays], [str(n) for n in arrays if n not in names]
         if missing or unknown:
@@ -279,7 +282,8 @@ def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _thread_count(threads: Any) -> int:
+def check_threads(threads: Any) -> int:
+    """`threads` as an int. Raises ModelError where a model cannot run with so many."""
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= _MOST_THREADS:
         raise ModelError(f"a model runs with 1 to {_MOST_THREADS} threads, not {threads!r}")
     return int(threads)

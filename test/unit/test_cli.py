@@ -8,7 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import neomlir
+import numpy as np
 import pytest
+from neomlir.tools import neo_run
 
 onnx = pytest.importorskip("onnx")
 from onnx import helper  # noqa: E402
@@ -134,6 +137,49 @@ def test_what_cannot_be_done_exits_with_1(folder, tool, arguments, words):
     assert sorted(folder.iterdir()) == before
 
 
+def npy(header: str, data: bytes = b"") -> bytes:
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,)}", bytes(24)),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 3)}", bytes(24)),
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", bytes(24)),
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}", bytes(23)),
+        npy("__import__('os').abort()", bytes(24)),
+        npy("{" * 5000, bytes(24)),
+    ],
+)
+def test_arrays_that_lie(folder, tmp_path, data, capsys):
+    (tmp_path / "x.npy").write_bytes(data)
+    assert neo_run.main([str(folder / "good.neo"), "--input", f"x={tmp_path / 'x.npy'}"]) == 1
+    assert "input 'x': " in capsys.readouterr().err
+
+
+def test_arrays_of_other_types_come_back(tmp_path, capsys):
+    """numpy's format has no name for bfloat16: such a file holds bare bytes."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", 16, (2, 3))],
+        [helper.make_tensor_value_info("y", 16, (2, 3))],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    neomlir.compile(made, output=tmp_path / "m.neo")
+    x = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
+    np.save(tmp_path / "x.npy", x)
+    arguments = ["--input", f"x={tmp_path / 'x.npy'}", "--output", str(tmp_path), "--json"]
+    assert neo_run.main([str(tmp_path / "m.neo"), *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"][0]["min"] == -5
+    assert np.array_equal(np.load(tmp_path / "y.npy").view(ml_dtypes.bfloat16), -x)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_end_half_way_leaves_nothing(folder, tmp_path, number, code):
     scratch, out = tmp_path / "scratch", tmp_path / "out"
@@ -161,3 +207,21 @@ def test_a_device_as_the_place_of_a_program_stays(folder, tmp_path):
     assert pipe.is_fifo()
     assert os.read(end, 1 << 16) == (folder / "good.neo").read_bytes()
     os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"jobs": 0}, "jobs= is how many"),
+        ({"jobs": "all"}, "jobs= is how many"),
+        ({"threads": 0}, "1 to 1024 threads"),
+        ({"target": 7}, "target= is a name or a Target"),
+        ({"pipeline": "cpu-fast"}, "there is no pipeline 'cpu-fast'"),
+        ({"stop_at": "asm"}, "there is no level 'asm'"),
+        ({"inputs": {"x": (2, 4)}}, "'x'"),
+        ({"inputs": 5}, "could not be imported"),
+    ],
+)
+def test_wrong_options_of_compile(folder, options, match):
+    with pytest.raises(neomlir.NeoError, match=match):
+        neomlir.compile(folder / "good.onnx", **options)

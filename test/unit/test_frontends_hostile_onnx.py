@@ -359,3 +359,20 @@ def test_odd_names_are_kept(name):
     """What the text of IR would have to quote."""
     made = model([helper.make_node("Relu", [name], ["y"])], inputs=[value(name)])
     assert import_model(made).inputs[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "constants"),
+    [
+        (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[9, 9], name="here"), (1, 1, 2, 2), []),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="here"), (1, 1, 2, 2), [weight("w", (1, 1, 5, 5))]),
+        (helper.make_node("Expand", ["x", "s"], ["y"], name="here"), (1,), [("s", [2**41])]),
+        (helper.make_node("Tile", ["x", "s"], ["y"], name="here"), (4,), [("s", [2**40])]),
+        (helper.make_node("Pad", ["x", "s"], ["y"], name="here"), (4,), [("s", [2**40, 2**40])]),
+        (helper.make_node("ConstantOfShape", ["s"], ["y"], name="here"), (4,), [("s", [2**31, 2**31])]),
+    ],
+    ids=lambda value: getattr(value, "op_type", ""),
+)
+def test_nodes_that_make_absurd_shapes(node, shape, constants):
+    made = [onnx.numpy_helper.from_array(np.array(c[1]), c[0]) if isinstance(c, tuple) else c for c in constants]
+    refused(model([node], inputs=[value("x", shape)], outputs=[value("y", None)], initializers=made), "'here'", "'y'")

@@ -185,6 +185,12 @@ def test_wrong_arrays(add, given, match):
     assert np.array_equal(add(X), EXPECTED)
 
 
+@pytest.mark.parametrize("given", [[X], None, 3, "x"])
+def test_run_takes_names(add, given):
+    with pytest.raises(ModelError, match="a dict of arrays by input name"):
+        add.run(given)
+
+
 def test_wrong_names_and_counts(add):
     with pytest.raises(ModelError, match=r"takes 1 inputs \(x: float32\(2, 3\)\), 2 were given"):
         add(X, X)

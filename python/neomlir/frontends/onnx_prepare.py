@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from neomlir.frontends.base import Inputs
 from neomlir.frontends.onnx_batchnorm import fold_batch_norm
 from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check, in_order
 from neomlir.frontends.onnx_expand import expand, resolve_cast_like
-from neomlir.frontends.onnx_external import tensor_array
+from neomlir.frontends.onnx_external import MOST_ELEMENTS, tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
 from neomlir.frontends.onnx_shapes import fix_inputs
 
@@ -88,6 +89,7 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
         # What was inferred before keeps onnx from taking the shapes of the new constants.
         del model.graph.value_info[:]
     _remember_ranks(model.graph, declared)
+    _check_extents(model.graph)
     weights = _attach(model, arrays)
     _all_typed(model.graph)
     return Prepared(model, weights, list(model.graph.input)[:count], list(model.graph.output))
@@ -222,6 +224,22 @@ def _remember_ranks(graph: onnx.GraphProto, declared: dict[str, onnx.TypeProto])
             tensor.shape.CopyFrom(said.shape)
             for dim in tensor.shape.dim:
                 dim.ClearField("dim_value")
+
+
+def _check_extents(graph: onnx.GraphProto) -> None:
+    """Raise ImportFailure if a node makes a tensor of an extent below zero, or of more elements than any memory."""
+    makers = {name: node for node in graph.node for name in node.output}
+    for value in [*graph.value_info, *graph.output]:
+        # Some exporters write -1 for an extent that is not known.
+        extents = [
+            d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value") and d.dim_value != -1
+        ]
+        if value.name in makers and (min(extents, default=0) < 0 or math.prod(extents) > MOST_ELEMENTS):
+            node = makers[value.name]
+            raise ImportFailure(
+                f"node {node.name or node.output[0]!r} ({node.op_type}) makes {value.name!r} of shape {extents}, which "
+                "no tensor has: look at its attributes and at the shapes of its inputs"
+            )
 
 
 def _all_typed(graph: onnx.GraphProto) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 import neomlir
 from neomlir.errors import ModelError
-from neomlir.samples import Sampler
+from neomlir.manifest import Spec
+from neomlir.samples import Sampler, numpy_dtype
 from neomlir.tools import console
 
 
@@ -78,7 +80,7 @@ def _inputs(arguments, model) -> dict[str, np.ndarray]:
         if value.startswith("random:"):
             sizes[name] = _extents(name, value.removeprefix("random:"))
         else:
-            arrays[name] = _read(name, value)
+            arrays[name] = _read(next(spec for spec in model.inputs if spec.name == name), value)
     # A file settles nothing about the other inputs' dynamic dimensions; the sampler only has to fit the model.
     drawn = Sampler([spec for spec in model.inputs if spec.name not in arrays], sizes=sizes, seed=arguments.seed).draw()
     return {spec.name: arrays[spec.name] if spec.name in arrays else drawn[spec.name] for spec in model.inputs}
@@ -90,14 +92,20 @@ def _extents(name: str, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("x"))
 
 
-def _read(name: str, path: str) -> np.ndarray:
+def _read(spec: Spec, path: str) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ModelError(f"input {name!r}: {path} is not a .npy file that can be read: {error}") from error
+        # Mapped: a header that claims more than the file has is found out before memory is asked for.
+        array = np.load(path, mmap_mode="r" if os.path.getsize(path) else None, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ModelError(f"input {spec.name!r}: {path} is not a .npy file that can be read: {error}") from error
     if not isinstance(array, np.ndarray):
-        raise ModelError(f"input {name!r}: {path} is an archive; a single array in a .npy file is needed")
-    return array
+        raise ModelError(f"input {spec.name!r}: {path} is an archive; a single array in a .npy file is needed")
+    wanted = numpy_dtype(spec.dtype)
+    # The format has no name for bfloat16 and 8-bit floats: they are bytes of that width.
+    is_raw = array.dtype.kind == "V" and array.dtype.names is None and array.dtype.itemsize == wanted.itemsize
+    return array.view(wanted) if is_raw else array
 
 
 def _save(outputs: dict[str, np.ndarray], folder: Path) -> dict[str, str]:
