@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.expect import fail
 from neomlir.passes.functions import defined_functions
+from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.forest_branches import Branches
 from neomlir.schedules.forest_loops import ScoreLoops
 from neomlir.schedules.forest_ranks import Heap, Ragged
+
+_FORMER = "neo-form-kernels"
 
 
 @register
@@ -28,7 +32,10 @@ class LowerForest(ModulePass):
             for function in defined_functions(module.operation):
                 first = function.regions[0].blocks[0].operations[0].operation
                 if first.name in _LOOPS:
-                    made = _LOOPS[first.name](function)
+                    try:
+                        made = _LOOPS[first.name](function)
+                    except NotApplicable as error:
+                        fail(function, f"{self.name} works on kernels of one operation, from {_FORMER}: {error}")
                     function.erase()
                     made.attributes["neo.schedule"] = ir.StringAttr.get("scalar")
 
