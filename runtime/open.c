@@ -45,6 +45,7 @@ static void dispose(struct neo_model *model) {
   struct neo_allocator allocator = model->allocator;
   neo_code_unload(&opened->code);
   neo_free(&allocator, opened->texts, opened->texts_bytes);
+  neo_free(&allocator, (void *)(uintptr_t)opened->program.manifest, opened->program.manifest_bytes);
   if (opened->mapped) unmap(opened->bytes, opened->size);
   neo_free(&allocator, opened, sizeof *opened);
 }
@@ -95,9 +96,13 @@ static int32_t fill(struct opened *opened, int32_t flags) {
   const struct neo_entry_place *text = neo_zip_find(entries, count, "manifest.json");
   if (!text) return neo_fail(NEO_DAMAGED, "the .neo file is damaged: it has no manifest.json");
   struct neo_program *program = &opened->program;
-  program->manifest = (const char *)opened->bytes + text->start;
+  /* It is read more than once, and must be the same each time, whoever writes to the file. */
+  char *copy = neo_allocate(&opened->base.allocator, text->size);
+  if (!copy) return neo_fail(NEO_NO_MEMORY, "there is no memory for a manifest of %lld bytes", (long long)text->size);
+  if (text->size) memcpy(copy, opened->bytes + text->start, (size_t)text->size);
+  program->manifest = copy;
   program->manifest_bytes = text->size;
-  status = neo_manifest_read(program->manifest, text->size, entries, count, &opened->base.allocator, &manifest, program);
+  status = neo_manifest_read(copy, text->size, entries, count, &opened->base.allocator, &manifest, program);
   if (status) return status;
   opened->texts = manifest.memory;
   opened->texts_bytes = manifest.memory_bytes;

@@ -2,10 +2,11 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
+/* NEO_PLAIN_SHA256 keeps to C, for tests and for compilers without these intrinsics. */
+#if defined(__x86_64__) && !defined(NEO_PLAIN_SHA256)
 #include <cpuid.h>
 #include <immintrin.h>
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__) && defined(__linux__) && !defined(NEO_PLAIN_SHA256)
 #include <arm_neon.h>
 #include <sys/auxv.h>
 #endif
@@ -25,32 +26,47 @@ typedef void (*compress)(uint32_t state[8], const uint8_t *block, size_t count);
 
 static uint32_t turned(uint32_t x, int by) { return x >> by | x << (32 - by); }
 
+/* One round; the caller names the eight words one place further each time, so that none is moved. */
+#define ROUND(a, b, c, d, e, f, g, h, i)                                                                        \
+  do {                                                                                                          \
+    uint32_t sum = h + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g)) + constants[i] + w[i]; \
+    d += sum;                                                                                                   \
+    h = sum + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));                   \
+  } while (0)
+
 static void compress_plain(uint32_t state[8], const uint8_t *block, size_t count) {
   for (; count; count--, block += 64) {
-    uint32_t w[64], v[8];
+    uint32_t w[64];
     for (int i = 0; i < 16; i++)
       w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 | (uint32_t)block[4 * i + 2] << 8 |
              block[4 * i + 3];
-    for (int i = 16; i < 64; i++) {
-      uint32_t a = turned(w[i - 15], 7) ^ turned(w[i - 15], 18) ^ w[i - 15] >> 3;
-      uint32_t b = turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ w[i - 2] >> 10;
-      w[i] = w[i - 16] + a + w[i - 7] + b;
+    for (int i = 16; i < 64; i++)
+      w[i] = w[i - 16] + (turned(w[i - 15], 7) ^ turned(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
+             (turned(w[i - 2], 17) ^ turned(w[i - 2], 19) ^ w[i - 2] >> 10);
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    for (int i = 0; i < 64; i += 8) {
+      ROUND(a, b, c, d, e, f, g, h, i);
+      ROUND(h, a, b, c, d, e, f, g, i + 1);
+      ROUND(g, h, a, b, c, d, e, f, i + 2);
+      ROUND(f, g, h, a, b, c, d, e, i + 3);
+      ROUND(e, f, g, h, a, b, c, d, i + 4);
+      ROUND(d, e, f, g, h, a, b, c, i + 5);
+      ROUND(c, d, e, f, g, h, a, b, i + 6);
+      ROUND(b, c, d, e, f, g, h, a, i + 7);
     }
-    memcpy(v, state, sizeof v);
-    for (int i = 0; i < 64; i++) {
-      uint32_t s1 = turned(v[4], 6) ^ turned(v[4], 11) ^ turned(v[4], 25);
-      uint32_t t1 = v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + constants[i] + w[i];
-      uint32_t s0 = turned(v[0], 2) ^ turned(v[0], 13) ^ turned(v[0], 22);
-      uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-      memmove(v + 1, v, 7 * sizeof *v);
-      v[4] += t1;
-      v[0] = t1 + t2;
-    }
-    for (int i = 0; i < 8; i++) state[i] += v[i];
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+    state[5] += f;
+    state[6] += g;
+    state[7] += h;
   }
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(NEO_PLAIN_SHA256)
 
 __attribute__((target("sha,ssse3,sse4.1"))) static void compress_fast(uint32_t state[8], const uint8_t *block,
                                                                       size_t count) {
@@ -89,7 +105,7 @@ static compress best(void) {
   return has ? compress_fast : compress_plain;
 }
 
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__) && defined(__linux__) && !defined(NEO_PLAIN_SHA256)
 
 #if defined(__clang__)
 __attribute__((target("sha2")))

@@ -20,10 +20,11 @@ FLAGS = ("-g", "-O1", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wno-mis
 LEAST = ("-Os", "-s", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-D_GNU_SOURCE")
 """Of the command in docs/runtime.md."""
 SANITIZERS = {
-    "address": "-fsanitize=address,undefined",
-    "thread": "-fsanitize=thread",
-    "none": "-O2",
+    "address": ("-fsanitize=address,undefined",),
+    "thread": ("-fsanitize=thread", "-DNEO_PLAIN_SHA256"),
+    "none": ("-O2", "-DNEO_NO_FUTEX"),
 }
+"""And between them the ways that other machines go."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc and its sanitizers")
 
@@ -44,7 +45,7 @@ def build(folder: Path, name: str, sanitizer: str, *sources: str) -> Path:
     runtime = Path(str(importlib.resources.files("neomlir.runtime_src")))
     files = [*map(str, runtime.glob("*.c")), *(str(HERE / s) for s in sources)]
     out = folder / f"{name}-{sanitizer}"
-    flags = [*FLAGS, SANITIZERS[sanitizer], "-fno-sanitize-recover=all", "-I", str(runtime)]
+    flags = [*FLAGS, *SANITIZERS[sanitizer], "-fno-sanitize-recover=all", "-I", str(runtime)]
     subprocess.run(["gcc", *flags, *files, "-lm", "-lpthread", "-o", str(out)], check=True)
     return out
 
