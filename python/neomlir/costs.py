@@ -9,7 +9,8 @@ from neomlir.passes.dataflow import is_tensor, loop_extents
 from neomlir.passes.functions import functions
 from neomlir.passes.plan_memory import type_bytes
 
-_FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"})
+FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"})
+"""What does not count as arithmetic in a body."""
 
 
 def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
@@ -23,7 +24,7 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
         if op.name != "linalg.generic":
             continue
         extents = loop_extents(op)
-        work = sum(inner.operation.name not in _FREE for inner in op.regions[0].blocks[0].operations)
+        work = sum(inner.operation.name not in FREE for inner in op.regions[0].blocks[0].operations)
         flops = None if None in extents or flops is None else flops + work * math.prod(extents)
     size: int | None = 0
     for argument in function.regions[0].blocks[0].arguments:

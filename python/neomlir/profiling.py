@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from neomlir.errors import ModelError
+from neomlir.errors import ModelError, NeoError
 from neomlir.kernel_levels import kernel_levels
 from neomlir.machine import Machine, Meter
+from neomlir.run_costs import Cost, run_costs
 from neomlir.runtime import Model, load
 from neomlir.samples import Sampler
 from neomlir.targets import Target
+from neomlir.workers import isolated
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class KernelProfile:
     share: float
     """Of the time of all kernels."""
     flops: int | None
-    """Arithmetic operations a call; None where extents are dynamic, as with the next three."""
+    """Arithmetic operations a call, the mean where calls differ; None where extents are dynamic and the program holds
+    no IR that tells what they were, as with the next three."""
     bytes: int | None
     """Of all arguments of a call."""
     flops_rate: float | None
@@ -134,10 +138,26 @@ def profile(
     levels = kernel_levels(model) if ir else {}
     given = Sampler(model.inputs).draw() if arrays is None else dict(arrays)
     meter = Meter(code_target(model.target), model.threads)
+    costs = _costs(model, given)
     before = meter.measure()
     plain, traced, events = _runs(model, given, runs)
     machine = before.merged(meter.measure())
-    return _profile(model, machine, plain, traced, events, levels)
+    return _profile(model, machine, plain, traced, events, levels, costs)
+
+
+def _costs(model: Model, arrays: Mapping[str, Any]) -> list[Cost]:
+    """The operations and bytes of each step, as far as they are known."""
+    report = model.report
+    kernels = [report["kernels"][number] for number in report["steps"]]
+    static = [(kernel.get("flops"), kernel.get("bytes")) for kernel in kernels]
+    if all(None not in cost for cost in static) or "pipelines" not in report:
+        return static
+    shapes = [np.shape(arrays[spec.name]) for spec in model.inputs if spec.name in arrays]
+    with contextlib.suppress(NeoError):
+        found = isolated(run_costs, model.ir(), shapes)
+        if len(found) == len(static):
+            return found
+    return static
 
 
 def code_target(name: str) -> Target:
@@ -174,7 +194,13 @@ def _runs(model: Model, arrays: Mapping[str, Any], runs: int) -> tuple[list[floa
 
 
 def _profile(
-    model: Model, machine: Machine, plain: list[float], traced: list[float], events: np.ndarray, levels: Mapping
+    model: Model,
+    machine: Machine,
+    plain: list[float],
+    traced: list[float],
+    events: np.ndarray,
+    levels: Mapping,
+    costs: list[Cost],
 ) -> Profile:
     report, order = model.report, np.asarray(model.report["steps"], int)
     spans = (events[:, :, 1] - events[:, :, 0]) * 1e-9
@@ -182,7 +208,10 @@ def _profile(
     each = {number: float(np.median(spans[:, order == number].sum(axis=1))) for number in ran}
     total = sum(each.values()) or 1.0
     ran.sort(key=lambda number: -each[number])
-    kernels = [_kernel(report["kernels"][n], int((order == n).sum()), each[n], total, machine) for n in ran]
+    kernels = [
+        _kernel(report["kernels"][n], [costs[i] for i in np.flatnonzero(order == n)], each[n], total, machine)
+        for n in ran
+    ]
     place = {number: i for i, number in enumerate(ran)}
     whole = events[:, -1, 1] - events[:, 0, 0] if len(order) else np.zeros(len(events))
     middle = int(np.argsort(whole)[len(whole) // 2])
@@ -207,20 +236,22 @@ def _profile(
     )
 
 
-def _kernel(said: Mapping[str, Any], calls: int, seconds: float, total: float, machine: Machine) -> KernelProfile:
-    flops, size = said.get("flops"), said.get("bytes")
-    known = flops is not None and size is not None and seconds > 0
+def _kernel(
+    said: Mapping[str, Any], costs: list[Cost], seconds: float, total: float, machine: Machine
+) -> KernelProfile:
+    known = seconds > 0 and all(None not in cost for cost in costs)
+    flops, size = (sum(cost[i] for cost in costs) if known else None for i in range(2))
     return KernelProfile(
         name=said["name"],
         schedule=said.get("schedule", ""),
         parameters=dict(said.get("parameters", {})),
         tuned=bool(said.get("tuned", False)),
-        calls=calls,
+        calls=len(costs),
         seconds=seconds,
         share=seconds / total,
-        flops=flops,
-        bytes=size,
-        flops_rate=flops * calls / seconds if known else None,
-        bytes_rate=size * calls / seconds if known else None,
-        roof=machine.shortest(flops, size) * calls / seconds if known else None,
+        flops=flops // len(costs) if known else said.get("flops"),
+        bytes=size // len(costs) if known else said.get("bytes"),
+        flops_rate=flops / seconds if known else None,
+        bytes_rate=size / seconds if known else None,
+        roof=sum(machine.shortest(*cost) for cost in costs) / seconds if known else None,
     )

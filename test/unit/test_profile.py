@@ -21,7 +21,7 @@ from neomlir.errors import ModelError
 from neomlir.machine import Machine, Meter
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions
-from neomlir.profiling import Profile, _profile, code_target
+from neomlir.profiling import Profile, _costs, _profile, code_target
 from neomlir.report import mlir_lexer
 from neomlir.steps import steps_of
 from neomlir.targets import Target
@@ -96,7 +96,9 @@ MACHINE = Machine(2, 1e9, ((1 << 14, 4e9), (1 << 20, 1e9)))
 
 
 def made(**kernel) -> Profile:
-    return _profile(Program(**kernel), MACHINE, [0.5, 0.5], [0.6, 0.6], events([0, 2, 0], 20e-6), {})
+    program = Program(**kernel)
+    costs = _costs(program, {})
+    return _profile(program, MACHINE, [0.5, 0.5], [0.6, 0.6], events([0, 2, 0], 20e-6), {}, costs)
 
 
 def test_rates_and_shares_are_those_of_the_events():
@@ -215,6 +217,42 @@ def test_profile_of_a_program(program):
         assert "neo.schedule" in levels["vector"] and "llvm.func" in levels["llvm"]
     with pytest.raises(ModelError, match="unknown: nothing"):
         neomlir.profile(program, {"nothing": np.zeros(1)}, runs=1)
+
+
+def dynamic_model() -> bytes:
+    """A pad, a product, a softmax, a transpose and sums of rows whose number is not known."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.standard_normal((8, 12)).astype("f4"), "p": np.array([1, 0, 2, 0]), "a": np.array([1])}
+    nodes = [
+        helper.make_node("Pad", ["x", "p"], ["padded"]),
+        helper.make_node("MatMul", ["padded", "w"], ["c"]),
+        helper.make_node("Softmax", ["c"], ["s"], axis=1),
+        helper.make_node("Transpose", ["s"], ["t"], perm=[1, 0]),
+        helper.make_node("ReduceSum", ["t", "a"], ["y"], keepdims=0),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["n", 8]), ("y", [12]))]
+    graph = helper.make_graph(
+        nodes, "rows", values[:1], values[1:], [numpy_helper.from_array(v, n) for n, v in weights.items()]
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    made.ir_version = 9
+    return made.SerializeToString()
+
+
+def test_costs_of_dynamic_kernels_are_those_of_the_same_static_ones():
+    dynamic = neomlir.compile(dynamic_model(), include_ir=True)
+    static = neomlir.compile(dynamic_model(), inputs={"x": (5, 8)})
+    kernels = dynamic.report["kernels"]
+    assert any(kernels[number]["flops"] is None for number in dynamic.report["steps"])
+    costs = _costs(dynamic, {"x": np.zeros((5, 8), "f4")})
+    assert len(costs) == len(dynamic.report["steps"]) and all(None not in cost for cost in costs)
+    wanted = [static.report["kernels"][number] for number in static.report["steps"]]
+    assert sum(flops for flops, _ in costs) == sum(kernel["flops"] for kernel in wanted)
+    assert sorted(size for _, size in costs) == sorted(kernel["bytes"] for kernel in wanted)
+    without = neomlir.compile(dynamic_model())
+    assert any(None in cost for cost in _costs(without, {"x": np.zeros((5, 8), "f4")})), "the file holds no IR"
 
 
 def test_bench_profile(program, tmp_path, capsys):

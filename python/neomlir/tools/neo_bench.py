@@ -148,7 +148,7 @@ def _compile(arguments, source):
             target=arguments.target,
             inputs=source.with_shapes(arguments.input),
             pipeline=arguments.pipeline,
-            include_ir=bool(arguments.html),
+            include_ir=bool(arguments.profile or arguments.html),
             tuned=sources.tuned(arguments),
             progress=progress,
         )
