@@ -14,8 +14,8 @@ from neomlir.cache import cache_folder
 from neomlir.errors import CompileError
 from neomlir.targets import Target
 
-_PATIENCE = 300
-"""Seconds."""
+_PATIENCE = 1200
+"""Seconds: the first program for a machine builds its C library, which takes minutes where other work goes on."""
 
 
 def zig() -> str:
