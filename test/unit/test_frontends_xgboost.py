@@ -1,12 +1,15 @@
 """XGBoost models: what is imported means what `Booster.predict` gives, and what is compiled does it."""
 
+import itertools
 import json
 
 import neomlir
 import numpy as np
 import pytest
 from forest_reference import evaluate, imported
+from neomlir.dialects import context
 from neomlir.errors import ImportFailure
+from neomlir.mlir import ir
 
 xgboost = pytest.importorskip("xgboost")
 FEATURES = 6
@@ -224,3 +227,15 @@ def test_checking_against_the_framework(tmp_path):
     for source in (booster, tmp_path / "model.ubj"):
         (agreement,) = neomlir.check(source, neomlir.compile(source))
         assert agreement.error < 1e-6
+
+
+def test_the_dump_of_a_forest_replays(tmp_path):
+    booster = train({"objective": "multi:softprob", "num_class": 3, "max_depth": 3}, matrix(200, 16, classes(3)), 3)
+    neomlir.compile(booster, target="x86-64-v3", dump=tmp_path)
+    files = sorted(tmp_path.glob("*.mlir"))
+    assert len(files) == 7
+    for before, after in itertools.pairwise(files):
+        with context():
+            module = ir.Module.parse(before.read_text())
+            neomlir.Pipeline(before.with_suffix(".pipeline").read_text().strip()).run(module, isolate=False)
+            assert str(module).strip() == after.read_text().strip(), f"{before.name} does not lead to {after.name}"
