@@ -239,3 +239,28 @@ def test_the_dump_of_a_forest_replays(tmp_path):
             module = ir.Module.parse(before.read_text())
             neomlir.Pipeline(before.with_suffix(".pipeline").read_text().strip()).run(module, isolate=False)
             assert str(module).strip() == after.read_text().strip(), f"{before.name} does not lead to {after.name}"
+
+
+def test_absurd_categories_are_refused(document, tmp_path):
+    """A category of 2^24 - 1 is a set of 2 MB, and there may be one a node."""
+    nodes = 255
+    left = [2 * i + 1 if i < nodes // 2 else -1 for i in range(nodes)]
+    inner = [i for i in range(nodes) if left[i] > 0]
+    found = tree(document)
+    found.update(
+        left_children=left,
+        right_children=[n + 1 if n > 0 else -1 for n in left],
+        split_indices=[0] * nodes,
+        split_conditions=[0.0] * nodes,
+        default_left=[0] * nodes,
+        split_type=[int(n > 0) for n in left],
+        categories=[2**24 - 1],
+        categories_nodes=inner,
+        categories_segments=[0] * len(inner),
+        categories_sizes=[1] * len(inner),
+    )
+    path = tmp_path / "model.json"
+    document["learner"]["gradient_booster"]["model"]["trees"] = [found] * 2
+    path.write_text(json.dumps(document))
+    with pytest.raises(ImportFailure, match="the sets of categories are larger than 128 MB"):
+        imported(path)

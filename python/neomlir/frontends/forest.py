@@ -16,6 +16,7 @@ from neomlir.trees import CATEGORICAL, MISSING_LEFT, Trees, fault, parse_post, r
 PIPELINE = "builtin.module(neo-forest-post,neo-weights-to-globals,canonicalize,cse)"
 INPUT, OUTPUT = "x", "y"
 _MOST_NODES = 1 << 27
+_MOST_WORDS = 1 << 25
 
 
 def _rounded_down(numbers: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -79,6 +80,12 @@ class Collector:
                 bits[node] |= CATEGORICAL
                 words = np.asarray(sets[node], np.uint32).view(np.int32)
                 self.sets.append(words)
+                self.words += len(words)
+                if self.words > _MOST_WORDS:
+                    raise ImportFailure(
+                        f"{self.name}: tree {number}, node {node}: the sets of categories are larger than "
+                        f"{_MOST_WORDS * 4 >> 20} MB in all"
+                    )
                 sizes[place] = len(words)
         values = np.asarray(values, self.value_kind)
         threshold = _rounded_down(np.asarray(threshold), self.kind)
