@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -181,6 +182,4 @@ def _describe(kernel: KernelProfile) -> str:
 
 def _log(value: float) -> float:
     """Where an annotation on a logarithmic axis goes."""
-    import math
-
     return math.log10(value)
