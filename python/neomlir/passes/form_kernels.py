@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
-from neomlir.passes.base import ModulePass, register
+from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.dataflow import CHEAP, Block, is_tensor
 from neomlir.passes.destinations import give_destinations
 from neomlir.passes.expect import expect_signature, expect_straight_line
@@ -48,6 +48,7 @@ class FormKernels(ModulePass):
         with ir.Location.unknown(module.context):
             for name in names:
                 _outline(module, name, self, kernels)
+        count("kernels", len(kernels))
 
 
 def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.arena import Buffer, align, assign_offsets
-from neomlir.passes.base import ModulePass, register
+from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.dataflow import Block
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
@@ -123,6 +123,8 @@ class _Host:
                     buffer.last = number
         static = {v: b for v, b in self.lifetime.items() if ir.RankedTensorType(v.type).has_static_shape}
         self.arena_bytes = assign_offsets(list(static.values()))
+        count("arena bytes", self.arena_bytes)
+        count("buffers in the arena", len(static))
         self.offsets = {v: b.offset for v, b in static.items()}
         self.free_after: dict[int, list[ir.Value]] = {}
         for value, buffer in self.lifetime.items():

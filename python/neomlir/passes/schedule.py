@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neomlir.errors import PassFailure
 from neomlir.mlir import ir
-from neomlir.passes.base import ModulePass, register
+from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.expect import fail
 from neomlir.schedules.base import NotApplicable, find, ladder
 from neomlir.schedules.kernel import Kernel, parameters_of, set_parameters
@@ -60,7 +60,7 @@ class ScheduleKernels(ModulePass):
         otherwise = rung or next((name for name in names if name in LOOPS), "affine" if names else "scalar")
         for func in [o.operation for o in module.body.operations if o.operation.name == "func.func"]:
             if len(func.regions[0].blocks):
-                schedule_function(func, allowed, target, otherwise)
+                count(f"kernels by {schedule_function(func, allowed, target, otherwise)}")
 
 
 def schedule_function(func: ir.Operation, names: list[str], target, otherwise: str) -> str:
