@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "e2e"))
 
-DEFAULT = ("resnet50", "mobilenet_v2", "minilm", "ppocr_det")
+DEFAULT = ("resnet50", "mobilenet_v2", "minilm", "bert", "ppocr_det")
 PEERS = "onnxruntime,openvino,torch"
 
 
