@@ -7,8 +7,10 @@ load compiled libraries. So every record is looked at first, through the very re
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
+import logging
 import re
 import warnings
 import zipfile
@@ -78,7 +80,7 @@ def load(path: Path) -> torch.export.ExportedProgram:
         raise ImportFailure(f"{path.name} can't be read: {error.strerror}") from error
     try:
         _inspect(data, path.name)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_traces():
             warnings.simplefilter("ignore")
             return torch.export.load(io.BytesIO(data))
     except ImportFailure:
@@ -88,6 +90,17 @@ def load(path: Path) -> torch.export.ExportedProgram:
             f"{path.name} is not a .pt2 file of this PyTorch ({torch.__version__}), or it is damaged: "
             f"{type(error).__name__}: {str(error).strip()[:500]}"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_traces() -> Iterator[None]:
+    """PyTorch logs the traceback of whatever it then raises."""
+    logger = logging.getLogger("torch.export")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _check_sizes(data: bytes, name: str) -> None:
