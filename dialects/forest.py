@@ -193,12 +193,12 @@ class RaggedOp(Forest.Operation, name="ragged"):
     Tree t has nodes `begin[t]` up to `begin[t + 1]`, parents before children, and leaves `leaf_begin[t]` up to
     `leaf_begin[t + 1]`. `children[n]` are slots within the tree: numbers below `slots` are nodes, `slots + l` is leaf
     l. No
-    tree has more than `slots` nodes or `leaves` leaves.
+    tree has more than `slots` nodes, `leaves` leaves, or `depth` nodes on a way down.
 
     ```mlir
     %y = "forest.ragged"(%x, %features, %counts, %cuts, %begin, %leaf_begin, %columns, %ranks,
                          %children, %values, %classes, %base, %out)
-      {slots = 30 : i64, leaves = 31 : i64, missing = "left"} : (…) -> tensor<?xf32>
+      {slots = 30 : i64, leaves = 31 : i64, depth = 9 : i64, missing = "left"} : (…) -> tensor<?xf32>
     ```
     """
 
@@ -218,6 +218,7 @@ class RaggedOp(Forest.Operation, name="ragged"):
     out: Operand[Any]
     slots: ir.IntegerAttr
     leaves: ir.IntegerAttr
+    depth: ir.IntegerAttr
     missing: ir.StringAttr
 
     @classmethod
@@ -357,6 +358,7 @@ def _ragged_fault(operation: ir.Operation) -> str | None:
     wanted = [("features", 1, _I), ("counts", 1, _I), ("cuts", 2, _F), ("begin", 1, _I)]
     wanted += [("leaf_begin", 1, _I), ("columns", 1, _I), ("ranks", 1, _I), ("children", 2, _I), ("values", 1, _F)]
     wrong = _tables_fault(operation, [*wanted, ("classes", 1, _I), ("base", 1, _F)]) or _missing_fault(operation)
+    wrong = wrong or _depth_fault(operation, 256)
     if wrong:
         return wrong
     for name in ("slots", "leaves"):

@@ -1,4 +1,4 @@
-"""The arithmetic and memory a kernel needs, counted on its linalg operations."""
+"""The arithmetic and memory a kernel needs, counted on its linalg and forest operations."""
 
 from __future__ import annotations
 
@@ -8,24 +8,51 @@ from neomlir.mlir import ir
 from neomlir.passes.dataflow import is_tensor, loop_extents
 from neomlir.passes.functions import functions
 from neomlir.passes.plan_memory import type_bytes
+from neomlir.trees import Trees
 
 FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"})
 """What does not count as arithmetic in a body."""
+
+_TREES = {"forest.score": 1, "forest.heap": 4, "forest.ragged": 4}
+"""The operand that has an entry a tree (of `forest.ragged` one more)."""
+
+
+def work(op: ir.Operation) -> int:
+    """Operations an iteration of a `linalg.generic`, or a row of an operation of the dialect `forest`; else 0.
+
+    A row of a forest takes, whatever the strategy, at most a comparison a level of the deepest tree in each tree, and
+    an addition a tree and column of `values`; with linear leaves two operations more a term of the mean leaf.
+    """
+    if op.name == "linalg.generic":
+        return sum(inner.operation.name not in FREE for inner in op.regions[0].blocks[0].operations)
+    if op.name == "forest.branches":
+        trees = Trees.of(op)
+        return len(trees.roots) * (int(trees.depths().max(initial=0)) + trees.values.shape[1])
+    if op.name not in _TREES:
+        return 0
+    shapes = [ir.RankedTensorType(operand.type).shape for operand in op.operands]
+    depth = ir.IntegerAttr(op.attributes["depth"]).value
+    if op.name != "forest.score":
+        return (shapes[_TREES[op.name]][0] - (op.name == "forest.ragged")) * (depth + 1)
+    trees, (leaves, width), terms = shapes[1][0], shapes[5], shapes[11][0]
+    linear = 2 * trees * terms // leaves if ir.BoolAttr(op.attributes["linear"]).value else 0
+    return trees * (depth + width) + linear
 
 
 def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
     """(operations, bytes) of one call of a kernel at level `kernels`; None where extents are dynamic.
 
-    Operations count every arithmetic operation of every body once an iteration; bytes are those of all arguments.
+    Operations count every arithmetic operation of every body once an iteration, and those of trees as `work` says;
+    bytes are those of all arguments, tables of trees among them.
     """
     function = functions(nested)[0]
     flops: int | None = 0
     for op in (o.operation for o in function.regions[0].blocks[0].operations):
-        if op.name != "linalg.generic":
+        each = work(op)
+        if not each:
             continue
-        extents = loop_extents(op)
-        work = sum(inner.operation.name not in FREE for inner in op.regions[0].blocks[0].operations)
-        flops = None if None in extents or flops is None else flops + work * math.prod(extents)
+        extents = loop_extents(op) if op.name == "linalg.generic" else _rows(op)
+        flops = None if None in extents or flops is None else flops + each * math.prod(extents)
     size: int | None = 0
     for argument in function.regions[0].blocks[0].arguments:
         if not is_tensor(argument):
@@ -36,3 +63,8 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
         else:
             size += math.prod(type_.shape) * type_bytes(type_.element_type)
     return flops, size
+
+
+def _rows(op: ir.Operation) -> list[int | None]:
+    type_ = ir.RankedTensorType(op.operands[0].type)
+    return [None if type_.is_dynamic_dim(0) else type_.get_dim_size(0)]

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from neomlir.costs import FREE
+from neomlir.costs import work
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.plan_memory import type_bytes
@@ -60,10 +60,10 @@ def _call_cost(kernel: ir.Operation, arguments: list[Any]) -> Cost:
     block = kernel.regions[0].blocks[0]
     values, flops = _Values(dict(zip(block.arguments, arguments, strict=True))), 0
     for op in (o.operation for o in block.operations):
-        if op.name == "linalg.generic":
-            extents = values.loops(op)
-            work = sum(inner.operation.name not in FREE for inner in op.regions[0].blocks[0].operations)
-            flops = None if flops is None or None in extents else flops + work * math.prod(extents)
+        each = work(op)
+        if each:
+            extents = values.loops(op) if op.name == "linalg.generic" else values.of(op.operands[0])[:1]
+            flops = None if flops is None or None in extents else flops + each * math.prod(extents)
         values.step(op)
     size: int | None = 0
     for argument, shape in zip(block.arguments, arguments, strict=True):
@@ -133,7 +133,7 @@ class _Values:
             made = tuple(self.of(value) for value in operands)
         elif op.name == "tensor.reshape" and operands[1].owner.name == "tensor.from_elements":
             made = tuple(self.of(value) for value in operands[1].owner.operands)
-        elif op.name == "func.call" or op.name.startswith(("linalg.", "bufferization.materialize")):
+        elif op.name == "func.call" or op.name.startswith(("linalg.", "forest.", "bufferization.materialize")):
             # In destination style: results are as large as the last operands.
             for each, destination in zip(op.results, operands[-len(op.results) :], strict=True):
                 self.known[each] = self.of(destination)

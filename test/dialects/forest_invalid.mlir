@@ -214,3 +214,16 @@ func.func @rows(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {
   %r = "forest.heap"(%x, %y, %y, %y, %y, %y, %y, %y, %y) {depth = 1 : i64} : (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %r : tensor<4xf32>
 }
+
+// -----
+
+func.func @ragged(%x: tensor<?x4xf32>, %features: tensor<16xi32>, %missing: tensor<16xi32>, %cuts: tensor<16x3xf32>,
+                  %begin: tensor<3xi32>, %columns: tensor<9xi8>, %ranks: tensor<9xi8>, %children: tensor<9x2xi16>,
+                  %values: tensor<11xf32>, %classes: tensor<2xi32>, %base: tensor<1xf32>, %out: tensor<?xf32>) -> tensor<?xf32> {
+  // expected-error@below {{needs 'depth', from 0 to 256}}
+  %y = "forest.ragged"(%x, %features, %missing, %cuts, %begin, %begin, %columns, %ranks, %children, %values, %classes,
+                       %base, %out) {slots = 8 : i64, leaves = 9 : i64, missing = "right"}
+    : (tensor<?x4xf32>, tensor<16xi32>, tensor<16xi32>, tensor<16x3xf32>, tensor<3xi32>, tensor<3xi32>, tensor<9xi8>,
+       tensor<9xi8>, tensor<9x2xi16>, tensor<11xf32>, tensor<2xi32>, tensor<1xf32>, tensor<?xf32>) -> tensor<?xf32>
+  return %y : tensor<?xf32>
+}

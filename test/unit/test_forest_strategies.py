@@ -11,6 +11,7 @@ from neomlir.dialects import context
 from neomlir.frontends.base import Frontend
 from neomlir.frontends.forest import to_module
 from neomlir.pipeline import pipeline_module
+from neomlir.profiling import _costs
 from neomlir.trees import Trees
 
 FEATURES = 9
@@ -76,7 +77,7 @@ class Read(Frontend):
 def compiled(monkeypatch):
     """Compile trees by a strategy: (the model, the schedules of its kernels)."""
 
-    def compile(trees, strategy="auto", size=None, pipeline="cpu", target="host"):
+    def compile(trees, strategy="auto", size=None, pipeline="cpu", target="host", include_ir=False):
         def stages(chosen):
             made = before(chosen)
             text, count = re.subn(
@@ -91,7 +92,7 @@ def compiled(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(module, "stages", stages)
             patch.setattr("neomlir.frontends.frontends", lambda: {"trees": Read()})
-            model = neomlir.compile((trees, size), pipeline=pipeline, target=target)
+            model = neomlir.compile((trees, size), pipeline=pipeline, target=target, include_ir=include_ir)
         return model, [kernel["schedule"] for kernel in model.report["kernels"]]
 
     return compile
@@ -178,6 +179,38 @@ def test_nothing_is_smaller_than_minus_infinity(compiled):
         model, schedules = compiled(trees, strategy)
         assert schedules == ["forest_gather"]
         agree(model, trees, (2, 50))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "more"),
+    [
+        ("branches", {}),
+        ("bits", {}),
+        ("loops", {}),
+        ("bits", {"depth": 10, "full": False}),
+        ("loops", {"depth": 4, "width": 3, "outputs": 3}),
+    ],
+)
+def test_work_is_counted(strategy, more, compiled):
+    trees = ensemble(9, **{"trees": 5, "depth": 3, **more})
+    wanted = 7 * 5 * (trees.depths().max() + trees.values.shape[1])
+    model, _ = compiled(trees, strategy, size=7)
+    (kernel,) = model.report["kernels"]
+    assert kernel["flops"] == wanted and kernel["bytes"] >= 7 * (FEATURES + 1) * 4
+    model, _ = compiled(trees, strategy, include_ir=True)
+    assert model.report["kernels"][0]["flops"] is None
+    assert _costs(model, {"x": rows(trees, 7, 7)}) == [(wanted, kernel["bytes"])]
+
+
+def test_work_of_linear_leaves_is_counted(compiled):
+    trees = ensemble(10, 4, 3)
+    leaves = len(trees.values)
+    trees.linear_begin = np.arange(0, 3 * leaves + 1, 3, dtype=np.int32)
+    trees.linear_features = np.zeros(3 * leaves, np.int32)
+    trees.linear_weights = np.ones(3 * leaves, np.float32)
+    trees.linear_default = np.zeros(leaves, np.float32)
+    model, _ = compiled(trees, size=2)
+    assert model.report["kernels"][0]["flops"] == 2 * 4 * (3 + 1 + 2 * 3)
 
 
 def test_an_unknown_strategy_is_said():

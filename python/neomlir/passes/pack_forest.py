@@ -284,6 +284,7 @@ def _ragged(trees: Trees) -> Packed | None:
         "base": trees.base,
     }
     attributes = {"slots": _number(most), "leaves": _number(most_leaves), "missing": found.missing}
+    attributes["depth"] = _number(int(trees.depths().max(initial=0)))
     return "forest.ragged", tables, attributes
 
 
