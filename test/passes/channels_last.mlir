@@ -72,3 +72,16 @@ func.func @dynamic(%x: tensor<1x4x?x8xf32>) -> tensor<1x5x2x2xf32> {
   %s = tensor.extract_slice %c[0, 2, 0, 1] [1, 5, 2, 2] [1, 1, 1, 1] : tensor<1x8x?x4xf32> to tensor<1x5x2x2xf32>
   return %s : tensor<1x5x2x2xf32>
 }
+
+// A reshape to or from a tensor without dimensions has no layout to carry, and stays.
+// CHECK-LABEL: func.func @no_dimensions
+// CHECK-SAME: (%[[X:.*]]: tensor<1x1xf32>)
+// CHECK-NEXT: %[[S:.*]] = tensor.collapse_shape %[[X]] [] : tensor<1x1xf32> into tensor<f32>
+// CHECK-NEXT: %[[E:.*]] = math.exp %[[S]]
+// CHECK-NEXT: tensor.expand_shape %[[E]] [] output_shape [1, 1] : tensor<f32> into tensor<1x1xf32>
+func.func @no_dimensions(%x: tensor<1x1xf32>) -> tensor<1x1xf32> {
+  %s = tensor.collapse_shape %x [] : tensor<1x1xf32> into tensor<f32>
+  %e = math.exp %s : tensor<f32>
+  %r = tensor.expand_shape %e [] output_shape [1, 1] : tensor<f32> into tensor<1x1xf32>
+  return %r : tensor<1x1xf32>
+}

@@ -233,3 +233,11 @@ def test_operators_without_a_lowering_are_listed():
     del made.graph.output[-1]
     with pytest.raises(ImportFailure, match="RoiAlign  2 nodes"):
         import_model(made).lower()
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4, 4)])
+def test_determinants(shape):
+    """Loops over slices, and a product that leaves its one element as a tensor without dimensions."""
+    agree(
+        model([helper.make_node("Det", ["x"], ["y"])], [value("x", shape)], [value("y", None)]), {"x": normal(*shape)}
+    )

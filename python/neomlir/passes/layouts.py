@@ -57,9 +57,11 @@ def expanded_side(op: ir.Operation) -> ir.Value:
 def collapse_layout(op: ir.Operation, layout: Layout) -> tuple[Layout, list[list[int]]] | None:
     """The layout of the collapsed side of a reshape whose expanded side has `layout`, and the groups in memory.
 
-    None where the collapsed side would need its elements moved. Dimensions of extent 1 stand anywhere.
+    None where the collapsed side would need its elements moved, or is a scalar. Dimensions of extent 1 stand anywhere.
     """
     groups = groups_of(op)
+    if not groups:
+        return None
     extents = s.shape(expanded_side(op))
     physical = order_of(layout, len(extents))
     group_of = {d: g for g, members in enumerate(groups) for d in members}

@@ -22,7 +22,7 @@ class Relayout:
         for op in s.operations(self.function):
             if op.name == "linalg.generic":
                 self._generic(op)
-            elif op.name in lay.RESHAPES:
+            elif op.name in lay.RESHAPES and lay.groups_of(op):
                 self._reshape(op)
             elif lay.is_uniform(op):
                 self._uniform(op)
