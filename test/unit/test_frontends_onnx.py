@@ -235,6 +235,17 @@ def test_operators_without_a_lowering_are_listed():
         import_model(made).lower()
 
 
+def test_operators_that_draw_random_numbers_are_listed():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="fine"),
+        helper.make_node("Bernoulli", ["r"], ["b"], name="coin"),
+        helper.make_node("RandomNormalLike", ["b"], ["y"], name="noise"),
+    ]
+    with pytest.raises(ImportFailure, match="2 operators of the model") as raised:
+        import_model(model(nodes, [value("x", (4,))], [value("y", (4,))])).lower()
+    assert raised.value.missing == [("Bernoulli", ["coin"]), ("RandomNormalLike", ["noise"])]
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4, 4)])
 def test_determinants(shape):
     """Loops over slices, and a product that leaves its one element as a tensor without dimensions."""

@@ -48,11 +48,12 @@ class Imported:
         Raises ImportFailure that lists every operator which has no lowering. A crash of the bindings crashes this
         process: call it in a worker, and `frontends.unsupported.explain` after a worker died.
         """
-        from neomlir.frontends.unsupported import explain
+        from neomlir.frontends.unsupported import check_determinism, explain
 
         text = self.module.operation.get_asm(enable_debug_info=True)
         try:
             _run(self.pipeline, self.module)
+            check_determinism(self.module)
         except Exception as error:
             raise explain(text, self.pipeline, self.source_name, str(error)) from error
 

@@ -13,6 +13,7 @@ from neomlir.mlir import ir
 from neomlir.workers import Job
 
 _SHOWN = 3
+_SEED = "global_seed"
 # What stands between operators and is lowered with them.
 _GLUE = re.compile(r"torch\.(constant|prim\.ListConstruct|prim\.ListUnpack|prim\.TupleConstruct|vtensor\.literal|bind)")
 
@@ -90,7 +91,20 @@ def _lower(program: str, pipeline: str) -> None:
     from neomlir.pipeline import Pipeline
 
     with mlir.context():
-        Pipeline(pipeline).run(ir.Module.parse(program), isolate=False)
+        module = ir.Module.parse(program)
+        Pipeline(pipeline).run(module, isolate=False)
+        check_determinism(module)
+
+
+def check_determinism(module: ir.Module) -> None:
+    """Raises ImportFailure if a module of the `linalg` level draws random numbers.
+
+    The torch dialect's lowerings keep the state of its generator in a mutable global; no framework's own generator
+    draws the same numbers, and a program of ours is a function of its inputs.
+    """
+    for op in module.body.operations:
+        if op.operation.name == "ml_program.global" and ir.StringAttr(op.attributes["sym_name"]).value == _SEED:
+            raise ImportFailure("random numbers are drawn")
 
 
 def _operators(module: ir.Module) -> dict[tuple[str, str], tuple[str, list[str]]]:
