@@ -98,9 +98,12 @@ def compile(
         raise CompileError(f"nothing of the form {emit!r} is emitted; the forms are {', '.join(FORMS)}")
     if emit != "neo" and output is None and stop_at is None:
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
+    if output is not None:
+        output = files.as_path(output, "output=", CompileError)
     if dump is not None:
+        dump = files.as_path(dump, "dump=", CompileError)
         try:
-            Path(dump).mkdir(parents=True, exist_ok=True)
+            dump.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
     chosen = _target(target)
@@ -115,23 +118,23 @@ def compile(
             "inputs": inputs,
             "pipeline": pipeline or "cpu",
             "jobs": jobs or os.cpu_count() or 1,
-            "dump": Path(dump) if dump else None,
+            "dump": dump,
             "stop_at": stop_at,
             "cache": cache,
             "include_ir": include_ir,
             "tuned": tuned,
             "emit": emit,
-            "name": Path(output).stem if output is not None else "model",
+            "name": output.stem if output is not None else "model",
         }
         answer = _in_worker(_compile, progress, isolate, scratch, model, chosen, result, options)
         if stop_at is not None:
             return answer
         if emit != "neo":
-            return _place(answer, result, Path(output), chosen)
+            return _place(answer, result, output, chosen)
         if output is not None:
-            _move(result, Path(output))
+            _move(result, output)
         # A device that was written to cannot be read again.
-        place = output if output is not None and Path(output).is_file() else result
+        place = output if output is not None and output.is_file() else result
         return load(place, threads=1 if threads is None else threads, report=answer) if chosen.runs_here() else None
 
 
@@ -238,8 +241,9 @@ def _database(tuned: str | os.PathLike | bool) -> Database | None:
         return None
     if tuned is True:
         return Database() if default_place().exists() else None
-    if not Path(tuned).exists():
-        raise TuningError(f"there is no database {os.fspath(tuned)}; neo-tune --database {os.fspath(tuned)} makes it")
+    tuned = files.as_path(tuned, "tuned=", TuningError)
+    if not tuned.exists():
+        raise TuningError(f"there is no database {tuned}; neo-tune --database {tuned} makes it")
     return Database(tuned)
 
 

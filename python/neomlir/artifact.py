@@ -172,7 +172,10 @@ class Artifact:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the same file. Raises ArtifactError."""
-        with _replacing(Path(path)) as file, memoryview(self.data) as view:
+        with (
+            _replacing(files.as_path(path, "the place of a saved model", ArtifactError)) as file,
+            memoryview(self.data) as view,
+        ):
             for start in range(0, len(view), _STEP):
                 file.write(view[start : start + _STEP])
 
@@ -188,9 +191,11 @@ def read(source: str | os.PathLike | bytes | bytearray | memoryview) -> Artifact
     in place. Raises ArtifactError that says what is wrong and where.
     """
     in_memory = isinstance(source, bytes | bytearray | memoryview)
-    name = "the .neo bytes" if in_memory else os.fspath(source)
+    if not in_memory:
+        source = files.as_path(source, "a .neo file, unless given as bytes,", ArtifactError)
+    name = "the .neo bytes" if in_memory else str(source)
     try:
-        data = _from_bytes(source) if in_memory else _map(Path(source))
+        data = _from_bytes(source) if in_memory else _map(source)
         try:
             return Artifact(name, *_checked(data))
         except BaseException:

@@ -10,9 +10,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _STEP = 1 << 24
+
+
+def as_path(place: Any, what: str, error: type[Exception]) -> Path:
+    """`place` as a path. Raises `error`, which calls it `what`, for anything but a string or a path of characters."""
+    given = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(given, str):
+        raise error(f"{what} is a path, not {type(given).__name__}")
+    if "\0" in given:
+        raise error(f"{what} is a path; {given!r} has a null character in it")
+    return Path(given)
 
 
 def why_not_writable(place: str | os.PathLike) -> str | None:

@@ -409,3 +409,11 @@ def test_large_entries_use_zip64(tmp_path, monkeypatch, good):
     wide = data.index(struct.pack("<2H", 1, 16))
     refuses(with_field(data, wide + 4, "<Q", 1 << 40), "two ways")
     refuses(with_field(data, wide, "<H", 2), "has no sizes")
+
+
+@pytest.mark.parametrize("place", [5, None, "a\0b"])
+def test_places_that_are_no_paths(tmp_path, place):
+    with pytest.raises(ArtifactError, match="a .neo file, unless given as bytes, is a path"):
+        artifact.read(place)
+    with pytest.raises(ArtifactError, match="the place of a saved model is a path"):
+        artifact.read(write_add(tmp_path / "a.neo")).save(place)

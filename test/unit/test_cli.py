@@ -220,6 +220,10 @@ def test_a_device_as_the_place_of_a_program_stays(folder, tmp_path):
         ({"stop_at": "asm"}, "there is no level 'asm'"),
         ({"inputs": {"x": (2, 4)}}, "'x'"),
         ({"inputs": 5}, "could not be imported"),
+        ({"output": 5}, "output= is a path, not int"),
+        ({"output": "a\0b"}, "output= is a path; .* null character"),
+        ({"dump": 5}, "dump= is a path, not int"),
+        ({"tuned": 5}, "tuned= is a path, not int"),
     ],
 )
 def test_wrong_options_of_compile(folder, options, match):
