@@ -413,7 +413,7 @@ def test_large_entries_use_zip64(tmp_path, monkeypatch, good):
 
 @pytest.mark.parametrize("place", [5, None, "a\0b"])
 def test_places_that_are_no_paths(tmp_path, place):
-    with pytest.raises(ArtifactError, match="a .neo file, unless given as bytes, is a path"):
+    with pytest.raises(ArtifactError, match=r"a \.neo file, unless given as bytes, is a path"):
         artifact.read(place)
     with pytest.raises(ArtifactError, match="the place of a saved model is a path"):
         artifact.read(write_add(tmp_path / "a.neo")).save(place)
