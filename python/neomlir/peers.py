@@ -7,6 +7,7 @@ arrays in the order of the model's outputs. A framework is imported only when a 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import os
@@ -18,11 +19,21 @@ from pathlib import Path
 import numpy as np
 
 from neomlir.errors import ImportFailure, ModelError, NeoError
-from neomlir.frontends import find
+from neomlir.frontends import find, frontends, source_name
 
 Peer = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
-_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+_PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "torch": "torch",
+    "xgboost": "xgboost-cpu",
+    "lightgbm": "lightgbm",
+    "sklearn": "scikit-learn",
+}
+"""What pip calls each module."""
+_OWN = ("xgboost", "lightgbm", "sklearn")
+"""Those that run the models of the frontend of their name, and no other."""
 
 
 class PeerUnavailable(NeoError):
@@ -40,12 +51,17 @@ def make(name: str, source: object, example: Mapping[str, np.ndarray], threads: 
     Raises PeerUnavailable for an unknown name, a package that is not installed, or a model it can't run.
     """
     makers = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}
+    makers |= {own: functools.partial(_own, own) for own in _OWN}
     if name not in makers:
         raise PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(makers)}")
     try:
-        importlib.import_module(_PACKAGES[name])
+        importlib.import_module(name)
     except ImportError as error:
         raise PeerUnavailable(f"{name} is not installed; `pip install {_PACKAGES[name]}` adds it") from error
+    own = next((other for other in _OWN if frontends()[other].reads(source)), None)
+    if own != name and (own or name in _OWN):
+        tells = f"; {own} can" if own else ""
+        raise PeerUnavailable(f"{name} can't run {source_name(source)}{tells}")
     return makers[name](source, example, threads)
 
 
@@ -218,6 +234,15 @@ def _torch(source, example, threads) -> Peer:
         return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     return run
+
+
+def _own(name, source, example, threads) -> Peer:
+    try:
+        return frontends()[name].reference(source, threads)
+    except NeoError:
+        raise
+    except Exception as error:
+        raise PeerUnavailable(f"{name} can't load {source_name(source)}: {error}") from error
 
 
 def _shapes(inputs: Mapping[str, Sequence]) -> str:

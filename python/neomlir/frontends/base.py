@@ -88,10 +88,11 @@ class Frontend(abc.ABC):
     def import_(self, source: Any, inputs: Inputs, context: ir.Context) -> Imported:
         """The model in `context`. Raises ImportFailure."""
 
-    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+    def reference(self, source: Any, threads: int = 0) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
         """The source in its own framework, what a compiled model is checked against.
 
-        Takes arrays by input name and gives those of the outputs in order. Not asked for where there is a `peer`.
+        Takes arrays by input name and gives those of the outputs in order, on that many threads (0: as many as the
+        framework takes by itself). Not asked for where there is a `peer`.
         Raises ImportFailure where there is nothing to run it.
         """
         raise ImportFailure(f"no framework is known that runs what the frontend {type(self).__name__} reads")

@@ -81,7 +81,7 @@ class LightGBM(Frontend):
                 f"{name} is not a LightGBM model, or it is damaged: {type(error).__name__}: {error}"
             ) from error
 
-    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+    def reference(self, source: Any, threads: int = 0) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
         """`Booster.predict`. Raises ImportFailure where lightgbm is not installed."""
         try:
             import lightgbm
@@ -89,7 +89,7 @@ class LightGBM(Frontend):
             raise ImportFailure("running a LightGBM model takes lightgbm: pip install 'neomlir[lightgbm]'") from error
         held = self.hold(source)
         booster = lightgbm.Booster(model_str=held.text if isinstance(held, Saved) else Path(held).read_text())
-        return lambda arrays: [booster.predict(arrays[INPUT])]
+        return lambda arrays: [booster.predict(arrays[INPUT], num_threads=threads)]
 
 
 def _import(text: str, inputs: Inputs, name: str, context: ir.Context) -> Imported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,12 +53,28 @@ class Sklearn(Frontend):
         except Exception as error:
             raise ImportFailure(f"{name} could not be imported: {type(error).__name__}: {error}") from error
 
-    def reference(self, source: Any) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+    def reference(self, source: Any, threads: int = 0) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
         """What the estimator itself gives."""
+        if threads:
+            source = _with_threads(source, threads)
         for name in ("predict_proba", "predict" if hasattr(source, "n_outputs_") else "decision_function", "predict"):
             if hasattr(source, name):
                 return lambda arrays: [getattr(source, name)(arrays[INPUT])]
         raise ImportFailure(f"{type(source).__name__} predicts nothing")
+
+
+def _with_threads(source: Any, threads: int) -> Any:
+    """A copy that predicts with so many threads; those of histogram boosting are OpenMP's, set for the process."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads, user_api="openmp")
+    source = copy.copy(source)
+    if type(source).__name__ == "Pipeline":
+        *steps, (name, estimator) = source.steps
+        source.steps = [*steps, (name, _with_threads(estimator, threads))]
+    elif hasattr(source, "n_jobs"):
+        source.n_jobs = threads
+    return source
 
 
 def _import(source: Any, inputs: Inputs, name: str, context: ir.Context) -> Imported:

@@ -100,4 +100,6 @@ def _call(path: Path, function: str) -> Source:
             f"{path}:{function} must return (torch.nn.Module, example inputs), not {type(made).__name__}"
         )
     model, inputs = made
-    return Source(model.eval() if hasattr(model, "eval") else model, inputs)
+    # Boosters have an `eval` too, which is another thing.
+    torch = sys.modules.get("torch")
+    return Source(model.eval() if torch and isinstance(model, torch.nn.Module) else model, inputs)
