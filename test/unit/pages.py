@@ -171,4 +171,6 @@ def checkout(folder: Path) -> dict[str, str]:
 def environment() -> dict[str, str]:
     """The environment of commands: the tools first, and tables of one width."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "120"}
+    # What `make test` tells a make inside it would have that print which folder it enters.
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return {**outside, "PATH": path, "NO_COLOR": "1", "COLUMNS": "120"}
