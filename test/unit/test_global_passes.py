@@ -204,6 +204,51 @@ func.func @main(%x: tensor<1x4x5x3xf32>, %skip: tensor<1x6x10x6xf32>) -> tensor<
 }}
 """
 
+# A convolution whose result is read inside branches and loops, and linalg operations inside them.
+LOOPS = f"""
+#id = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+ml_program.global private @w(#ml_program.extern) : tensor<2x3x3x3xf32>
+func.func @main(%x: tensor<1x3x8x8xf32>) -> (tensor<1x2x6x6xf32>, tensor<f32>) {{
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c3 = arith.constant 3 : index
+  %zero = arith.constant 0.0 : f32
+  %limit = arith.constant 100.0 : f32
+  %w = ml_program.global_load_const @w : tensor<2x3x3x3xf32>
+  %e = tensor.empty() : tensor<1x2x6x6xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32>
+  %c = linalg.conv_2d_nchw_fchw {_ONE} ins(%x, %w : tensor<1x3x8x8xf32>, tensor<2x3x3x3xf32>)
+    outs(%f : tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32>
+  %first = tensor.extract %c[%c0, %c1, %c0, %c3] : tensor<1x2x6x6xf32>
+  %positive = arith.cmpf ogt, %first, %zero : f32
+  %a = scf.if %positive -> (tensor<1x2x6x6xf32>) {{
+    %0 = linalg.exp ins(%c : tensor<1x2x6x6xf32>) outs(%e : tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32>
+    scf.yield %0 : tensor<1x2x6x6xf32>
+  }} else {{
+    scf.yield %c : tensor<1x2x6x6xf32>
+  }}
+  %b = scf.for %i = %c0 to %c3 step %c1 iter_args(%acc = %a) -> (tensor<1x2x6x6xf32>) {{
+    %v = tensor.extract %c[%c0, %c1, %i, %c3] : tensor<1x2x6x6xf32>
+    %0 = tensor.insert %v into %acc[%c0, %c0, %c3, %i] : tensor<1x2x6x6xf32>
+    scf.yield %0 : tensor<1x2x6x6xf32>
+  }}
+  %d = scf.while (%acc = %b) : (tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32> {{
+    %v = tensor.extract %acc[%c0, %c0, %c3, %c1] : tensor<1x2x6x6xf32>
+    %size = math.absf %v : f32
+    %go = arith.cmpf olt, %size, %limit : f32
+    scf.condition(%go) %acc : tensor<1x2x6x6xf32>
+  }} do {{
+  ^bb0(%acc: tensor<1x2x6x6xf32>):
+    %0 = linalg.add ins(%acc, %acc : tensor<1x2x6x6xf32>, tensor<1x2x6x6xf32>)
+      outs(%e : tensor<1x2x6x6xf32>) -> tensor<1x2x6x6xf32>
+    scf.yield %0 : tensor<1x2x6x6xf32>
+  }}
+  %one = tensor.extract_slice %d[0, 1, 2, 3] [1, 1, 1, 1] [1, 1, 1, 1] : tensor<1x2x6x6xf32> to tensor<1xf32>
+  %scalar = tensor.collapse_shape %one [] : tensor<1xf32> into tensor<f32>
+  return %d, %scalar : tensor<1x2x6x6xf32>, tensor<f32>
+}}
+"""
+
 MODULES = {
     "transposed": TRANSPOSED,
     "matmul": MATMUL.format(m=5, n=40),
@@ -214,6 +259,7 @@ MODULES = {
     "grouped": GROUPED,
     "dynamic": DYNAMIC,
     "attention": ATTENTION,
+    "loops": LOOPS,
 }
 
 
