@@ -60,7 +60,7 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
 #include "wait.h"
 
 /* Between two kernels a thread waits awake for about so long: a sleep and a wake-up cost ten microseconds each. */
-enum { SPIN_NANOSECONDS = 100000, CHUNKS_A_THREAD = 4, CACHE_LINE = 64 };
+enum { SPIN_NANOSECONDS = 100000, MOST_CHUNKS_A_THREAD = 16, CACHE_LINE = 64 };
 
 /* Kernels keep small scratch memory on the stack, and some C libraries give a thread 128 KB. */
 #define STACK_BYTES ((size_t)2 << 20)
@@ -71,7 +71,7 @@ enum { SPIN_NANOSECONDS = 100000, CHUNKS_A_THREAD = 4, CACHE_LINE = 64 };
 struct neo_pool {
   neo_body body;
   void *data;
-  int64_t items, chunk;
+  int64_t items, least;
   int32_t threads, capacity;
   pid_t process;
   struct neo_allocator allocator;
@@ -112,12 +112,17 @@ static int spin(atomic_uint *word, unsigned value, int is) {
   }
 }
 
+/* Guided self-scheduling (Polychronopoulos and Kuck, IEEE ToC 1987): chunks shrink with what is left, so that all
+   threads end together. */
 static void take_chunks(struct neo_pool *pool) {
-  for (;;) {
-    int64_t lo = atomic_fetch_add(&pool->next, pool->chunk);
-    if (lo >= pool->items) return;
-    int64_t hi = pool->items - lo > pool->chunk ? lo + pool->chunk : pool->items;
-    pool->body(lo, hi, pool->data);
+  int64_t shares = 2 * (int64_t)pool->threads;
+  long long lo = atomic_load(&pool->next);
+  while (lo < pool->items) {
+    int64_t left = pool->items - lo, size = left / shares;
+    if (size < pool->least) size = left < pool->least ? left : pool->least;
+    if (!atomic_compare_exchange_weak(&pool->next, &lo, lo + size)) continue;
+    pool->body(lo, lo + size, pool->data);
+    lo = atomic_load(&pool->next);
   }
 }
 
@@ -218,11 +223,11 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
     body(0, items, data);
     return;
   }
-  int64_t shares = (int64_t)pool->threads * CHUNKS_A_THREAD;
+  int64_t most = (int64_t)pool->threads * MOST_CHUNKS_A_THREAD;
   pool->body = body;
   pool->data = data;
   pool->items = items;
-  pool->chunk = items / shares + (items % shares != 0);
+  pool->least = items / most + (items % most != 0);
   atomic_store(&pool->next, 0);
   atomic_store(&pool->open, 1);
   atomic_fetch_add(&pool->ticket, 1);
