@@ -66,7 +66,8 @@ def compile(
         target: the name of a target, or `host` for this machine.
         inputs: shapes by input name (`{"x": (1, 3, 640, 640)}`) or example arrays; a module needs examples. Dimensions
             left open stay dynamic.
-        pipeline: a named pipeline: `cpu` (the default), `cpu-affine`, `cpu-scalar`.
+        pipeline: a named pipeline: `cpu` (the default), `cpu-affine`, `cpu-scalar`. Braces set options of its passes,
+            with spaces between several: `cpu{neo-pack-forest.strategy=loops}`.
         output: where the `.neo` file goes; without it the model is held in memory. Where the executable or the object
             goes, which need a place.
         threads: threads of the returned model.

@@ -12,12 +12,12 @@ from typing import Any
 from neomlir.diagnostics import failure
 from neomlir.errors import PassFailure, PipelineError
 from neomlir.mlir import ir, passmanager, register_all
-from neomlir.passes.base import ModulePass, find_pass, is_ours
+from neomlir.passes.base import ModulePass, find_pass, is_ours, words
 from neomlir.pipeline_run import ROOT, Printing, Run, bytecode, has_ours, one_line, pending_reproducer
 from neomlir.pipeline_text import Step, parse
 from neomlir.workers import WorkerDied, isolated
 
-__all__ = ["Pipeline", "Printing", "pipeline_module", "pipeline_names"]
+__all__ = ["Pipeline", "Printing", "named_stages", "pipeline_module", "pipeline_names"]
 
 
 class Pipeline:
@@ -55,11 +55,10 @@ class Pipeline:
 
     @classmethod
     def named(cls, name: str, target, first: str = "global") -> Pipeline:
-        """The pipeline `cpu`, `cpu-affine` or `cpu-scalar` for a target (or its name), from level `first` down."""
+        """The pipeline of that name (see `named_stages`) for a target (or its name), from level `first` down."""
         from neomlir.targets import Target
 
-        module = pipeline_module(name)
-        stages = module.stages(Target.named(target) if isinstance(target, str) else target)
+        stages = named_stages(name, Target.named(target) if isinstance(target, str) else target)
         levels = list(stages)
         if first not in levels:
             raise PipelineError(f"pipeline {name!r} has no level {first!r}; its levels are {', '.join(levels)}")
@@ -202,6 +201,47 @@ def pipeline_module(name: str):
     if name not in pipeline_names():
         raise PipelineError(f"there is no pipeline {name!r}; there are {', '.join(pipeline_names())}")
     return importlib.import_module(f"neomlir.pipelines.{name.replace('-', '_')}")
+
+
+def named_stages(name: str, target) -> dict[str, str]:
+    """The pipeline of each level, in order, from `global` down: those of a named pipeline for a `Target`.
+
+    Braces behind the name set options of its passes: `cpu{neo-pack-forest.strategy=loops}`, with spaces between
+    several; they hold wherever the pass stands, and in what is dumped. Passes are Neo's. Raises PipelineError.
+    """
+    name, brace, _ = (given := name).partition("{")
+    module = pipeline_module(name)
+    stages = module.stages(target)
+    if not brace:
+        return stages
+    steps = parse(given)
+    if len(steps) != 1 or not given.rstrip().endswith("}"):
+        raise PipelineError(f"{given!r} is not NAME{{PASS.OPTION=VALUE …}}")
+    for word in words(steps[0].options):
+        where, equals, value = word.partition("=")
+        pass_name, dot, option = where.partition(".")
+        if not (pass_name and dot and option and equals):
+            raise PipelineError(f"{word!r} in {given!r} is not PASS.OPTION=VALUE")
+        pass_ = find_pass(pass_name)
+        made = {level: _set_option(parse(text), pass_, f'{option}="{value}"') for level, text in stages.items()}
+        if not any(made.values()):
+            raise PipelineError(
+                f"pipeline {name!r} has no pass {pass_name!r}; docs/reference/pipelines says what it has"
+            )
+        stages |= {level: text for level, text in made.items() if text}
+    return stages
+
+
+def _set_option(steps: list[Step], pass_: type[ModulePass], word: str) -> str:
+    """The text of steps with an option of a pass set wherever it stands; empty where it stands nowhere."""
+    found, todo = False, list(steps)
+    while todo:
+        step = todo.pop()
+        todo += step.children or ()
+        if step.children is None and step.name == pass_.name:
+            step.options = pass_.parse(f"{step.options} {word}").option_text()
+            found = True
+    return ",".join(map(str, steps)) if found else ""
 
 
 def _check(steps: Iterable[Step], anchors: tuple[str, ...] = (ROOT,)) -> None:

@@ -23,7 +23,7 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
 from neomlir.passes.set_parameters import text_of
-from neomlir.pipeline import Pipeline, pipeline_module
+from neomlir.pipeline import Pipeline, named_stages
 from neomlir.pipeline_run import reproducer_text
 from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
@@ -100,7 +100,7 @@ class Staircase:
         self.module = imported.module
         self.target = target
         self.pipeline = pipeline
-        self.stages = {"linalg": imported.pipeline, **pipeline_module(pipeline).stages(target)}
+        self.stages = {"linalg": imported.pipeline, **named_stages(pipeline, target)}
         self.jobs = jobs
         self.cache = cache
         self.database = database
@@ -203,7 +203,7 @@ class Staircase:
         """The way down for one variant of the target: from level `kernels` on its own, before that the target's."""
         other = copy.copy(self)
         other.target = Target.named(name)
-        lower = pipeline_module(self.pipeline).stages(other.target)
+        lower = named_stages(self.pipeline, other.target)
         other.stages = {**self.stages, **{level: lower[level] for level in ("vector", "memref", "llvm")}}
         return other
 

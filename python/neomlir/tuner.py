@@ -22,7 +22,7 @@ from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
 from neomlir.frontends import source_name
 from neomlir.kernel_trial import Candidate, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
-from neomlir.pipeline import pipeline_module
+from neomlir.pipeline import named_stages
 from neomlir.staircase import split_stage
 from neomlir.targets import Target
 from neomlir.tuned import Database, Entry, kernel_key
@@ -98,7 +98,7 @@ def tune(
     chosen = target if isinstance(target, Target) else Target.named(target)
     if not chosen.runs_here():
         raise TargetError(f"neo-tune measures on this machine, which cannot run code for {chosen.name}")
-    stages = pipeline_module(pipeline or "cpu").stages(chosen)
+    stages = named_stages(pipeline or "cpu", chosen)
     found = Database(database)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline or "cpu")

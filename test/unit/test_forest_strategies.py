@@ -1,8 +1,6 @@
 """Every strategy reaches the leaves that numpy reaches, bit for bit: random ensembles, strange numbers, few and many
 rows."""
 
-import re
-
 import neomlir
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from forest_reference import evaluate
 from neomlir.dialects import context
 from neomlir.frontends.base import Frontend
 from neomlir.frontends.forest import to_module
-from neomlir.pipeline import pipeline_module
 from neomlir.profiling import _costs
 from neomlir.trees import Trees
 
@@ -78,21 +75,10 @@ def compiled(monkeypatch):
     """Compile trees by a strategy: (the model, the schedules of its kernels)."""
 
     def compile(trees, strategy="auto", size=None, pipeline="cpu", target="host", include_ir=False):
-        def stages(chosen):
-            made = before(chosen)
-            text, count = re.subn(
-                r"neo-pack-forest\{[^}]*\}", f"neo-pack-forest{{strategy={strategy}}}", made["global"]
-            )
-            assert count == 1
-            made["global"] = text
-            return made
-
-        module = pipeline_module(pipeline)
-        before = module.stages
         with monkeypatch.context() as patch:
-            patch.setattr(module, "stages", stages)
             patch.setattr("neomlir.frontends.frontends", lambda: {"trees": Read()})
-            model = neomlir.compile((trees, size), pipeline=pipeline, target=target, include_ir=include_ir)
+            named = f"{pipeline}{{neo-pack-forest.strategy={strategy}}}"
+            model = neomlir.compile((trees, size), pipeline=named, target=target, include_ir=include_ir)
         return model, [kernel["schedule"] for kernel in model.report["kernels"]]
 
     return compile

@@ -229,11 +229,14 @@ def test_checking_against_the_framework(tmp_path):
         assert agreement.error < 1e-6
 
 
-def test_the_dump_of_a_forest_replays(tmp_path):
+@pytest.mark.parametrize("strategy", ["auto", "loops"])
+def test_the_dump_of_a_forest_replays(strategy, tmp_path):
     booster = train({"objective": "multi:softprob", "num_class": 3, "max_depth": 3}, matrix(200, 16, classes(3)), 3)
-    neomlir.compile(booster, target="x86-64-v3", dump=tmp_path)
+    pipeline = f"cpu{{neo-pack-forest.strategy={strategy}}}"
+    neomlir.compile(booster, target="x86-64-v3", pipeline=pipeline, dump=tmp_path)
     files = sorted(tmp_path.glob("*.mlir"))
     assert len(files) == 7
+    assert ("strategy=loops" in (tmp_path / "01-linalg.pipeline").read_text()) == (strategy == "loops")
     for before, after in itertools.pairwise(files):
         with context():
             module = ir.Module.parse(before.read_text())

@@ -14,8 +14,9 @@ from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass
 from neomlir.passes.drop_asserts import DropAsserts
 from neomlir.passes.transform import Transform
-from neomlir.pipeline import Printing, pipeline_names
+from neomlir.pipeline import Printing, named_stages, pipeline_names
 from neomlir.pipeline_run import pending_reproducer
+from neomlir.targets import Target
 
 SOURCE = """
 func.func @f(%a: i32, %ok: i1) -> (i32, i32) {
@@ -286,3 +287,35 @@ def test_passes_of_other_folders(module, tmp_path, monkeypatch):
 def test_absurdly_deep_text():
     with pytest.raises(PipelineError, match="nested more than 100 deep"):
         Pipeline("builtin.module(" * 5000 + "cse" + ")" * 5000)
+
+
+def test_options_of_a_named_pipeline():
+    target = Target.named("x86-64-v3")
+    plain = named_stages("cpu", target)
+    assert named_stages("cpu{}", target) == plain
+    given = named_stages("cpu{neo-pack-forest.strategy=loops neo-fuse-elementwise.views=false}", target)
+    assert [level for level in plain if given[level] != plain[level]] == ["global"]
+    assert "neo-pack-forest{strategy=loops target=x86-64-v3}" in given["global"]
+    assert given["global"].count("neo-fuse-elementwise{views=false}") == given["global"].count("neo-fuse-elementwise")
+    assert str(Pipeline.named("cpu{neo-pack-forest.strategy=bits}", target)).count("strategy=bits") == 1
+    nested = named_stages("cpu{neo-lower-linalg.lanes=4}", target)
+    assert "builtin.module(" in nested["memref"] and "neo-lower-linalg{lanes=4}" in nested["memref"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cpu{", "never closed"),
+        ("cpu{a=b},cse", "is not NAME{PASS.OPTION=VALUE"),
+        ("gpu{neo-pack-forest.strategy=loops}", "there is no pipeline 'gpu'"),
+        ("cpu{strategy=loops}", "'strategy=loops' in .* is not PASS.OPTION=VALUE"),
+        ("cpu{neo-pack-forest.strategy}", "is not PASS.OPTION=VALUE"),
+        ("cpu{neo-pack-forests.strategy=loops}", "there is no pass 'neo-pack-forests'; did you mean 'neo-pack-forest'"),
+        ("cpu{neo-pack-forest.strategies=loops}", "has no option 'strategies'; did you mean 'strategy'"),
+        ("cpu{neo-lower-linalg.lanes=many}", "neo-lower-linalg"),
+        ("cpu{neo-limit-schedules.kernels=a:scalar}", "pipeline 'cpu' has no pass 'neo-limit-schedules'"),
+    ],
+)
+def test_wrong_options_of_a_named_pipeline(name, message):
+    with pytest.raises(PipelineError, match=message):
+        named_stages(name, Target.named("x86-64-v3"))

@@ -37,19 +37,23 @@ class ModulePass(abc.ABC):
 
     def __str__(self) -> str:
         """The pass as pipeline text; options at their defaults are left out."""
-        given = [
+        given = self.option_text()
+        return f"{self.name}{{{given}}}" if given else self.name
+
+    def option_text(self) -> str:
+        """The options that are not at their defaults, as `parse` takes them."""
+        return " ".join(
             f"{field.name.replace('_', '-')}={_print(getattr(self, field.name))}"
             for field in fields(self)
             if getattr(self, field.name) != _default(field)
-        ]
-        return f"{self.name}{{{' '.join(given)}}}" if given else self.name
+        )
 
     @classmethod
     def parse(cls, options: str) -> ModulePass:
         """An instance from textual options, `a=1 b=x`. Raises PipelineError."""
         known = {field.name.replace("_", "-"): field for field in fields(cls)}
         values = {}
-        for word in _words(options):
+        for word in words(options):
             key, equals, text = word.partition("=")
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
@@ -173,20 +177,20 @@ def _print(value: Any) -> str:
     return f'"{text}"' if any(c.isspace() or c in "{}[]()" for c in text) else text
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     """Options apart at spaces that stand outside quotes and brackets."""
-    words, depth, quote, word = [], 0, False, ""
+    found, depth, quote, word = [], 0, False, ""
     for character in text:
         if character == '"':
             quote = not quote
             continue
         depth += 0 if quote else (character in "({[") - (character in ")}]")
         if character.isspace() and not quote and depth == 0:
-            words.append(word)
+            found.append(word)
             word = ""
         else:
             word += character
-    return [w for w in [*words, word] if w]
+    return [w for w in [*found, word] if w]
 
 
 def _read(name: str, option: str, kind: str, text: str) -> Any:

@@ -129,11 +129,12 @@ def target_argument(text: str) -> str:
 
 
 def pipeline_argument(text: str) -> str:
-    """The name of a pipeline."""
-    from neomlir.pipeline import pipeline_module
+    """The name of a pipeline, maybe with options of its passes in braces."""
+    from neomlir.pipeline import named_stages
+    from neomlir.targets import Target
 
     try:
-        pipeline_module(text)
+        named_stages(text, Target.named("host"))
     except PipelineError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text

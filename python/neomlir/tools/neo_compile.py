@@ -61,7 +61,8 @@ def parser() -> argparse.ArgumentParser:
         "--pipeline",
         type=console.pipeline_argument,
         metavar="P",
-        help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)",
+        help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu); braces set options of its passes: "
+        "'cpu{neo-pack-forest.strategy=loops}'",
     )
     add(
         "--input",
