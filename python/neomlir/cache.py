@@ -1,4 +1,4 @@
-"""A content-addressed cache on disk of what compiling a kernel gave."""
+"""A content-addressed cache on disk of what compiling a kernel, or the code between kernels, gave."""
 
 from __future__ import annotations
 

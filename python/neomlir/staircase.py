@@ -339,7 +339,15 @@ class Staircase:
                 self.plan = {name_of(f): _Plan.of(f) for f in defined_functions(self.module.operation)}
 
     def _host_object(self, entry: str, target: Target) -> bytes:
-        return emit_object(to_llvm_ir(self.module, (entry,)), target)
+        text = to_llvm_ir(self.module, (entry,))
+        key = key_of(compiler(), "host", text, repr(target))
+        found = self.cache.get(key) if self.cache else None
+        if found:
+            return found["objects"]["host"]
+        made = emit_object(text, target)
+        if self.cache:
+            self.cache.put(key, {"objects": {"host": made}})
+        return made
 
     def _weights(self, kernels: list[Kernel]) -> tuple[list[tuple[int, np.ndarray]], int, int]:
         known = {**self.imported.weights, **global_values(self.module)}

@@ -44,7 +44,9 @@ def _no_signals() -> Iterator[None]:
 
 
 def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
+    # A worker ends with its answer: looking for garbage would only copy the parent's pages.
     gc.freeze()
+    gc.disable()
     die_with_the_parent()
     # OpenMP's threads do not survive a fork: PyTorch would wait for them for ever.
     if "torch" in sys.modules:
