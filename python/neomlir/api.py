@@ -315,38 +315,23 @@ def _dump(
     rungs: dict,
     parameters: dict,
 ) -> None:
-    for name in target.variants:
-        # One folder a variant; what is in the folder itself is the way for the target's own facts.
-        _dump_one(emit, scratch, model, target, inputs, pipeline, folder / name, rungs, parameters, name)
-    _dump_one(emit, scratch, model, target, inputs, pipeline, folder, rungs, parameters, target.base)
+    # One folder a variant; what is in the folder itself is the way for the target's own facts.
+    places = [*((folder / name, name) for name in target.variants), (folder, target.base)]
+    for place, variant in places:
+        place.mkdir(parents=True, exist_ok=True)
+        stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
+        stairs.limit(rungs)
+        stairs.tell(parameters)
+        if target.variants:
+            stairs = stairs.for_variant(variant)
 
+        def on_level(level: str, text: str, following: str | None, place: Path = place) -> None:
+            name = f"{LEVELS.index(level):02}-{level}"
+            (place / f"{name}.mlir").write_text(text)
+            if following is not None:
+                (place / f"{name}.pipeline").write_text(following + "\n")
 
-def _dump_one(
-    emit: Callable,
-    scratch: Path,
-    model: Any,
-    target: Target,
-    inputs: Any,
-    pipeline: str,
-    folder: Path,
-    rungs: dict,
-    parameters: dict,
-    variant: str,
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
-    stairs.limit(rungs)
-    stairs.tell(parameters)
-    if target.variants:
-        stairs = stairs.for_variant(variant)
-
-    def on_level(level: str, text: str, following: str | None) -> None:
-        name = f"{LEVELS.index(level):02}-{level}"
-        (folder / f"{name}.mlir").write_text(text)
-        if following is not None:
-            (folder / f"{name}.pipeline").write_text(following + "\n")
-
-    stairs.run_whole("llvm", on_level)
+        stairs.run_whole("llvm", on_level)
 
 
 def _dry_run(
