@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
+
+_BACK_ENDS = ("torch-mlir", "llvmlite", "ziglang")
+"""The distributions that turn IR into objects."""
 
 
 def cache_folder() -> Path:
@@ -31,8 +35,10 @@ def key_of(*parts: str) -> str:
 
 @functools.cache
 def compiler() -> str:
-    """The digest of this compiler's own sources: what another state of them made is not to be found."""
+    """The digest of this compiler's own sources and back ends: what another state of them made is not to be found."""
     digest = hashlib.sha256()
+    for name in _BACK_ENDS:
+        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     for package in ("neomlir", "neomlir.dialects", "neomlir.pipelines"):
         folder = Path(importlib.util.find_spec(package).origin).parent
         for path in sorted(folder.rglob("*.py")):
