@@ -3,7 +3,6 @@
 import importlib.metadata
 
 import pytest
-
 from neomlir import cache
 
 ENTRY = {"objects": {"x86-64": b"\x7fELF", "generic": b""}, "schedule": "points"}
