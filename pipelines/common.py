@@ -13,6 +13,8 @@ def global_stage(target: str) -> str:
         "neo-narrow-doubles",
         *tidy,
         "neo-split-inits",
+        "neo-fold-quantization",
+        *tidy,
         "neo-channels-last",
         *tidy,
         "neo-fuse-elementwise",

@@ -17,6 +17,7 @@ from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check, in_order
 from neomlir.frontends.onnx_expand import expand, resolve_cast_like
 from neomlir.frontends.onnx_external import MOST_ELEMENTS, tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
+from neomlir.frontends.onnx_quantized import check_scales, expand_quantized
 from neomlir.frontends.onnx_shapes import fix_inputs
 
 OPSET = 18
@@ -68,6 +69,8 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
     arrays.update(more)
     declared = _forget_shapes(model.graph)
     fold_batch_norm(model.graph, arrays)
+    check_scales(model.graph, arrays)
+    expand_quantized(model.graph, arrays)
     count = len(model.graph.input)
     _attach(model, arrays)
     expanded = _guarded(expand, model, what=source_name)
@@ -144,6 +147,8 @@ def _attach(model: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> dict[str, 
     graph = model.graph
     needed = {name for node in graph.node for name in _reads(node)} | {value.name for value in graph.output}
     inline = set()
+    # A zero point that is zero throughout is known to be: that makes a weight symmetric.
+    zero_points = {node.input[2] for node in graph.node if node.op_type == "DequantizeLinear" and len(node.input) > 2}
     for node in graph.node:
         for position in _OPERANDS.get(node.op_type, (1,) if node.op_type.startswith("Reduce") else ()):
             if position < len(node.input):
@@ -152,7 +157,7 @@ def _attach(model: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> dict[str, 
     for name, array in arrays.items():
         if name not in needed:
             continue
-        if array.size <= SMALL or name in inline:
+        if array.size <= SMALL or name in inline or (name in zero_points and not array.any()):
             graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
             continue
         weights[name] = array

@@ -1,0 +1,193 @@
+"""The scalar code around quantised tensors: what quantises, and what dequantises inside its readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import arith, ir
+from neomlir.passes import structured as s
+from neomlir.passes.constants import Constants
+from neomlir.passes.contraction import sums_products
+from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
+from neomlir.passes.quantized import Affine, affine_of
+
+_ROUNDER = 12582912.0
+"""1.5 * 2**23: added to a small f32 it leaves the nearest integer, ties to even, in the low bits of the sum."""
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """The end of a body: `value` rounded half to even, plus `zero`, clamped to `low` and `high`, as 8 bits."""
+
+    value: ir.Value
+    zero: int
+    low: int
+    high: int
+
+
+def quantiser_of(op: ir.Operation) -> Quantiser | None:
+    """The quantisation that a parallel generic of one 8-bit result ends in; None where there is none."""
+    if op.name != "linalg.generic" or len(op.results) != 1 or not s.is_parallel(op):
+        return None
+    last = s.maker(s.yielded(op)[0])
+    if last is None or last.name not in ("arith.fptoui", "arith.fptosi") or last.parent != op:
+        return None
+    if last.results[0].type != ir.IntegerType.get_signless(8) or not isinstance(last.operands[0].type, ir.F32Type):
+        return None
+    value, bounds, zero = last.operands[0], {}, 0.0
+    for name in ("arith.minimumf", "arith.maximumf"):
+        clamp = s.maker(value)
+        if clamp is None or clamp.name != name or (number := _constant(clamp.operands[1])) is None:
+            return None
+        bounds[name], value = number, clamp.operands[0]
+    add = s.maker(value)
+    if add is not None and add.name == "arith.addf":
+        zero = _constant(add.operands[1])
+        value = add.operands[0]
+    rounded = s.maker(value)
+    if rounded is None or rounded.name != "math.roundeven" or zero is None:
+        return None
+    low, high = bounds["arith.maximumf"], bounds["arith.minimumf"]
+    if not all(number.is_integer() for number in (zero, low, high)):
+        return None
+    return Quantiser(rounded.operands[0], int(zero), int(low), int(high))
+
+
+def _constant(value: ir.Value) -> float | None:
+    attribute = s.constant_of(value)
+    return float(attribute.value) if isinstance(attribute, ir.FloatAttr) else None
+
+
+def make_unsigned(function: ir.Operation) -> None:
+    """Let tensors of signed integers that are quantised and only dequantised again be unsigned, 128 higher."""
+    quantisers = [op for op in s.operations(function) if quantiser_of(op) is not None]
+    for op in quantisers:
+        found = quantiser_of(op)
+        if found.low >= 0:
+            continue
+        readers = {use.owner.operation for use in op.results[0].uses}
+        affine = {reader: affine_of(reader) for reader in readers}
+        if not readers or any(a is None or a.source != op.results[0] or not a.plain for a in affine.values()):
+            continue
+        if any(len(reader.operands) != 2 for reader in readers):
+            continue
+        _quantise(op, Quantiser(found.value, found.zero + 128, found.low + 128, found.high + 128))
+        for reader, a in affine.items():
+            made = _dequantised(reader, Affine(a.source, False, a.zero + 128, a.scale))
+            s.replace(reader, [made])
+
+
+def _dequantised(reader: ir.Operation, a: Affine) -> ir.Value:
+    """A generic like `reader` that dequantises as `a` says."""
+    with ir.InsertionPoint(reader), reader.location:
+        made, block = s.build_generic(
+            [a.source],
+            list(reader.operands)[1:],
+            [ir.AffineMap.get_identity(a.source.type.rank)] * 2,
+            iterators(reader),
+            reader.location,
+        )
+        with ir.InsertionPoint(block):
+            value = _value(block.arguments[0], a, s.element_type(reader.results[0]))
+        s.yield_(block, [value])
+    return made.results[0]
+
+
+def _value(q: ir.Value, a: Affine, element: ir.Type) -> ir.Value:
+    """`(q - zero) * scale` at the current insertion point, through 32-bit integers."""
+    i32 = ir.IntegerType.get_signless(32)
+    value = (arith.ExtSIOp if a.signed else arith.ExtUIOp)(i32, q).result
+    if a.zero:
+        value = arith.SubIOp(value, arith.ConstantOp(i32, ir.IntegerAttr.get(i32, a.zero)).result).result
+    if not isinstance(element, ir.F32Type):
+        return value if element == i32 else arith.ExtSIOp(element, value).result
+    value = arith.SIToFPOp(element, value).result
+    if a.scale == 1.0:
+        return value
+    return arith.MulFOp(value, arith.ConstantOp(element, ir.FloatAttr.get(element, a.scale)).result).result
+
+
+def dequantise_in_readers(function: ir.Operation) -> None:
+    """Let generics that read dequantised tensors read the integers, and dequantise in their bodies.
+
+    Weights are left: what depends on them alone is computed once. Contractions keep their operands as they are.
+    """
+    constants = Constants.of(function)
+    for op in s.operations(function):
+        if op.name != "linalg.generic" or (not s.is_parallel(op) and len(op.operands) == 3 and sums_products(op)):
+            continue
+        inputs = number_of_inputs(op)
+        found = {}
+        for number in range(inputs):
+            value = op.operands[number]
+            a = affine_of(s.maker(value)) if value not in constants else None
+            if a is not None and a.plain and a.source not in constants:
+                found[number] = a
+        if found:
+            _read_integers(op, found)
+
+
+def _read_integers(op: ir.Operation, found: dict[int, Affine]) -> None:
+    inputs, operands = number_of_inputs(op), list(op.operands)
+    with ir.InsertionPoint(op), op.location:
+        new, block = s.build_generic(
+            [found[n].source if n in found else operands[n] for n in range(inputs)],
+            operands[inputs:],
+            indexing_maps(op),
+            iterators(op),
+            op.location,
+        )
+        mapping = dict(zip(op.regions[0].blocks[0].arguments, block.arguments, strict=True))
+        with ir.InsertionPoint(block):
+            for number, a in found.items():
+                element = s.element_type(operands[number])
+                mapping[op.regions[0].blocks[0].arguments[number]] = _value(block.arguments[number], a, element)
+        s.yield_(block, s.copy_body(op, block, mapping))
+    s.replace(op, list(new.results))
+
+
+def normalise_quantisers(function: ir.Operation) -> None:
+    """Write the ends of quantising bodies so that a vector of f32 becomes one of bytes in few instructions."""
+    for op in s.operations(function):
+        found = quantiser_of(op)
+        if found is not None:
+            _round(op, found)
+
+
+def _quantise(op: ir.Operation, q: Quantiser) -> None:
+    """Let `op` end in the quantisation `q`, in the form that `quantiser_of` reads."""
+    old = s.maker(s.yielded(op)[0])
+    f32 = q.value.type
+    with ir.InsertionPoint(old), op.location:
+        value = ir.Operation.create("math.roundeven", results=[f32], operands=[q.value]).results[0]
+        value = arith.AddFOp(value, _number(f32, q.zero)).result
+        value = arith.MaximumFOp(value, _number(f32, q.low)).result
+        value = arith.MinimumFOp(value, _number(f32, q.high)).result
+        byte = (arith.FPToUIOp if q.low >= 0 else arith.FPToSIOp)(old.results[0].type, value).result
+    old.results[0].replace_all_uses_with(byte)
+    old.erase()
+
+
+def _round(op: ir.Operation, q: Quantiser) -> None:
+    """Clamp first, which comes to the same between integers, and round by adding a large number.
+
+    NaN becomes the lower bound.
+    """
+    old = s.maker(s.yielded(op)[0])
+    f32, i32, byte = q.value.type, ir.IntegerType.get_signless(32), ir.IntegerType.get_signless(8)
+    with ir.InsertionPoint(old), op.location:
+        low, high = _number(f32, q.low - q.zero), _number(f32, q.high - q.zero)
+        above = arith.CmpFOp(arith.CmpFPredicate.OGT, q.value, low).result
+        value = arith.SelectOp(above, q.value, low).result
+        below = arith.CmpFOp(arith.CmpFPredicate.OLT, value, high).result
+        value = arith.SelectOp(below, value, high).result
+        bits = arith.BitcastOp(i32, arith.AddFOp(value, _number(f32, _ROUNDER)).result).result
+        if q.zero:
+            bits = arith.AddIOp(bits, arith.ConstantOp(i32, ir.IntegerAttr.get(i32, q.zero)).result).result
+        made = arith.TruncIOp(byte, bits).result
+    old.results[0].replace_all_uses_with(made)
+    old.erase()
+
+
+def _number(type_: ir.Type, number: float) -> ir.Value:
+    return arith.ConstantOp(type_, ir.FloatAttr.get(type_, float(number))).result

@@ -1,0 +1,198 @@
+"""Quantised ONNX operators against ONNX Runtime, without its optimisations, on fresh random inputs."""
+
+import neomlir
+import numpy as np
+import pytest
+from neomlir.errors import ImportFailure
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+RNG = np.random.default_rng(3)
+F32, U8, I8 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8
+
+
+def value(name, kind, *shape):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def model(nodes, inputs, outputs, arrays):
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    made.ir_version = 9
+    return made.SerializeToString()
+
+
+def weights(*shape):
+    return RNG.integers(-127, 128, shape).astype(np.int8)
+
+
+def draw(spec):
+    shape = tuple(spec.shape)
+    if str(spec.dtype) == "float32":
+        return RNG.standard_normal(shape).astype(np.float32)
+    kind = np.iinfo(str(spec.dtype))
+    return RNG.integers(kind.min, kind.max + 1, shape).astype(str(spec.dtype))
+
+
+def compare(source, quantum=1.0, most=0.0, folded=True):
+    """The largest distance from ONNX Runtime in units of `quantum` is at most `most`."""
+    if folded:
+        text = neomlir.compile(source, stop_at="global", isolate=False)
+        main = text[text.index("func.func @main") :]
+        assert "arith.mulf" not in main or "arith.muli" in main
+        assert "arith.muli" in main
+    compiled = neomlir.compile(source, isolate=False, jobs=1)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    for _ in range(2):
+        inputs = {spec.name: draw(spec) for spec in compiled.inputs}
+        wanted = session.run(None, inputs)
+        for got, reference in zip(compiled.run(inputs).values(), wanted, strict=True):
+            assert np.abs(got.astype(np.float64) - reference).max() <= most * quantum
+            assert np.abs(reference.astype(np.float64)).max() > 0
+
+
+def node(kind, inputs, output, **attributes):
+    return helper.make_node(kind, inputs.split(), [output], **attributes)
+
+
+def qdq(name, made):
+    return [
+        node("QuantizeLinear", f"{name} {made}_s {made}_z", f"{made}_q"),
+        node("DequantizeLinear", f"{made}_q {made}_s {made}_z", made),
+    ]
+
+
+def point(name, scale, zero, kind):
+    return {f"{name}_s": np.float32(scale), f"{name}_z": kind(zero)}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("groups", [1, 6])
+def test_a_convolution_with_bias_and_residual(kind, groups):
+    half = 128 if kind is np.uint8 else 0
+    source = model(
+        [
+            *qdq("x", "a"),
+            node("DequantizeLinear", "w w_s w_z", "wf", axis=0),
+            node("DequantizeLinear", "b b_s b_z", "bf", axis=0),
+            node("Conv", "a wf bf", "c", pads=[1, 1, 1, 1], group=groups),
+            *qdq("c", "d"),
+            node("Add", "d a", "e"),
+            node("Relu", "e", "f"),
+            *qdq("f", "y"),
+        ],
+        [value("x", F32, 1, 6, 9, 7)],
+        [value("y", F32, 1, 6, 9, 7)],
+        {
+            **point("a", 0.03, half + 5, kind),
+            **point("d", 0.4, half - 20, kind),
+            **point("y", 0.2, half - 128, kind),
+            "w": weights(6, 6 // groups, 3, 3),
+            "w_s": np.linspace(0.01, 0.02, 6).astype(np.float32),
+            "w_z": np.zeros(6, np.int8),
+            "b": np.arange(-3, 3).astype(np.int32) * 1000,
+            "b_s": np.linspace(0.01, 0.02, 6).astype(np.float32) * np.float32(0.03),
+            "b_z": np.zeros(6, np.int32),
+        },
+    )
+    # A rounding of the convolution the other way moves the sum by two quanta of the result.
+    compare(source, 0.2, 2.01)
+
+
+def test_a_weight_of_a_linear_layer_without_zero_points():
+    arrays = {
+        **point("a", 0.03, -3, np.int8),
+        "w": weights(20, 33),
+        "w_s": np.linspace(0.01, 0.02, 20).astype(np.float32),
+    }
+    nodes = [
+        *qdq("x", "a"),
+        node("DequantizeLinear", "w w_s", "wf", axis=0),
+        node("Transpose", "wf", "wt"),
+        node("MatMul", "a wt", "y"),
+    ]
+    compare(model(nodes, [value("x", F32, 5, 33)], [value("y", F32, 5, 20)], arrays), 1e-4, 1.0)
+
+
+def test_qlinear_conv():
+    arrays = {
+        "w": weights(4, 3, 3, 3),
+        "ws": np.linspace(0.01, 0.02, 4).astype(np.float32),
+        "wz": np.zeros(4, np.int8),
+        "b": np.arange(4).astype(np.int32) * 1000,
+        "xs": np.float32(0.1),
+        "xz": np.uint8(3),
+        "ys": np.float32(2),
+        "yz": np.uint8(128),
+    }
+    made = node("QLinearConv", "x xs xz w ws wz ys yz b", "y", pads=[1, 1, 1, 1], strides=[2, 2])
+    compare(model([made], [value("x", U8, 1, 3, 8, 8)], [value("y", U8, 1, 4, 4, 4)], arrays), 1, 1)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_qlinear_matmul_with_two_zero_points(constant):
+    arrays = {
+        "xs": np.float32(0.1),
+        "xz": np.uint8(3),
+        "ws": np.float32(0.02),
+        "wz": np.uint8(131),
+        "ys": np.float32(5),
+        "yz": np.uint8(128),
+    }
+    inputs = [value("x", U8, 2, 5, 32)]
+    if constant:
+        arrays["w"] = RNG.integers(0, 256, (32, 7)).astype(np.uint8)
+    else:
+        inputs.append(value("w", U8, 2, 32, 7))
+    made = node("QLinearMatMul", "x xs xz w ws wz ys yz", "y")
+    compare(model([made], inputs, [value("y", U8, 2, 5, 7)], arrays), 1, 1)
+
+
+def test_integer_products_are_exact():
+    arrays = {"w": weights(600, 7), "xz": np.uint8(3), "wz": np.int8(2)}
+    made = node("MatMulInteger", "x w xz wz", "y")
+    compare(model([made], [value("x", U8, 4, 600)], [value("y", TensorProto.INT32, 4, 7)], arrays))
+    arrays = {"w": weights(4, 3, 3, 3), "xz": np.uint8(200)}
+    made = node("ConvInteger", "x w xz", "y", pads=[1, 1, 1, 1])
+    source = model([made], [value("x", U8, 1, 3, 8, 8)], [value("y", TensorProto.INT32, 1, 4, 8, 8)], arrays)
+    compare(source, folded=False)
+
+
+def test_dynamic_quantisation():
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        node("MatMulInteger", "q w z", "i"),
+        node("Cast", "i", "f", to=F32),
+        node("Mul", "f s", "y"),
+    ]
+    compare(model(nodes, [value("x", F32, 4, 32)], [value("y", F32, 4, 16)], {"w": weights(32, 16)}), 1e-3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"w_s": np.array([0.1, 0.0, 0.1], np.float32)},
+            "holds 0 at position 1; a scale must be finite and above zero",
+        ),
+        ({"w_s": np.array([0.1, 0.1, np.nan], np.float32)}, "holds nan at position 2"),
+        ({"w_s": np.full(4, 0.1, np.float32)}, "4 scales and 3 zero points"),
+        (
+            {"w_s": np.full(4, 0.1, np.float32), "w_z": np.zeros(4, np.int8)},
+            "4 scales along axis 0 of 'w', whose extent",
+        ),
+        ({"axis": 2}, "axis 2 is none of 'w', which has 2 dimensions"),
+    ],
+)
+def test_a_bad_scale_is_refused(change, message):
+    arrays = {"w": weights(3, 5), "w_s": np.full(3, 0.1, np.float32), "w_z": np.zeros(3, np.int8), **change}
+    axis = arrays.pop("axis", 0)
+    nodes = [node("DequantizeLinear", "w w_s w_z", "wf", axis=axis), node("MatMul", "x wf", "y")]
+    source = model(nodes, [value("x", F32, 2, 3)], [value("y", F32, 2, 5)], arrays)
+    with pytest.raises(ImportFailure, match=message):
+        neomlir.compile(source, stop_at="input", isolate=False)
