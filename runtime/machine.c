@@ -21,6 +21,11 @@
 
 #include <cpuid.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 enum state { ANY, AVX = 6, AVX512 = 0xe6, AMX = 0x60006 }; /* bits of XCR0 */
 enum leaf { ONE, SEVEN, SEVEN1, HIGH1, HIGH8, LEAVES };
 
@@ -58,6 +63,17 @@ static int look_up(unsigned leaf, unsigned subleaf, unsigned registers[4]) {
   return __get_cpuid_count(leaf, subleaf, &registers[0], &registers[1], &registers[2], &registers[3]);
 }
 
+/* Whether the system lets this process use state that it hands out on demand: the tile registers. Asking again is free. */
+static int may_use(int state) {
+  if (state != AMX) return 1;
+#if defined(__linux__)
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+  return !syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA);
+#else
+  return 0;
+#endif
+}
+
 int neo_machine_has(const char *feature) {
   static const unsigned leaves[LEAVES][2] = {{1, 0}, {7, 0}, {7, 1}, {0x80000001, 0}, {0x80000008, 0}};
   for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
@@ -66,7 +82,8 @@ int neo_machine_has(const char *feature) {
     const unsigned *leaf = leaves[features[i].leaf];
     if (leaf[1] && (!look_up(leaf[0], 0, registers) || registers[0] < leaf[1])) return 0;
     if (!look_up(leaf[0], leaf[1], registers) || !(registers[features[i].reg] >> features[i].bit & 1)) return 0;
-    return (enabled_state() & (unsigned long long)features[i].state) == (unsigned long long)features[i].state;
+    if ((enabled_state() & (unsigned long long)features[i].state) != (unsigned long long)features[i].state) return 0;
+    return may_use(features[i].state);
   }
   return -1;
 }

@@ -376,6 +376,8 @@ static int32_t enter(neo_session *session, struct neo_call *call) {
   int32_t status = program_of(session)->entry(call);
 #endif
   if (status == NEO_DIMS_DISAGREE) return neo_fail(status, "a dimension contradicts another");
+  if (status == NEO_WRONG_MACHINE)
+    return neo_fail(status, "the model needs the tile registers of AMX, which this CPU or its system refuses");
   return status ? neo_fail(status, "the model returned code %d", (int)status) : NEO_OK;
 }
 

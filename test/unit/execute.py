@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Mapping, Sequence
 
+import ml_dtypes
 import numpy as np
 from neomlir.mlir import execution_engine, ir, passmanager
 
@@ -19,6 +20,7 @@ _DTYPES = {
     "f32": "f4",
     "f64": "f8",
     "f16": "f2",
+    "bf16": ml_dtypes.bfloat16,
     "i64": "i8",
     "i32": "i4",
     "i16": "i2",

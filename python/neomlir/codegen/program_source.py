@@ -36,6 +36,8 @@ class Description:
     """The kernel that each step of a run calls."""
     no_heap: bool
     """The program calls no allocator, neither libc's nor the runtime's."""
+    tiles: bool = False
+    """It computes in the tile registers of x86 (AMX), for which Linux wants to be asked."""
 
     @property
     def is_static(self) -> bool:
@@ -57,6 +59,7 @@ def quoted(text: str) -> str:
 def program_source(about: Description, entry: str) -> str:
     """The file that defines `struct neo_program SYMBOL`; the weights are in `weights.bin` beside it."""
     name = about.symbol
+    first = _ASKING if about.tiles else entry
     weights = (
         f'_Alignas({_HEADER_BYTES}) static const unsigned char weights[] = {{\n#embed "weights.bin"\n}};'
         if about.weight_bytes
@@ -67,6 +70,7 @@ def program_source(about: Description, entry: str) -> str:
             '#include "neo.h"',
             "",
             f"int32_t {entry}(struct neo_call *call);",
+            *(_asking(entry) if about.tiles else ()),
             weights,
             *_specs("inputs", about.inputs),
             *_specs("outputs", about.outputs),
@@ -84,15 +88,31 @@ def program_source(about: Description, entry: str) -> str:
             f"    .arena_bytes = {about.arena_bytes},",
             f"    .weight_bytes = {about.weight_bytes},",
             "    .weights = weights,",
-            f"    .entry = {entry},",
+            f"    .entry = {first},",
             f"    .target = {quoted(about.target)},",
             "    .steps = steps,",
             '    .manifest = "",',
             "};",
-            *(_function(about, entry) if about.is_static else ()),
+            *(_function(about, first) if about.is_static else ()),
             "",
         ]
     )
+
+
+_ASKING = "ask_for_tiles"
+_REFUSED = ", or 7 where\n   the CPU or Linux refuses the tile registers (AMX)"
+
+
+def _asking(entry: str) -> list[str]:
+    """A function around the entry that asks Linux for the tile registers; a second time is free."""
+    return [
+        f"static int32_t {_ASKING}(struct neo_call *call) {{",
+        "  long refused, number = 158 /* arch_prctl */, request = 0x1023 /* ARCH_REQ_XCOMP_PERM */, tile_data = 18;",
+        '  __asm__ volatile("syscall" : "=a"(refused) : "a"(number), "D"(request), "S"(tile_data)',
+        '                   : "rcx", "r11", "memory");',
+        f"  return refused ? NEO_WRONG_MACHINE : {entry}(call);",
+        "}",
+    ]
 
 
 def _specs(table: str, specs: Iterable[Any]) -> list[str]:
@@ -180,7 +200,7 @@ def header(about: Description) -> str:
             "",
             "/* Run on one thread, without any allocation. Arrays lie in C order and must not overlap; `arena` is",
             f"   {name.upper()}_ARENA_BYTES bytes at 64 bytes' alignment, one a thread, whose contents do not matter."
-            " Returns 0. */",
+            f" Returns 0{_REFUSED if about.tiles else ''}. */",
             f"{_prototype(about)};",
         ]
     else:

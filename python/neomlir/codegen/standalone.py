@@ -85,6 +85,7 @@ def _describe(symbol: str, program: Any, target: Target, inputs: Any, outputs: A
         program.weight_bytes,
         tuple(program.report["kernels"][step]["name"] for step in program.report["steps"]),
         not (program.allocates or undefined & _HEAP),
+        "amx-tile" in target.needs,
     )
 
 

@@ -12,6 +12,7 @@ from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import transpose
 from neomlir.schedules.tiles import panel_width, register_tile
+from neomlir.schedules.units import Unit, factor_types, unit_of
 
 
 @register
@@ -21,15 +22,17 @@ class PackContractions(ModulePass):
 
     Of `C[m, n] += A[m, k] * B[k, n]` (n is C's innermost dimension; m, k are any number of loops, so convolutions and
     batched products count) a weight B becomes `[n floordiv r, batch…, k…, n mod r]`, padded with zeros where r does
-    not divide n, and is read through that map. A weight of a depthwise convolution gets its channels innermost. An
-    operand B that is not a weight is transposed if n is not its innermost dimension. The transposes of weights are
+    not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
+    of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of two
+    vectors, as `neomlir.schedules.panels` has it. A weight of a depthwise convolution gets its channels innermost.
+    An operand B that is not a weight is transposed if n is not its innermost dimension. The transposes of weights are
     ordinary operations on weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
 
     target: str = "host"
-    """The target whose register tile gives r."""
+    """The target whose register tile gives r, and whose dot-product units give g."""
 
     def run(self, module: ir.Module) -> None:
         target = targets.get(self.target)
@@ -41,13 +44,25 @@ class PackContractions(ModulePass):
                     if found is None or not isinstance(op.operands[found.b].type, ir.RankedTensorType):
                         continue
                     if constants.weights(op.operands[found.b]):
+                        unit = _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
-                        _pack(found, columns)
+                        _pack(found, columns, unit)
                     elif not found.depthwise:
                         _put_innermost(found)
 
 
-def _pack(c: Contraction, columns: int) -> None:
+def _unit(c: Contraction, target) -> Unit | None:
+    """The dot-product unit that a contraction is packed for; None where there is none, or the rows do not fit it."""
+    types = None if c.depthwise else factor_types(c.op)
+    unit = None if types is None else unit_of(target, types[c.a], types[c.b])
+    rows, columns = (s.positions(c.maps[number]) for number in (c.a, c.b))
+    if unit is None or c.n in rows or rows[-1] not in c.reductions or rows[-1] not in columns:
+        return None
+    channels = c.extents[rows[-1]]
+    return unit if channels is not None and channels % unit.group == 0 else None
+
+
+def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
     """Panels of a weight, or channels innermost for a depthwise filter."""
     weight, map_ = c.op.operands[c.b], c.maps[c.b]
     loops = s.positions(map_)
@@ -67,6 +82,9 @@ def _pack(c: Contraction, columns: int) -> None:
     order = _weight_order(c, named)
     with ir.InsertionPoint(c.op), c.op.location:
         weight = _drop_units(weight, loops)
+        if dot:
+            _pack_groups(c, weight, named, dot)
+            return
         if c.depthwise:
             if order != named:
                 _read(c, transpose(weight, [named.index(loop) for loop in order]), s.dims(order))
@@ -81,6 +99,25 @@ def _pack(c: Contraction, columns: int) -> None:
     n = ir.AffineDimExpr.get(c.n)
     middle = s.dims(loop for loop in order if loop != c.n)
     _read(c, packed, [ir.AffineExpr.get_floor_div(n, r), *middle, ir.AffineExpr.get_mod(n, r)])
+
+
+def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit) -> None:
+    """Panels for a dot-product unit, at the current insertion point; `named` are the loops of the weight."""
+    inner = s.positions(c.maps[c.a])[-1]
+    at = named.index(c.n)
+    extent = s.shape(weight)[at]
+    r = unit.lanes if extent <= unit.lanes else 2 * unit.lanes
+    split, loops = _panels(weight, at, r), [*named[:at], c.n, None, *named[at + 1 :]]
+    group = loops.index(inner)
+    split = _panels(split, group, unit.group)
+    # Dimension `group` counts groups now, and the one behind it what is in a group.
+    loops = [*loops[: group + 1], None, *loops[group + 1 :]]
+    between = [loop for loop in _weight_order(c, named) if loop not in (c.n, inner)]
+    order = [loops.index(loop) for loop in (c.n, *between, inner)]
+    packed = transpose(split, [*order, loops.index(c.n) + 1, loops.index(inner) + 1])
+    n, k = ir.AffineDimExpr.get(c.n), ir.AffineDimExpr.get(inner)
+    div, mod = ir.AffineExpr.get_floor_div, ir.AffineExpr.get_mod
+    _read(c, packed, [div(n, r), *s.dims(between), div(k, unit.group), mod(n, r), mod(k, unit.group)])
 
 
 def _weight_order(c: Contraction, named: list[int]) -> list[int]:

@@ -57,7 +57,7 @@ class Accumulator:
         with b.scope():
             rows = [Index({}, r) for r in range(count)]
             places = [(self.root.loops(row(r, index)), chunk) for r in rows for index, chunk in vectors]
-            start = [value for loops, chunk in places for value in self._start(loops, chunk)]
+            start = [value for loops, chunk in places for value in self.start(loops, chunk)]
             for loops, _ in places:
                 self._fetch(loops)
             found = self._reduce(places, [], start)
@@ -71,7 +71,7 @@ class Accumulator:
                 self._spill(count, row, vectors, found)
                 return
             for i, (loops, chunk) in enumerate(places):
-                self._finish(loops, chunk, found[i * each : (i + 1) * each])
+                self.finish(loops, chunk, found[i * each : (i + 1) * each])
 
     def _spill(self, count: int, row: Row, vectors: Tile, held: list[ir.Value]) -> None:
         """Finish the tile row by row in a loop, out of memory: what follows is too long to be written out a row."""
@@ -95,7 +95,7 @@ class Accumulator:
                 place = (r, lane_index(Index({}, columns[j]), chunk.width))
                 values = [memory.load(buffer, place, Chunk(chunk.width)) for buffer in buffers]
                 with b.scope():
-                    self._finish(self.root.loops(row(r, index)), chunk, values)
+                    self.finish(self.root.loops(row(r, index)), chunk, values)
 
         b.loop(0, count, 1, finish)
 
@@ -119,7 +119,8 @@ class Accumulator:
     def _kept(self, loops: list[Index]) -> tuple[Index, ...]:
         return stored_at(self.frame.kernel, self.generic, loops)[0]
 
-    def _start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
+    def start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
+        """What the results of the reduction start from at a point."""
         if self.resumes:
             return [self.frame.memory.load(self.frame.destination(0), self._kept(loops), chunk)]
         g, evaluator = self.generic, self.frame.evaluator
@@ -128,6 +129,14 @@ class Accumulator:
             place = tuple(apply(e, loops) for e in g.output_map(i).results)
             found.append(self.frame.b.splat(evaluator.at(init, place, chunk), chunk.width))
         return found
+
+    def moved(self, value: ir.Value, loops: list[Index], chunk: Chunk) -> ir.Value:
+        """The first result at a point, of which `value` is what a reduction from zero gives."""
+        b, start = self.frame.b, self.start(loops, chunk)[0]
+        element = self.generic.results[0].type.element_type
+        if start == b.splat(b.zero(element), chunk.width):
+            return value
+        return b.value("arith.addf" if isinstance(element, ir.FloatType) else "arith.addi", value.type, value, start)
 
     def _reduce(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
         """The reduction loops inside `inner`, around one step for every place."""
@@ -175,7 +184,8 @@ class Accumulator:
                 found.append(b.op("arith.addi", [x.type], [mine[0], b.value("arith.muli", x.type, x, y)]).results[0])
         return found
 
-    def _finish(self, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
+    def finish(self, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
+        """Compute what follows the reduction on its results `held` at a point, and store it."""
         frame, g = self.frame, self.generic
         for i, result in enumerate(g.results):
             home = tuple(apply(e, loops) for e in g.output_map(i).results)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules import long_reduction
-from neomlir.schedules.accumulate import Accumulator
+from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
@@ -158,6 +158,8 @@ class Nest:
         self.panel = Index()
         """The panel of columns that is being emitted."""
         self.depth = math.prod(root.extents[d] or _GUESS for d in root.reduced)
+        self.least = _ITEM
+        """Floating-point operations of a work item, at least."""
 
     def _order_reduction(self) -> None:
         """Reduce in the order in which the panel lies in memory."""
@@ -239,7 +241,7 @@ class Nest:
         flops = 2 * height * plan.lanes * plan.vectors * self.depth
         count = math.prod(t if isinstance(t, int) else _GUESS for t in tiles)
         others = math.prod(t if isinstance(t, int) else 16 for t in [panels, *batch])
-        least = max(1, -(-_ITEM // flops))
+        least = max(1, -(-self.least // flops))
         rows_input = 0 if root.depends(1, plan.columns) else 1
         footprint = height * 4 * self._per_row(rows_input)
         most = max(1, min(self.frame.machine.l2 // 2 // max(1, footprint), count * others // 16))
@@ -251,7 +253,7 @@ class Nest:
         larger = [t for t in (2 * target, 4 * target) if t <= count * others // 16]
         target = root.kernel.parameter("item", target, [max(1, target // 4), max(1, target // 2), *larger])
         cut, block = blocks(tiles, target, 1)
-        wide = max(1, -(-_ITEM // (flops * count))) if count < least else 1
+        wide = max(1, -(-self.least // (flops * count))) if count < least else 1
         return cut, block, wide
 
     def _streams(self) -> int:
@@ -368,9 +370,8 @@ class Nest:
             self.strips.cover(low, high, lambda i, height: self._tile(fixed, i, height, tile))
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
-        plan, dims = self.plan, self.root.dims
+        plan = self.plan
         inner = plan.inner.size if plan.inner else 1
-
         if self.next_panel:
             number = Index()
             for dim, count in zip(plan.rows[:-1], self._tiles(), strict=False):
@@ -379,6 +380,13 @@ class Nest:
         if self.next_rows:
             where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
             self.next_rows.tile({**where, plan.rows[-1].probe: base + height})
+
+        self.sums.tile(height * inner, self.row(fixed, base), tile)
+
+    def row(self, fixed: dict, base: Index | None) -> Row:
+        """One index a dimension of the root, from the number of a row of the register tile at `base`, and a column."""
+        plan, dims = self.plan, self.root.dims
+        inner = plan.inner.size if plan.inner else 1
 
         def row(r: Index, column: Index) -> list[Index]:
             where = {**fixed, id(plan.columns): column}
@@ -389,7 +397,7 @@ class Nest:
                 where[id(plan.inner)] = within
             return [where[id(d)] for d in dims]
 
-        self.sums.tile(height * inner, row, tile)
+        return row
 
 
 def _shaped(kind: ir.Type) -> bool:

@@ -1,0 +1,161 @@
+"""The schedule of contractions of narrow numbers on the dot-product instructions of a vector unit.
+
+It takes what `panels.py` describes, with the loop nest of `contraction`. A step of the reduction is a group of the
+unit: one load of a vector of columns serves all rows, and a group of each row is read as one number of 32 bits and
+broadcast (`vdpbf16ps`, `vpdpbusd`; `bfdot`, `sdot`, `udot`, `usdot` on Arm).
+"""
+
+from __future__ import annotations
+
+from neomlir.mlir import ir
+from neomlir.schedules import intrinsics
+from neomlir.schedules.accumulate import Accumulator, Row
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.contraction import Nest, Plan
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index
+from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.nest import Tile
+from neomlir.schedules.panels import Panels
+from neomlir.schedules.root import Root
+from neomlir.schedules.tiles import tile_of
+
+
+class DotProduct(Schedule):
+    name = "dot_product"
+    order = 90
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) == 1 and len(kernel.roots[0].inputs) == 2
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        root = Root(kernel)
+        panels = Panels.of(root, kernel, target)
+        if panels.unit.tiles:
+            raise NotApplicable("the target's dot-product unit has tiles")
+        rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
+        plan = panels.plan(root, rows - 2 * panels.unit.flip)
+        frame = Frame(kernel, target)
+        try:
+            DotNest(frame, root, plan, panels).emit()
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+class DotNest(Nest):
+    """The loops of `contraction` around register tiles of dot products."""
+
+    def __init__(self, frame: Frame, root: Root, plan: Plan, panels: Panels):
+        super().__init__(frame, root, plan)
+        self.sums = DotSums(frame, root, panels)
+
+    def emit(self) -> None:
+        self.b.items([self._items()])
+
+    def fetch_ahead(self, tiles: int) -> None:
+        """Nothing: the panels are a half or a quarter of what `ahead` is made for."""
+
+
+class DotSums(Accumulator):
+    """Register tiles whose step of the reduction is a group of the unit."""
+
+    def __init__(self, frame: Frame, root: Root, panels: Panels):
+        super().__init__(frame, root)
+        self.panels, self.unit = panels, panels.unit
+        b = frame.b
+        narrow = [ir.ShapedType(operand.type).element_type for operand in self.generic.inputs]
+        self.wide = ir.VectorType.get([self.unit.lanes], self.generic.results[0].type.element_type, loc=b.location)
+        self.narrow = [
+            ir.VectorType.get([self.unit.lanes * self.unit.group], narrow[i], loc=b.location)
+            for i in (panels.rows, 1 - panels.rows)
+        ]
+        i32 = ir.IntegerType.get_signless(32, b.context)
+        self.words = ir.VectorType.get([self.unit.lanes], i32, loc=b.location)
+
+    def tile(self, count: int, row: Row, vectors: Tile) -> None:
+        """Reduce, finish and store the points of rows 0 to `count - 1` times `vectors`."""
+        b, unit, panels = self.frame.b, self.unit, self.panels
+        first = vectors[0][0].put_lane(0)
+        width = sum(chunk.width for _, chunk in vectors)
+        columns = range(-(-width // unit.lanes))
+        dims = [{id(d): i for d, i in zip(self.root.dims, row(Index({}, r), first), strict=True)} for r in range(count)]
+        with b.scope():
+            zero = b.splat(b.zero(self.wide.element_type), unit.lanes)
+            held = [zero] * (len(columns) * (count + unit.flip))
+            found = panels.loop(
+                b, self.root, lambda outer, along, *sums: self._dots(dims, columns, outer, along, sums), held
+            )
+            if unit.flip:
+                extra = found[len(columns) * count :]
+                found = [
+                    b.value("arith.subi", v.type, v, extra[i % len(columns)])
+                    for i, v in enumerate(found[: -len(extra)])
+                ]
+            points = []
+            for r in range(count):
+                offset = 0
+                for index, chunk in vectors:
+                    value = self._piece(
+                        found[r * len(columns) + offset // unit.lanes], offset % unit.lanes, chunk.width
+                    )
+                    loops = self.root.loops(row(Index({}, r), index))
+                    points.append((loops, chunk, self.moved(value, loops, chunk)))
+                    offset += chunk.width
+            if self.heavy and count > 1:
+                self._spill(count, row, vectors, [value for _, _, value in points])
+                return
+            for loops, chunk, value in points:
+                self.finish(loops, chunk, [value])
+
+    def _dots(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
+        """One group of the reduction for all rows and vectors."""
+        b, unit, panels = self.frame.b, self.unit, self.panels
+        memory, size = self.frame.memory, unit.element_bytes
+        left, right = (memory.of(self.root.accesses[i][0][0]) for i in (panels.rows, 1 - panels.rows))
+        place = panels.at(self.root, 1, dims[0], outer, along)
+        loaded = [
+            intrinsics.load(b, right, b.compute((place + j * unit.lanes * unit.group) * size), self.narrow[1], size)
+            for j in columns
+        ]
+        sums = list(sums)
+        for r, where in enumerate(dims):
+            place = panels.at(self.root, 0, where, outer, along)
+            word = intrinsics.load(b, left, b.compute(place * size), self.words.element_type, size)
+            group = self._broadcast(word)
+            for j in columns:
+                at = r * len(columns) + j
+                sums[at] = self._dot(sums[at], group, loaded[j])
+        if unit.flip:
+            for j in columns:
+                at = len(dims) * len(columns) + j
+                sums[at] = self._dot(sums[at], self._signs(), loaded[j])
+        return sums
+
+    def _broadcast(self, word: ir.Value) -> ir.Value:
+        b = self.frame.b
+        words = b.value("vector.broadcast", self.words, word)
+        group = b.value("vector.bitcast", self.narrow[0], words)
+        return b.value("arith.xori", group.type, group, self._signs()) if self.unit.flip else group
+
+    def _signs(self) -> ir.Value:
+        kind = self.narrow[0]
+        return self.frame.b.constant(ir.DenseElementsAttr.get_splat(kind, ir.IntegerAttr.get(kind.element_type, -128)))
+
+    def _dot(self, total: ir.Value, rows: ir.Value, columns: ir.Value) -> ir.Value:
+        return intrinsics.call(self.frame.b, self.unit.intrinsic, [self.wide], [total, rows, columns]).results[0]
+
+    def _piece(self, vector: ir.Value, offset: int, width: int) -> ir.Value:
+        """`width` lanes of a vector from `offset` on; one is a scalar."""
+        b = self.frame.b
+        if width == self.unit.lanes:
+            return vector
+        if width == 1:
+            return self.frame.memory.lane(vector, offset)
+        lanes = ir.DenseI64ArrayAttr.get(range(offset, offset + width), b.context)
+        kind = ir.VectorType.get([width], self.wide.element_type, loc=b.location)
+        return b.value("vector.shuffle", kind, vector, vector, mask=lanes)
+
+
+SCHEDULE = DotProduct()

@@ -1,0 +1,102 @@
+"""The dot-product units of targets: instructions that multiply short groups of narrow numbers and sum them wide.
+
+A unit takes `group` neighbouring numbers of the reduction from each operand for every lane of the accumulator. Which a
+target has is read off the features that its file says it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+
+BF16, F16, S8, U8 = "bf16", "f16", "s8", "u8"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`intrinsic` is LLVM's; `tiles` are matrices of 16 rows of 64 bytes (AMX), else vectors of `bits` bits.
+
+    `flip` says that the unit takes rows without sign only: signed ones are moved up by 128, and what that adds to the
+    sums is taken off again.
+    """
+
+    feature: str
+    intrinsic: str
+    rows: str
+    """The type of an element of the row operand."""
+    columns: str
+    """The type of an element of the column operand, which lies in panels."""
+    bits: int = 0
+    flip: bool = False
+
+    @property
+    def tiles(self) -> bool:
+        return not self.bits
+
+    @property
+    def group(self) -> int:
+        return 2 if self.rows in (BF16, F16) else 4
+
+    @property
+    def element_bytes(self) -> int:
+        return 4 // self.group
+
+    @property
+    def lanes(self) -> int:
+        """Accumulators of 32 bits in a vector, or in a row of a tile."""
+        return self.bits // 32 or 16
+
+
+_UNITS = (
+    Unit("amx-bf16", "llvm.x86.tdpbf16ps", BF16, BF16),
+    Unit("amx-fp16", "llvm.x86.tdpfp16ps", F16, F16),
+    Unit("amx-int8", "llvm.x86.tdpbssd", S8, S8),
+    Unit("amx-int8", "llvm.x86.tdpbsud", S8, U8),
+    Unit("amx-int8", "llvm.x86.tdpbusd", U8, S8),
+    Unit("amx-int8", "llvm.x86.tdpbuud", U8, U8),
+    Unit("avx512bf16", "llvm.x86.avx512bf16.dpbf16ps.512", BF16, BF16, 512),
+    Unit("avx512vnni", "llvm.x86.avx512.vpdpbusd.512", U8, S8, 512),
+    Unit("avx512vnni", "llvm.x86.avx512.vpdpbusd.512", S8, S8, 512, flip=True),
+    Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", U8, S8, 256),
+    Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", S8, S8, 256, flip=True),
+    Unit("bf16", "llvm.aarch64.neon.bfdot.v4f32.v8bf16", BF16, BF16, 128),
+    Unit("dotprod", "llvm.aarch64.neon.sdot.v4i32.v16i8", S8, S8, 128),
+    Unit("dotprod", "llvm.aarch64.neon.udot.v4i32.v16i8", U8, U8, 128),
+    Unit("i8mm", "llvm.aarch64.neon.usdot.v4i32.v16i8", U8, S8, 128),
+)
+
+
+def unit_of(target, rows: str, columns: str) -> Unit | None:
+    """The best unit of `target` for operands of these types, tiles before vectors; None where it has none."""
+    for unit in _UNITS:
+        if unit.feature in target.needs and (unit.rows, unit.columns) == (rows, columns):
+            return unit
+    return None
+
+
+_EXTENSIONS = {"arith.extf": "", "arith.extsi": "s", "arith.extui": "u"}
+_SUMS = {"arith.addf": "arith.mulf", "arith.addi": "arith.muli"}
+
+
+def factor_types(op: ir.Operation) -> tuple[str, str] | None:
+    """The types of the inputs of a `linalg.generic` that sums products of widened numbers in 32 bits, else None."""
+    block = op.regions[0].blocks[0]
+    arguments = list(block.arguments)
+    if len(arguments) != 3:
+        return None
+    total = list(block.operations)[-1].operands[0].owner
+    if isinstance(total, ir.Block) or total.name not in _SUMS or arguments[2] not in list(total.operands):
+        return None
+    product = next((o.owner for o in total.operands if o != arguments[2]), None)
+    if product is None or isinstance(product, ir.Block) or product.name != _SUMS[total.name]:
+        return None
+    found = {}
+    for factor in product.operands:
+        if isinstance(factor.owner, ir.Block) or factor.owner.name not in _EXTENSIONS:
+            return None
+        narrow, sign = factor.owner.operands[0], _EXTENSIONS[factor.owner.name]
+        if narrow not in arguments[:2] or str(factor.type) != ("i32" if sign else "f32"):
+            return None
+        found[arguments.index(narrow)] = f"{sign}{narrow.type.width}" if sign else str(narrow.type)
+    return (found[0], found[1]) if len(found) == 2 else None

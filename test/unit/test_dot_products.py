@@ -1,0 +1,106 @@
+"""Contractions of narrow numbers by dot-product units against plain loops."""
+
+import ctypes
+import platform
+import random
+
+import ml_dtypes
+import numpy as np
+import pytest
+from kernels import check, filled, generic, kernel, tensor
+from neomlir import targets
+
+TYPES = {"bf16": ml_dtypes.bfloat16, "s8": np.int8, "u8": np.uint8}
+EXTENSION = {"bf16": "extf", "s8": "extsi", "u8": "extui"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiles():
+    """Ask Linux for the tile registers, which the runtime does for a model."""
+    if platform.machine() == "x86_64":
+        ctypes.CDLL(None).syscall(158, 0x1023, 18)
+
+
+def units():
+    """(target, types of the operands) of every unit of this machine."""
+    for name, needed in (("sapphirerapids", "amx-bf16"), ("znver5", "avx512bf16"), ("icelake-server", "avx512vnni")):
+        if needed not in targets.host_cpu()[1]:
+            continue
+        kinds = [("bf16", "bf16")] if name != "icelake-server" else []
+        kinds += [("u8", "s8"), ("s8", "s8")] + ([("s8", "u8"), ("u8", "u8")] if name == "sapphirerapids" else [])
+        yield from ((name, kind) for kind in kinds)
+
+
+def draw(kind, shape, seed):
+    random = np.random.default_rng(seed)
+    if kind == "bf16":
+        return random.standard_normal(shape).astype(ml_dtypes.bfloat16)
+    info = np.iinfo(TYPES[kind])
+    return random.integers(info.min, info.max + 1, shape).astype(TYPES[kind])
+
+
+def panels(array, width, group):
+    """[…, channels, columns] as [columns / width, …, channels / group, width, group]."""
+    *outer, channels, columns = array.shape
+    wide = np.zeros((*outer, channels, -(-columns // width) * width), array.dtype)
+    wide[..., :columns] = array
+    split = wide.reshape(*outer, channels // group, group, -1, width)
+    n = len(outer)
+    return np.ascontiguousarray(split.transpose(n + 2, *range(n), n, n + 3, n + 1))
+
+
+def body(kinds):
+    narrow, wide = ("bf16", "f32") if kinds[0] == "bf16" else ("i8", "i32")
+    kind = "f" if wide == "f32" else "i"
+    text = "".join(f"%e{i} = arith.{EXTENSION[k]} %x{i} : {narrow} to {wide}\n" for i, k in enumerate(kinds))
+    return narrow, wide, f"{text}%p = arith.mul{kind} %e0, %e1 : {wide}\n%y = arith.add{kind} %o, %p : {wide}"
+
+
+def product(target, kinds, m, n, k, width, seed=0):
+    """[m, k] times [k, n] with a bias, checked."""
+    group = 2 if kinds[0] == "bf16" else 4
+    narrow, wide, text = body(kinds)
+    a, b = draw(kinds[0], (m, k), seed), panels(draw(kinds[1], (k, n), seed + 1), width, group)
+    types = [tensor(a.shape, narrow), tensor(b.shape, narrow), tensor((n,), wide)]
+    packed = f"d1 floordiv {width}, d2 floordiv {group}, d1 mod {width}, d2 mod {group}"
+    out, add = tensor((m, n), wide), "addf" if wide == "f32" else "addi"
+    code = filled("z", "0.0" if wide == "f32" else "0", out)
+    code += generic("c", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
+    end = f"%y = arith.{add} %x0, %x1 : {wide}"
+    code += generic("r0", ["d0, d1", "d1", "d0, d1"], "pp", [("%c", out), ("%a2", types[2])], ("%out0", out), end)
+    bias = np.arange(n).astype("f4" if wide == "f32" else "i4")
+    result = np.zeros((m, n), bias.dtype)
+    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    check(kernel(types, [out], code), [a, b, bias], [result], targets.get(target), taken)
+
+
+@pytest.mark.parametrize(("target", "kinds"), list(units()))
+@pytest.mark.parametrize("size", [(1, 40, 64), (49, 33, 24), (64, 96, 160), (5, 16, 4)])
+def test_products(target, kinds, size):
+    product(target, kinds, *size, 16 if size[1] <= 16 else 32)
+
+
+@pytest.mark.parametrize(("target", "kinds"), list(units()))
+def test_random_products(target, kinds):
+    r = random.Random(str((target, kinds)))
+    for seed in range(2):
+        product(target, kinds, r.randint(1, 130), r.randint(1, 130), 4 * r.randint(1, 32), r.choice([16, 32]), seed)
+
+
+@pytest.mark.parametrize(("target", "kinds"), list(units()))
+@pytest.mark.parametrize(("wide", "stride", "channels", "columns"), [(9, 1, 8, 24), (24, 2, 4, 40)])
+def test_convolutions(target, kinds, wide, stride, channels, columns):
+    """3x3 windows; the first has rows that fit a tile."""
+    group = 2 if kinds[0] == "bf16" else 4
+    narrow, result, text = body(kinds)
+    a = draw(kinds[0], (1, 7, wide, channels), 0)
+    b = panels(draw(kinds[1], (3, 3, channels, columns), 1), 32, group)
+    shape = (1, (7 - 3) // stride + 1, (wide - 3) // stride + 1, columns)
+    types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor(shape, result)
+    packed = f"d3 floordiv 32, d4, d5, d6 floordiv {group}, d3 mod 32, d6 mod {group}"
+    maps = [f"d0, d1 * {stride} + d4, d2 * {stride} + d5, d6", packed, "d0, d1, d2, d3"]
+    code = filled("z", "0.0" if result == "f32" else "0", out, into="%out0")
+    code += generic("r0", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
+    found = np.zeros(shape, "f4" if result == "f32" else "i4")
+    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
