@@ -18,6 +18,7 @@ from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, TargetError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
+from neomlir.pipeline import with_option
 from neomlir.runtime import Model, check_threads, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
@@ -55,6 +56,7 @@ def compile(
     isolate: bool = True,
     include_ir: bool = False,
     tuned: str | os.PathLike | bool = True,
+    winograd: bool = True,
     emit: str = "neo",
     progress: Progress | None = None,
 ) -> Model | Emitted | str | None:
@@ -78,6 +80,8 @@ def compile(
         isolate: compile in a worker process, so that a crash in MLIR is an error here.
         include_ir: keep the `kernels` level in the file.
         tuned: a database that `neo-tune` wrote; True for that in its default place, if there is one; False for none.
+        winograd: whether 3x3 convolutions may be done by Winograd's algorithm, where that is faster and the error to
+            expect stays below 1e-5 of the largest result (docs/convolutions.md).
         emit: `neo`, a file for the runtime; `exe`, a static executable with the runtime in it; `obj`, a relocatable
             object for embedding, and its header beside it (docs/runtime.md).
         progress: called with (stage, done, total).
@@ -117,7 +121,7 @@ def compile(
         result = Path(scratch) / "model.neo"
         options = {
             "inputs": inputs,
-            "pipeline": pipeline or "cpu",
+            "pipeline": _pipeline(pipeline, chosen, winograd),
             "jobs": jobs or os.cpu_count() or 1,
             "dump": dump,
             "stop_at": stop_at,
@@ -146,6 +150,7 @@ def dry_run(
     pipeline: str | None = None,
     *,
     tuned: str | os.PathLike | bool = True,
+    winograd: bool = True,
     isolate: bool = True,
     progress: Progress | None = None,
 ) -> Coverage:
@@ -153,7 +158,14 @@ def dry_run(
     chosen = _target(target)
     model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
-        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline or "cpu", tuned)
+        named = _pipeline(pipeline, chosen, winograd)
+        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, named, tuned)
+
+
+def _pipeline(name: str | None, target: Target, winograd: bool) -> str:
+    """The pipeline to take, Winograd's algorithm forbidden in it if need be."""
+    name = name or "cpu"
+    return name if winograd else with_option(name, target, "neo-winograd.use=never")
 
 
 def _one_of(target: Target) -> str:

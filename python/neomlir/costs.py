@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from neomlir.mlir import ir
-from neomlir.passes.dataflow import is_tensor, loop_extents
+from neomlir.passes.dataflow import is_tensor, iterators, loop_extents, number_of_inputs
 from neomlir.passes.functions import functions
 from neomlir.passes.plan_memory import type_bytes
+from neomlir.schedules.winograd_math import operations
 from neomlir.trees import Trees
 
 FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"})
@@ -42,8 +45,9 @@ def work(op: ir.Operation) -> int:
 def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
     """(operations, bytes) of one call of a kernel at level `kernels`; None where extents are dynamic.
 
-    Operations count every arithmetic operation of every body once an iteration, and those of trees as `work` says;
-    bytes are those of all arguments, tables of trees among them.
+    Operations count every arithmetic operation of every body once an iteration, those of trees as `work` says, and
+    those of Winograd's transforms as they are done, by rows and columns; bytes are those of all arguments, tables of
+    trees among them.
     """
     function = functions(nested)[0]
     flops: int | None = 0
@@ -52,6 +56,8 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
         if not each:
             continue
         extents = loop_extents(op) if op.name == "linalg.generic" else _rows(op)
+        if is_transform(op):
+            each, extents = _transform_work(op, extents)
         flops = None if None in extents or flops is None else flops + each * math.prod(extents)
     size: int | None = 0
     for argument in function.regions[0].blocks[0].arguments:
@@ -63,6 +69,28 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
         else:
             size += math.prod(type_.shape) * type_bytes(type_.element_type)
     return flops, size
+
+
+def is_transform(op: ir.Operation) -> bool:
+    """Whether a generic is a transform of a Winograd convolution: products with a constant matrix from two sides."""
+    if op.name != "linalg.generic" or number_of_inputs(op) != 3 or "reduction" not in iterators(op):
+        return False
+    makers = [None if isinstance(v.owner, ir.Block) else v.owner.operation for v in list(op.operands)[1:3]]
+    if any(m is None or m.name != "arith.constant" for m in makers):
+        return False
+    values = [m.attributes["value"] for m in makers]
+    return values[0] == values[1] and isinstance(values[0], ir.DenseFPElementsAttr) and len(values[0].type.shape) == 2
+
+
+def _transform_work(op: ir.Operation, extents: list[int | None]) -> tuple[int, list[int | None]]:
+    """What a transform takes row by row and column by column, a square of results, and how many squares there are."""
+    attribute = op.operands[1].owner.operation.attributes["value"]
+    matrix = np.array(attribute, np.float64).reshape(attribute.type.shape)
+    rows, columns = matrix.shape
+    outer = [n for n, kind in zip(extents, iterators(op), strict=True) if kind == "parallel"]
+    if None in outer:
+        return 1, [None]
+    return operations(matrix) * (rows + columns), [-(-math.prod(outer) // (rows * rows))]
 
 
 def _rows(op: ir.Operation) -> list[int | None]:

@@ -232,6 +232,18 @@ def named_stages(name: str, target) -> dict[str, str]:
     return stages
 
 
+def with_option(name: str, target, option: str) -> str:
+    """A named pipeline's name with `PASS.OPTION=VALUE` in its braces too; unchanged where it has no such pass.
+
+    Raises PipelineError as `named_stages` does.
+    """
+    pass_name = option.partition(".")[0]
+    if not any(pass_name in text for text in named_stages(name, target).values()):
+        return name
+    bare, brace, rest = name.partition("{")
+    return f"{bare}{{{rest.rstrip()[:-1]} {option}}}" if brace else f"{bare}{{{option}}}"
+
+
 def _set_option(steps: list[Step], pass_: type[ModulePass], word: str) -> str:
     """The text of steps with an option of a pass set wherever it stands; empty where it stands nowhere."""
     found, todo = False, list(steps)

@@ -20,6 +20,7 @@ from neomlir.passes.dataflow import (
     runs_on_host,
 )
 from neomlir.passes.fuse_attention import join_attention
+from neomlir.passes.fuse_winograd import join_winograd
 
 Domain = tuple[int | None, ...]
 
@@ -110,7 +111,8 @@ def form_groups(block: Block, max_ops: int, scores: int = 0) -> Groups:
     A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
     same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
     the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
-    between them, of one head of attention, has at most `scores` bytes.
+    between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
+    are one kernel.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -126,8 +128,10 @@ def form_groups(block: Block, max_ops: int, scores: int = 0) -> Groups:
             # It only says where the result goes, so it belongs to whatever makes the result.
             groups.merge(groups.group[producer], number)
     for number in range(len(block.ops)):
-        if scores and roles[number].kind == "contraction":
-            join_attention(groups, number, scores)
+        if roles[number].kind == "contraction":
+            join_winograd(groups, number)
+            if scores:
+                join_attention(groups, number, scores)
     return groups
 
 

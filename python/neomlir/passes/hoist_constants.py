@@ -29,7 +29,7 @@ class HoistConstants(ModulePass):
 
     name = "neo-hoist-constants"
 
-    growth: int = 4
+    growth: int = 8
     """A result of more than this many times the bytes of the weights it comes from (and over 64 KiB) is not moved."""
 
     def run(self, module: ir.Module) -> None:

@@ -73,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         help="the shape of an input, ? for a dimension that stays dynamic; repeat for more inputs. The data type may "
         "be left out; if given, it must be the model's",
     )
+    add(
+        "--no-winograd",
+        dest="winograd",
+        action="store_false",
+        help="do every convolution directly, none by Winograd's algorithm, which is faster for many of 3x3",
+    )
     add("--dump", metavar="DIR", help="write every level as NN-level.mlir, with the pipeline that leads to the next")
     add(
         "--stop-at",
@@ -138,6 +144,7 @@ def _body(arguments: argparse.Namespace) -> int:
         "cache": not arguments.no_cache,
         "include_ir": arguments.include_ir,
         "tuned": sources.tuned(arguments),
+        "winograd": arguments.winograd,
         "emit": arguments.emit,
     }
     if arguments.stop_at:
@@ -332,7 +339,15 @@ def _specs(specs) -> list[dict]:
 def _dry_run(arguments, model, inputs) -> int:
     with console.progress(arguments.json) as progress:
         tuned = sources.tuned(arguments)
-        coverage = neomlir.dry_run(model, arguments.target, inputs, arguments.pipeline, tuned=tuned, progress=progress)
+        coverage = neomlir.dry_run(
+            model,
+            arguments.target,
+            inputs,
+            arguments.pipeline,
+            tuned=tuned,
+            winograd=arguments.winograd,
+            progress=progress,
+        )
     if arguments.json:
         missing = [{"op": op, "count": len(nodes), "nodes": nodes} for op, nodes in coverage.missing]
         document = {"missing": missing, "kernels": coverage.kernels, "weight_bytes": coverage.weight_bytes}

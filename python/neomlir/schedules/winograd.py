@@ -1,0 +1,381 @@
+"""The schedule of Winograd's convolutions: a block of tiles transformed, multiplied and transformed back in the cache.
+
+A work item takes a block of tiles. Their inputs are transformed in registers, a vector of channels at a time, into
+scratch memory; for each panel of output channels there are n x n small matrix products, as in a contraction, and their
+results are transformed back in registers, finished and stored. Nothing between is ever a whole tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, Var, apply, of
+from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.nest import Tile, full_tile, rest_tile, vectors
+from neomlir.schedules.points import Points
+from neomlir.schedules.root import computed, stored_at
+from neomlir.schedules.winograd_math import Vectors, multiply
+from neomlir.schedules.winograd_plan import blocking
+
+_GUESS = 256
+"""What the number of tiles is taken for where it is dynamic."""
+_L2 = 2
+"""The locality hint of data for the second-level cache."""
+
+
+class Winograd(Schedule):
+    name = "winograd"
+    order = 60
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) == 3 and [len(g.inputs) for g in kernel.roots] == [3, 2, 3]
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        form = Form.of(kernel)
+        frame = Frame(kernel, target)
+        try:
+            Nest(frame, form, target).emit()
+            return frame.close()
+        except NotApplicable:
+            frame.drop()
+            raise
+
+
+@dataclass
+class Form:
+    """The three reductions of a kernel as `neo-winograd` writes them, `outer` loops counting tiles.
+
+    `gather[outer…, i, j, c | u, v]` are the transformed inputs, `product[outer…, i, j, k | c]` their products with the
+    filters, `spread[planes…, y, x, k | i, j]` the results; `outer` are the planes, then rows and columns of tiles.
+    """
+
+    gather: Generic
+    product: Generic
+    spread: Generic
+    b: np.ndarray
+    a: np.ndarray
+    outer: int
+
+    @staticmethod
+    def of(kernel: Kernel) -> Form:
+        """Raises NotApplicable where the reductions are others."""
+        gather, product, spread = kernel.roots
+        if product.inputs[0] != gather.results[0] or spread.inputs[0] != product.results[0]:
+            raise NotApplicable("the reductions do not follow each other")
+        form = Form(gather, product, spread, _matrix(gather), _matrix(spread), gather.rank - 5)
+        if form.b.shape != (form.n, form.n) or form.n - form.m != 2:
+            raise NotApplicable("the transforms are not those of filters of three taps")
+        if form.outer < 2 or product.rank != form.outer + 4 or spread.rank != form.outer + 3:
+            raise NotApplicable("the reductions have not the loops of tiles")
+        form._check_maps()
+        for generic, factors, reduced in ((gather, 3, 2), (product, 2, 1), (spread, 3, 2)):
+            if generic.reduction != [False] * (generic.rank - reduced) + [True] * reduced:
+                raise NotApplicable("a reduction runs over other loops")
+            if not _sums_products(generic, factors):
+                raise NotApplicable("a reduction is no sum of products")
+        for init in (*gather.inits, *product.inits):
+            if not _is_zero(kernel, init):
+                raise NotApplicable("a sum that is held in scratch memory does not start at zero")
+        if None in (form.channels, *spread.extents[-5:]):
+            raise NotApplicable("a plane or the channels are dynamic")
+        return form
+
+    @property
+    def m(self) -> int:
+        return self.a.shape[0]
+
+    @property
+    def n(self) -> int:
+        return self.a.shape[1]
+
+    @property
+    def channels(self) -> int | None:
+        """Input channels."""
+        return self.gather.extents[self.outer + 2]
+
+    @property
+    def panel(self) -> int:
+        """Output channels that lie together in the filters."""
+        return ir.RankedTensorType(self.product.inputs[1].type).shape[-1]
+
+    def _check_maps(self) -> None:
+        outer, m = self.outer, self.m
+        dim = [ir.AffineDimExpr.get(d) for d in range(outer + 5)]
+        i, j, c, u, v = dim[outer:]
+        rows, columns = dim[outer - 2 : outer]
+        places = {*map(str, dim[: outer - 2]), str(rows * m + u), str(columns * m + v)}
+        source = list(self.gather.maps[0].results)
+        if {str(e) for e in source[:-1]} != places or len(source) != outer + 1 or source[-1] != c:
+            raise NotApplicable("the inputs of tiles are read in another way")
+        tiles = [*dim[:outer], i, j]
+        _expect(self.gather, [None, [i, u], [j, v], [*tiles, c]])
+        k, reduced = dim[outer + 2], dim[outer + 3]
+        r = self.panel
+        filters = [ir.AffineExpr.get_floor_div(k, r), i, j, reduced, ir.AffineExpr.get_mod(k, r)]
+        _expect(self.product, [[*tiles, reduced], filters, [*tiles, k]])
+        y, x, k, i, j = dim[outer - 2 : outer + 3]
+        split, rest = ir.AffineExpr.get_floor_div, ir.AffineExpr.get_mod
+        read = [*dim[: outer - 2], split(y, m), split(x, m), i, j, k]
+        _expect(self.spread, [read, [rest(y, m), i], [rest(x, m), j], dim[: outer + 1]])
+
+
+def _expect(generic: Generic, results: list[list[ir.AffineExpr] | None]) -> None:
+    for map_, expected in zip(generic.maps, results, strict=True):
+        if expected is not None and map_ != ir.AffineMap.get(generic.rank, 0, expected):
+            raise NotApplicable("a reduction reads or writes in another order")
+
+
+def _matrix(generic: Generic) -> np.ndarray:
+    """The constant that a transform reads twice."""
+    makers = [matrix.owner for matrix in generic.inputs[1:]]
+    if any(isinstance(maker, ir.Block) or maker.name != "arith.constant" for maker in makers):
+        raise NotApplicable("a transform's matrix is no constant")
+    value, other = (maker.attributes["value"] for maker in makers)
+    if (
+        value != other
+        or not isinstance(value, ir.DenseFPElementsAttr)
+        or not isinstance(value.type.element_type, ir.F32Type)
+    ):
+        raise NotApplicable("a transform's matrix is not of single precision")
+    return np.array(value, np.float32).reshape(value.type.shape)
+
+
+def _sums_products(generic: Generic, factors: int) -> bool:
+    """Whether the body is `acc + x0 * x1 (* x2)`, in f32."""
+    arguments = list(generic.body.arguments)
+    if len(arguments) != factors + 1 or not all(isinstance(a.type, ir.F32Type) for a in arguments):
+        return False
+    total = generic.yields[0].owner
+    if isinstance(total, ir.Block) or total.name != "arith.addf" or total.operands[0] != arguments[-1]:
+        return False
+    value = total.operands[1]
+    for argument in reversed(arguments[1:-1]):
+        product = value.owner
+        if isinstance(product, ir.Block) or product.name != "arith.mulf" or product.operands[1] != argument:
+            return False
+        value = product.operands[0]
+    return value == arguments[0]
+
+
+def _is_zero(kernel: Kernel, init: ir.Value) -> bool:
+    found = kernel.generic_of(init)
+    if found is None or found[0].op.name != "linalg.fill":
+        return False
+    value = found[0].inputs[0].owner
+    return not isinstance(value, ir.Block) and value.name == "arith.constant" and value.attributes["value"].value == 0
+
+
+class Nest:
+    """The loops: blocks of tiles outside, then panels of output channels."""
+
+    def __init__(self, frame: Frame, form: Form, target):
+        b = self.b = frame.b
+        self.frame, self.form = frame, form
+        self.arithmetic = Vectors(b, frame.machine.fma)
+        sizes = form.gather.sizes()
+        self.counts: list[Size] = [frame.memory.dim(*sizes[d], frame.evaluator) for d in range(form.outer)]
+        self.tiles: Size = 1
+        for count in self.counts:
+            self.tiles = b.mul(self.tiles, count)
+        self.outputs = form.spread.extents[form.outer]
+        guess = self.tiles if isinstance(self.tiles, int) else _GUESS
+        cut = blocking(target, form.m, guess, form.channels, self.outputs, form.panel)
+        if cut is None:
+            raise NotApplicable("too few tiles fit into scratch memory")
+        ask = frame.kernel.parameter
+        self.rows = cut.rows
+        self.strips = ask("strips", cut.strips, [s for s in (1, 2, 3, 4) if s < cut.strips])
+        self.lanes = min(frame.machine.lanes(32), form.panel)
+        self.panels = -(-self.outputs // form.panel)
+        groups = ask("groups", min(cut.groups, self.panels), [g for g in (1, 2) if g <= self.panels])
+        self.wide = -(-self.panels // groups)
+        self.groups = -(-self.panels // self.wide)
+        self.block = self.strips * self.rows
+        filters = ir.RankedTensorType(form.product.inputs[1].type)
+        self.distant = int(np.prod(filters.shape)) * 4 > frame.machine.l2 // 2
+        n, f32 = form.n, ir.F32Type.get(b.context)
+        self.gathered = frame.memory.scratch([n, n, self.block, form.channels], f32)
+        self.products = frame.memory.scratch([self.block, n, n, form.panel], f32)
+
+    def emit(self) -> None:
+        blocks = self.b.ceildiv(self.tiles, self.block)
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        self.b.items([([blocks, self.groups], self._item), *around])
+
+    def _item(self, indices: list[Index]) -> None:
+        b = self.b
+        block, group = indices
+        start = block * self.block
+        count = b.min(self.block, b.sub(self.tiles, b.compute(start))) if block.terms else self._first()
+        strips = b.ceildiv(count, self.rows)
+        b.loop(0, count, 1, lambda t: self._gather(t, self._tile(start + t)))
+        low = b.compute(group * self.wide) if group.terms else 0
+        high = b.min(b.add(low, self.wide), self.panels)
+
+        def panel(p: Index) -> None:
+            n = self.form.n
+            b.loop(0, n, 1, lambda i: b.loop(0, n, 1, lambda j: self._multiply(p, i, j, strips)))
+            self._finish(p, lambda tile: b.loop(0, count, 1, lambda t: self._spread(p, t, self._tile(start + t), tile)))
+
+        b.loop(low, high, 1, panel)
+
+    def _first(self) -> Size:
+        return self.b.min(self.block, self.tiles)
+
+    def _tile(self, number: Index) -> list[Index]:
+        """The place of a tile: its plane, row and column."""
+        b, found = self.b, []
+        rest: Size = number.const if number.constant is not None else b.compute(number)
+        for d, size in reversed(list(enumerate(self.counts))):
+            mine = b.rem(rest, size) if d else rest
+            rest = b.div(rest, size) if d else rest
+            high = size - 1 if isinstance(size, int) else None
+            found.append(Index({}, mine) if isinstance(mine, int) else of(Var(mine, 1, 0, high)))
+        return found[::-1]
+
+    def _gather(self, t: Index, place: list[Index]) -> None:
+        """Transform the inputs of a tile."""
+        form, frame, b = self.form, self.frame, self.b
+        source, map_ = form.gather.inputs[0], form.gather.maps[0]
+
+        def emit(tile: Tile) -> None:
+            with b.scope():
+                for c, chunk in tile:
+                    columns = []
+                    for v in range(form.n):
+                        column = []
+                        for u in range(form.n):
+                            loops = [*place, Index(), Index(), c, Index({}, u), Index({}, v)]
+                            at = tuple(apply(e, loops) for e in map_.results)
+                            column.append(b.splat(frame.evaluator.at(source, at, chunk), chunk.width))
+                        columns.append(multiply(self.arithmetic, form.b, column))
+                    for i in range(form.n):
+                        row = multiply(self.arithmetic, form.b, [column[i] for column in columns])
+                        for j, value in enumerate(row):
+                            frame.memory.store(self.gathered, (Index({}, i), Index({}, j), t, c), chunk, value)
+
+        channels = form.channels
+        lanes = min(frame.machine.lanes(32), 1 << (channels - 1).bit_length())
+        vectors(b, 0, channels, channels, lanes, 1, frame.machine.masks, emit)
+
+    def _multiply(self, p: Index, i: Index, j: Index, strips: Size) -> None:
+        """The products of all tiles with the filters of panel `p` at one place of the transform."""
+        b, form, frame = self.b, self.form, self.frame
+        tile = full_tile(Index(), self.lanes, form.panel // self.lanes)
+        filters, map_ = form.product.inputs[1], form.product.maps[1]
+        zero = b.splat(b.zero(ir.F32Type.get(b.context)), self.lanes)
+        buffer = frame.memory.of(filters)
+        ahead = frame.memory.flat(buffer) if self.distant else None
+        elements = int(np.prod(ir.MemRefType(buffer.type).shape))
+
+        def step(first: Index, c: Index, sums: list[ir.Value]) -> list[ir.Value]:
+            columns = []
+            for k, chunk in tile:
+                loops = [*[Index()] * form.outer, i, j, p * form.panel + k, c]
+                at = tuple(apply(e, loops) for e in map_.results)
+                columns.append(frame.evaluator.at(filters, at, chunk))
+            if ahead is not None:
+                here = ((p * form.n + i) * form.n + j) * form.channels + c + form.channels
+                for k, _ in tile:
+                    place = b.compute(here * form.panel + k.put_lane(0))
+                    b.fetch(ahead, [b.size(b.min(place, elements - 1))], _L2)
+            found = []
+            for r in range(self.rows):
+                x = b.splat(frame.memory.load(self.gathered, (i, j, first + r, c), Chunk(1)), self.lanes)
+                for number, column in enumerate(columns):
+                    total = sums[r * len(tile) + number]
+                    if frame.machine.fma:
+                        found.append(b.op("math.fma", [total.type], [x, column, total]).results[0])
+                    else:
+                        product = b.op("arith.mulf", [total.type], [x, column]).results[0]
+                        found.append(b.op("arith.addf", [total.type], [total, product]).results[0])
+            return found
+
+        def strip(s: Index) -> None:
+            first = s * self.rows
+            start = [zero] * (self.rows * len(tile))
+            sums = b.loop(0, form.channels, 1, lambda c, *sums: step(first, c, list(sums)), start)
+            for r in range(self.rows):
+                for number, (k, chunk) in enumerate(tile):
+                    frame.memory.store(self.products, (first + r, i, j, k), chunk, sums[r * len(tile) + number])
+
+        b.loop(0, strips, 1, strip)
+
+    def _finish(self, p: Index, emit) -> None:
+        """Call `emit` with the vectors of panel `p`; those of the last one may be fewer."""
+        b, panel = self.b, self.form.panel
+        rest = self.outputs % panel
+        full = full_tile(Index(), self.lanes, panel // self.lanes)
+        if not rest:
+            emit(full)
+            return
+        less = rest_tile(b, Index(), rest, self.lanes, self.frame.machine.masks)
+        if p.constant is not None:
+            emit(full if p.constant < self.panels - 1 else less)
+        else:
+            b.when(b.less(b.compute(p), self.panels - 1), lambda: emit(full), lambda: emit(less))
+
+    def _spread(self, p: Index, t: Index, place: list[Index], tile: Tile) -> None:
+        """Transform the products of a tile back, finish and store its results."""
+        form, frame, b = self.form, self.frame, self.b
+        m, n = form.m, form.n
+        height, width = form.spread.extents[form.outer - 2 : form.outer]
+        for k, chunk in tile:
+            with b.scope():
+                columns = []
+                for j in range(n):
+                    at = [(t, Index({}, i), Index({}, j), k) for i in range(n)]
+                    values = [b.splat(frame.memory.load(self.products, a, chunk), chunk.width) for a in at]
+                    columns.append(multiply(self.arithmetic, form.a, values))
+                rows = [multiply(self.arithmetic, form.a, [column[y] for column in columns]) for y in range(m)]
+                for y, row in enumerate(rows):
+                    for x, value in enumerate(row):
+                        where = [place[-2] * m + y, place[-1] * m + x]
+                        inside = [
+                            self._inside(index, at, size)
+                            for index, at, size in zip(where, (y, x), (height, width), strict=True)
+                        ]
+                        loops = [*place[:-2], *where, p * form.panel + k, Index(), Index()]
+                        self._guarded(
+                            [c for c in inside if c is not None],
+                            lambda loops=loops, value=value, chunk=chunk: self._store(loops, chunk, value),
+                        )
+
+    def _inside(self, index: Index, at: int, size: int) -> ir.Value | None:
+        """Whether a result that stands at `at` in its tile is one; None where it always is."""
+        left = size % self.form.m
+        return self.b.less(self.b.compute(index), size) if left and at >= left else None
+
+    def _guarded(self, conditions: list[ir.Value], body) -> None:
+        if not conditions:
+            body()
+        else:
+            self.b.when(conditions[0], lambda: self._guarded(conditions[1:], body))
+
+    def _store(self, loops: list[Index], chunk: Chunk, value: ir.Value) -> None:
+        """What follows the reduction at one place, and the store."""
+        frame, g = self.frame, self.form.spread
+        home = tuple(apply(e, loops) for e in g.output_map().results)
+        if not _is_zero(frame.kernel, g.inits[0]):
+            init = self.b.splat(frame.evaluator.at(g.inits[0], home, chunk), chunk.width)
+            value = self.b.value("arith.addf", value.type, init, value)
+
+        def bound(indices, _chunk):
+            if indices != home:
+                raise NotApplicable("the reduction is read at another point than where it is stored")
+            return value
+
+        frame.evaluator.bound[g.results[0]] = bound
+        for i, place in enumerate(stored_at(frame.kernel, g, loops)):
+            made = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
+            frame.memory.store(frame.destination(i), place, chunk, made)
+
+
+SCHEDULE = Winograd()
