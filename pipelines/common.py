@@ -25,6 +25,7 @@ def global_stage(target: str) -> str:
         "neo-share-maxima",
         "neo-fuse-elementwise{views=false}",
         *tidy,
+        "neo-join-quantizers",
         "neo-split-transposed-convs",
         *tidy,
         "neo-fold-scales",

@@ -5,7 +5,7 @@ BUFFERIZE = (
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
     "canonicalize,cse,neo-form-dispatches"
 )
-SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),buffer-deallocation-pipeline"
+SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),neo-free-buffers"
 EXPAND_MATH = "neo-expand-math,cse,"
 KERNEL_TO_LLVM = (
     "neo-bound-indices,neo-guard-divisions,expand-strided-metadata,lower-affine,"

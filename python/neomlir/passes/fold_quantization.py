@@ -12,7 +12,13 @@ from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction, sums_products
 from neomlir.passes.dataflow import indexing_maps, iterators, loop_extents
 from neomlir.passes.quantized import Affine, Factor, Resolver
-from neomlir.passes.quantized_bodies import dequantise_in_readers, make_unsigned, normalise_quantisers
+from neomlir.passes.quantized_bodies import (
+    dequantise_in_readers,
+    drop_quantisers,
+    make_unsigned,
+    normalise_quantisers,
+    pool_integers,
+)
 
 _LARGEST_SUM = (1 << 31) // (255 * 128)
 """Longer sums of products of 8-bit integers may not fit 32 bits."""
@@ -47,6 +53,8 @@ class FoldQuantization(ModulePass):
                 if not self.signed:
                     make_unsigned(function)
                 self._contractions(function)
+                pool_integers(function)
+                drop_quantisers(function)
                 dequantise_in_readers(function)
                 _erase_dead(function)
                 normalise_quantisers(function)

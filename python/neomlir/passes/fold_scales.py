@@ -23,6 +23,8 @@ class FoldScales(ModulePass):
     additions, subtractions, multiplications and divisions with values that depend on weights alone and vary with the
     output channel only: a batch normalisation, a layer scale, a bias before either. The contraction's result must
     have no other reader. The new scale, shift and weights are computed from weights, for `neo-hoist-constants`.
+    Behind a contraction of integers, whose weights take no scale, `f((float) sums * scale + shift)` is left: of what
+    dequantises, a bias, and what quantises again, one multiplication and one addition.
     """
 
     name = "neo-fold-scales"
@@ -48,7 +50,9 @@ class _Chain:
 def _fold(c: Contraction, constants: Constants) -> None:
     result, weight = c.op.results[0], c.op.operands[c.b]
     type_ = s.element_type(result)
-    if not s.one_use(result) or not isinstance(type_, ir.F32Type | ir.F64Type) or s.element_type(weight) != type_:
+    integers = type_ == ir.IntegerType.get_signless(32)
+    floats = isinstance(type_, ir.F32Type | ir.F64Type) and s.element_type(weight) == type_
+    if not s.one_use(result) or not (floats or integers):
         return
     epilogue = next(iter(result.uses)).owner.operation
     if epilogue.name != "linalg.generic" or not s.is_parallel(epilogue) or len(epilogue.results) != 1:
@@ -63,15 +67,33 @@ def _fold(c: Contraction, constants: Constants) -> None:
         return
     block = epilogue.regions[0].blocks[0]
     known = _channel_values(epilogue, maps, inputs, channel, constants)
-    chain = _follow(block.arguments[at], known)
+    start = _converted(block.arguments[at], known) if integers else block.arguments[at]
+    chain = _Chain() if start is None else _follow(start, known)
     if not chain.ops or (len(chain.ops) == 1 and not chain.scales):
         return
-    scale, shift = _vectors(c, epilogue, at, known, chain, type_)
+    if integers:
+        if len(chain.ops) > 1:
+            scale, shift = _vectors(c, epilogue, at, known, chain, start)
+            _rewrite(epilogue, at, channel, chain, shift, start, scale)
+        return
+    scale, shift = _vectors(c, epilogue, at, known, chain, start)
     with ir.InsertionPoint(c.op), c.op.location:
         if chain.scales:
             c.op.operands[c.b] = _scaled(weight, scale, weight_places.index(c.n))
             constants.bytes_from[c.op.operands[c.b]] = constants.bytes_from[weight]
-    _rewrite(epilogue, at, channel, chain, shift)
+    _rewrite(epilogue, at, channel, chain, shift, start)
+
+
+def _converted(value: ir.Value, known: set[ir.Value]) -> ir.Value | None:
+    """The float that an integer becomes, with or without additions of integers that are known before that."""
+    while s.one_use(value):
+        op = next(iter(value.uses)).owner.operation
+        if op.name == "arith.sitofp":
+            return op.results[0] if isinstance(op.results[0].type, ir.F32Type) else None
+        if op.name != "arith.addi" or any(v not in known and v != value for v in op.operands):
+            return None
+        value = op.results[0]
+    return None
 
 
 def _channel_values(epilogue, maps, inputs, channel, constants) -> set[ir.Value]:
@@ -115,8 +137,9 @@ def _follow(value: ir.Value, known: set[ir.Value]) -> _Chain:
     return chain
 
 
-def _vectors(c, epilogue, at, known, chain, type_) -> tuple[ir.Value, ir.Value]:
+def _vectors(c, epilogue, at, known, chain, start) -> tuple[ir.Value, ir.Value]:
     """Scale and shift as vectors over the channels, made by one generic on weights."""
+    type_ = start.type
     block = epilogue.regions[0].blocks[0]
     arguments = list(block.arguments)
     used = [n for n in range(number_of_inputs(epilogue)) if arguments[n] in known and n != at]
@@ -144,7 +167,7 @@ def _vectors(c, epilogue, at, known, chain, type_) -> tuple[ir.Value, ir.Value]:
         one = arith.ConstantOp(type_, ir.FloatAttr.get(type_, 1.0)).result
         zero = arith.ConstantOp(type_, ir.FloatAttr.get(type_, 0.0)).result
         scale, shift = one, zero
-        value = arguments[at]
+        value = start
         for step in chain.ops:
             first = step.operands[0] == value
             other = None if len(step.operands) == 1 else mapping[step.operands[1 if first else 0]]
@@ -202,42 +225,63 @@ def _scaled(weight: ir.Value, scale: ir.Value, at: int) -> ir.Value:
     return op.results[0]
 
 
-def _rewrite(epilogue: ir.Operation, at: int, channel: int, chain: _Chain, shift: ir.Value) -> None:
-    """The epilogue with one addition of `shift` where the chain stood, and without operands nobody reads any more."""
+def _rewrite(
+    epilogue: ir.Operation,
+    at: int,
+    channel: int,
+    chain: _Chain,
+    shift: ir.Value,
+    start: ir.Value,
+    scale: ir.Value | None = None,
+) -> None:
+    """The epilogue with one addition of `shift` where the chain stood, and without operands nobody reads any more.
+
+    With `scale`, what the chain starts from is multiplied by it before.
+    """
     block = epilogue.regions[0].blocks[0]
     inputs, maps, operands = number_of_inputs(epilogue), indexing_maps(epilogue), list(epilogue.operands)
     arguments = list(block.arguments)
     last = chain.ops[-1].results[0]
     inner = [o.operation for o in block.operations][:-1]
-    needed = _behind(s.yielded(epilogue), last)
+    before = _behind([start], None)
+    needed = _behind(s.yielded(epilogue), last) | before
     kept = [n for n in range(inputs) if n == at or arguments[n] in needed]
     loops = maps[0].n_dims
+    vectors = [shift] if scale is None else [shift, scale]
+    by_channel = ir.AffineMap.get(loops, 0, s.dims([channel]))
     with ir.InsertionPoint(epilogue), epilogue.location:
         new, body = s.build_generic(
-            [*(operands[n] for n in kept), shift],
+            [*(operands[n] for n in kept), *vectors],
             operands[inputs:],
-            [*(maps[n] for n in kept), ir.AffineMap.get(loops, 0, s.dims([channel])), *maps[inputs:]],
+            [*(maps[n] for n in kept), *[by_channel] * len(vectors), *maps[inputs:]],
             iterators(epilogue),
             epilogue.location,
         )
     mapping = {arguments[n]: body.arguments[i] for i, n in enumerate(kept)}
     for number in range(inputs, len(arguments)):
-        mapping[arguments[number]] = body.arguments[len(kept) + 1 + number - inputs]
+        mapping[arguments[number]] = body.arguments[len(kept) + len(vectors) + number - inputs]
+    first = [o for o in inner if any(r in before for r in o.results)]
+    s.clone_into(first, mapping, ir.InsertionPoint(body))
     with ir.InsertionPoint(body), epilogue.location:
-        mapping[last] = arith.AddFOp(mapping[arguments[at]], body.arguments[len(kept)]).result
+        value = mapping[start]
+        # Allowed to be one instruction: with integers there is no fp32 result to agree with to the last bit.
+        fused = None if scale is None else arith.FastMathFlags.contract
+        if scale is not None:
+            value = arith.MulFOp(value, body.arguments[len(kept) + 1], fastmath=fused).result
+        mapping[last] = arith.AddFOp(value, body.arguments[len(kept)], fastmath=fused).result
     chained = [o.results[0] for o in chain.ops]
-    rest = [o for o in inner if any(r in needed and r not in chained for r in o.results)]
+    rest = [o for o in inner if o not in first and any(r in needed and r not in chained for r in o.results)]
     s.clone_into(rest, mapping, ir.InsertionPoint(body))
     s.yield_(body, [mapping.get(v, v) for v in s.yielded(epilogue)])
     s.replace(epilogue, list(new.results))
 
 
-def _behind(values: list[ir.Value], stop: ir.Value) -> set[ir.Value]:
+def _behind(values: list[ir.Value], stop: ir.Value | None) -> set[ir.Value]:
     """Whatever `values` are computed from, themselves included, not looking behind `stop`."""
     found, queue = set(values), list(values)
     while queue:
         value = queue.pop()
-        op = None if value == stop else s.maker(value)
+        op = None if stop is not None and value == stop else s.maker(value)
         for operand in op.operands if op is not None else ():
             if operand not in found:
                 found.add(operand)

@@ -53,6 +53,8 @@ def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool], v
             _Consumer(op, constants, order, views).merge()
 
 
+_CHAIN = 8
+"""Elementwise operations behind a contraction that are looked through for it."""
 _REMOVABLE = frozenset(
     {"linalg.generic", "linalg.fill", "tensor.empty", "tensor.collapse_shape", "tensor.expand_shape"}
 )
@@ -85,6 +87,9 @@ class _Consumer:
         # Read elsewhere instead: a view or a copy, or a scalar.
         self.through: dict[ir.Value, tuple[ir.Value, ir.AffineMap]] = {}
         self.scalars: dict[ir.Value, ir.Value] = {}
+        # Whether 8-bit results of a contraction are computed here: another contraction keeps its own, which are a
+        # quarter of its sums.
+        self.narrows = False
 
     def merge(self) -> None:
         """Take in what can be, and write the generic anew if anything was."""
@@ -163,6 +168,9 @@ class _Consumer:
             return False
         if (value in self.constants and not self.constant) or not self._only_reader(value):
             return False
+        sums = _narrows_sums(value)
+        if sums and self.narrows:
+            return False
         loops = [p for p in s.positions(maps[0]) if p is not None]
         extents = s.shape(value)
         moving = {p for p in range(self.loops) if self._extent(p) != 1}
@@ -191,6 +199,7 @@ class _Consumer:
         for v, m in new:
             self._read(v, m)
         self.merged[maker] = exprs
+        self.narrows |= sums
         return True
 
     def _extent(self, loop: int) -> int:
@@ -303,6 +312,21 @@ def _covered(maps) -> set[int]:
 def _touches_destination(op: ir.Operation) -> bool:
     block = op.regions[0].blocks[0]
     return any(not _unused(argument) for argument in list(block.arguments)[number_of_inputs(op) :])
+
+
+def _narrows_sums(value: ir.Value) -> bool:
+    """Whether a value is of 8-bit integers that elementwise operations make of a contraction's sums."""
+    element = s.element_type(value)
+    if not isinstance(element, ir.IntegerType) or element.width != 8:
+        return False
+    for _ in range(_CHAIN):
+        op = s.maker(value)
+        if op is None or op.name != "linalg.generic" or not number_of_inputs(op):
+            return False
+        if _is_contraction(op):
+            return True
+        value = op.operands[0]
+    return False
 
 
 def _copy_map(op: ir.Operation) -> ir.AffineMap | None:

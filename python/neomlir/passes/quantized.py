@@ -141,7 +141,9 @@ def _number(attribute: ir.Attribute, signed: bool) -> int | float:
 class Resolver:
     """Finds the integers behind the operands of a function, and moves them as the dequantised values were moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, lowest: bool = False) -> None:
+        """With `lowest`, pads with what lies below every f32 are followed too, and become the least integer."""
+        self.lowest = lowest
         self.found: dict[ir.Value, Affine | None] = {}
 
     def of(self, value: ir.Value) -> Affine | None:
@@ -160,7 +162,7 @@ class Resolver:
         if op.name not in ("tensor.pad", "tensor.extract_slice", "tensor.cast", *RESHAPES) and not s.is_copy(op):
             return None
         inner = self.of(op.operands[0])
-        dims = None if inner is None else _moved_dims(op, inner)
+        dims = None if inner is None else _moved_dims(op, inner, self.lowest)
         if dims is None:
             return None
         with ir.InsertionPoint(op), op.location:
@@ -189,7 +191,9 @@ class Resolver:
             op.name, results=[type_], operands=operands, attributes=attributes, regions=len(op.regions)
         )
         if op.name == "tensor.pad":
-            border = ir.IntegerAttr.get(byte, _wrapped(inner.zero))
+            number = _border(op)
+            least = -128 if inner.signed else 0
+            border = ir.IntegerAttr.get(byte, least if number else _wrapped(inner.zero))
             border = arith.ConstantOp(byte, border, ip=ir.InsertionPoint(made)).result
             types = [ir.IndexType.get()] * result.rank
             block = made.regions[0].blocks.append(*types, arg_locs=[ir.Location.current] * result.rank)
@@ -209,13 +213,20 @@ def _sizes(op: ir.Operation) -> list[ir.Value] | None:
     return list(maker.operands) if maker is not None and maker.name == "tensor.empty" else None
 
 
-def _moved_dims(op: ir.Operation, inner: Affine) -> dict[int, int] | None:
+def _border(pad: ir.Operation) -> float | None:
+    """The constant that a pad is made of; None where it is none."""
+    block = pad.regions[0].blocks[0]
+    border = s.constant_of(next(iter(block.operations[len(block.operations) - 1].operands)))
+    is_constant = len(block.operations) == 1 and isinstance(border, ir.FloatAttr | ir.IntegerAttr)
+    return float(border.value) if is_constant else None
+
+
+def _moved_dims(op: ir.Operation, inner: Affine, lowest: bool) -> dict[int, int] | None:
     """Where the dimensions along which zero point and scale vary are behind `op`; None where it can't carry them."""
     wanted = inner.dims()
     if op.name == "tensor.pad":
-        block = op.regions[0].blocks[0]
-        border = s.constant_of(next(iter(block.operations[len(block.operations) - 1].operands)))
-        fits = len(block.operations) == 1 and isinstance(border, ir.FloatAttr | ir.IntegerAttr) and border.value == 0
+        border = _border(op)
+        fits = border == 0 or (lowest and border is not None and border <= -3.4e38)
         return {d: d for d in wanted} if fits and not isinstance(inner.zero, Factor) else None
     if op.name == "tensor.cast":
         return {d: d for d in wanted}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neomlir.mlir import arith, ir
+from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import sums_products
-from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
-from neomlir.passes.quantized import Affine, affine_of
+from neomlir.passes.dataflow import indexing_maps, is_identity, iterators, number_of_inputs
+from neomlir.passes.quantized import Affine, Resolver, affine_of
 
-_ROUNDER = 12582912.0
+ROUNDER = 12582912.0
 """1.5 * 2**23: added to a small f32 it leaves the nearest integer, ties to even, in the low bits of the sum."""
 
 
@@ -146,6 +146,80 @@ def _read_integers(op: ir.Operation, found: dict[int, Affine]) -> None:
     s.replace(op, list(new.results))
 
 
+def pool_integers(function: ir.Operation) -> None:
+    """Let maxima of dequantised values be maxima of the integers, dequantised behind.
+
+    The order of the integers is that of the values, and a border below all values is the least integer.
+    """
+    for op in s.operations(function):
+        if op.name != "linalg.generic" or s.is_parallel(op) or len(op.results) != 1:
+            continue
+        if number_of_inputs(op) not in (1, 2) or not _is_maximum(op):
+            continue
+        a = Resolver(lowest=True).of(op.operands[0])
+        if a is not None and a.plain and a.scale > 0:
+            _pool(op, a)
+
+
+def _is_maximum(op: ir.Operation) -> bool:
+    """Whether a generic takes maxima of its first input, from a start below all values of f32."""
+    block = op.regions[0].blocks[0]
+    last, fill = s.maker(s.yielded(op)[0]), s.maker(op.operands[len(op.operands) - 1])
+    if last is None or last.name != "arith.maximumf" or last.parent != op or fill is None or fill.name != "linalg.fill":
+        return False
+    start, empty = _constant(fill.operands[0]), s.maker(fill.operands[1])
+    ends = {block.arguments[0], block.arguments[len(op.operands) - 1]}
+    lowest = start is not None and start <= -3.4e38 and empty is not None and empty.name == "tensor.empty"
+    return lowest and set(last.operands) == ends and isinstance(last.results[0].type, ir.F32Type)
+
+
+def _pool(op: ir.Operation, a: Affine) -> None:
+    byte = ir.IntegerType.get_signless(8)
+    operands, kind = list(op.operands), ir.RankedTensorType(op.results[0].type)
+    sizes = list(s.maker(s.maker(operands[-1]).operands[1]).operands)
+    with ir.InsertionPoint(op), op.location:
+        least = arith.ConstantOp(byte, ir.IntegerAttr.get(byte, -128 if a.signed else 0)).result
+        type_ = ir.RankedTensorType.get(list(kind.shape), byte)
+        empty = ir.Operation.create("tensor.empty", results=[type_], operands=sizes).results[0]
+        start = linalg.fill(least, outs=[empty])
+        pooled, block = s.build_generic(
+            [a.source, *operands[1:-1]], [start], indexing_maps(op), iterators(op), op.location
+        )
+        with ir.InsertionPoint(block):
+            largest = arith.MaxSIOp if a.signed else arith.MaxUIOp
+            value = largest(block.arguments[0], block.arguments[len(operands) - 1]).result
+        s.yield_(block, [value])
+        identity = ir.AffineMap.get_identity(kind.rank)
+        floats = ir.Operation.create("tensor.empty", results=[kind], operands=sizes).results[0]
+        made, block = s.build_generic(
+            [pooled.results[0]], [floats], [identity] * 2, [s.PARALLEL] * kind.rank, op.location
+        )
+        with ir.InsertionPoint(block):
+            value = _value(block.arguments[0], a, kind.element_type)
+        s.yield_(block, [value])
+    s.replace(op, [made.results[0]])
+
+
+def drop_quantisers(function: ir.Operation) -> None:
+    """Let what is quantised just as it was before stay as it is: behind poolings, reshapes and slices."""
+    for op in s.operations(function):
+        q = quantiser_of(op)
+        if q is None or len(op.operands) != 2:
+            continue
+        block = op.regions[0].blocks[0]
+        scaled = s.maker(q.value)
+        if scaled is None or scaled.name not in ("arith.mulf", "arith.divf"):
+            continue
+        if scaled.operands[0] != block.arguments[0] or not all(is_identity(m) for m in indexing_maps(op)):
+            continue
+        by, a = _constant(scaled.operands[1]), Resolver().of(op.operands[0])
+        if by is None or a is None or not a.plain or a.zero != q.zero or a.signed != (q.low < 0):
+            continue
+        scale = 1 / by if scaled.name == "arith.mulf" else by
+        if abs(scale / a.scale - 1) < 1e-6 and (q.low, q.high) == ((-128, 127) if a.signed else (0, 255)):
+            s.replace(op, [a.source])
+
+
 def normalise_quantisers(function: ir.Operation) -> None:
     """Write the ends of quantising bodies so that a vector of f32 becomes one of bytes in few instructions."""
     for op in s.operations(function):
@@ -181,7 +255,7 @@ def _round(op: ir.Operation, q: Quantiser) -> None:
         value = arith.SelectOp(above, q.value, low).result
         below = arith.CmpFOp(arith.CmpFPredicate.OLT, value, high).result
         value = arith.SelectOp(below, value, high).result
-        bits = arith.BitcastOp(i32, arith.AddFOp(value, _number(f32, _ROUNDER)).result).result
+        bits = arith.BitcastOp(i32, arith.AddFOp(value, _number(f32, ROUNDER)).result).result
         if q.zero:
             bits = arith.AddIOp(bits, arith.ConstantOp(i32, ir.IntegerAttr.get(i32, q.zero)).result).result
         made = arith.TruncIOp(byte, bits).result

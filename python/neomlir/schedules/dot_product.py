@@ -11,12 +11,14 @@ from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
 from neomlir.schedules.contraction import Nest, Plan
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Tile
 from neomlir.schedules.panels import Panels
+from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 from neomlir.schedules.tiles import tile_of
 
@@ -52,7 +54,8 @@ class DotNest(Nest):
         self.sums = DotSums(frame, root, panels)
 
     def emit(self) -> None:
-        self.b.items([self._items()])
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        self.b.items([self._items(), *around])
 
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing: the panels are a half or a quarter of what `ahead` is made for."""

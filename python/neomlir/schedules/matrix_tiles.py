@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk
 from neomlir.schedules.contraction import Nest, Plan
 from neomlir.schedules.frame import Frame
@@ -24,6 +25,7 @@ from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import memref
 from neomlir.schedules.nest import Tile, lane_index
 from neomlir.schedules.panels import Panels
+from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 
 _ROWS = 16
@@ -80,7 +82,8 @@ class TileNest(Nest):
             raise NotApplicable("a panel is wider than two tiles")
 
     def emit(self) -> None:
-        self.b.items([self._items()])
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        self.b.items([self._items(), *around])
 
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing is fetched ahead by the steps of the tile."""

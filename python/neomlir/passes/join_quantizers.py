@@ -1,0 +1,99 @@
+"""Round in f32 what is quantised and dequantised again inside one body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomlir.mlir import arith, ir
+from neomlir.passes import structured as s
+from neomlir.passes.base import ModulePass, register
+from neomlir.passes.quantized_bodies import ROUNDER
+
+
+@register
+@dataclass(frozen=True)
+class JoinQuantizers(ModulePass):
+    """Rewrite the conversion of an f32 to an 8-bit integer and back as a rounding that stays in f32.
+
+    Where the body of a generic clamps, rounds and narrows a value as `neo-fold-quantization` writes it, and widens the
+    integer again to take off a zero point, the same whole number is there without either conversion: `(x + c) - c`
+    with c = 1.5 * 2**23. That is what `neo-fuse-elementwise` makes of a residual connection between quantised layers.
+    """
+
+    name = "neo-join-quantizers"
+
+    def run(self, module: ir.Module) -> None:
+        with module.context, module.operation.location:
+            for function in s.straight_line(module):
+                for op in s.operations(function):
+                    if op.name == "linalg.generic":
+                        for inner in [o.operation for o in op.regions[0].blocks[0].operations]:
+                            if inner.name == "arith.sitofp":
+                                _join(inner)
+
+
+def _join(op: ir.Operation) -> None:
+    value, offset = op.operands[0], 0
+    minus = s.maker(value)
+    if minus is not None and minus.name == "arith.subi":
+        number = s.constant_of(minus.operands[1])
+        if not isinstance(number, ir.IntegerAttr):
+            return
+        value, offset = minus.operands[0], -number.value
+    wide = s.maker(value)
+    if wide is None or wide.name not in ("arith.extui", "arith.extsi") or wide.results[0].type.width != 32:
+        return
+    narrow = s.maker(wide.operands[0])
+    if narrow is None or narrow.name != "arith.trunci" or narrow.results[0].type.width != 8:
+        return
+    value, zero = narrow.operands[0], 0
+    plus = s.maker(value)
+    if plus is not None and plus.name == "arith.addi":
+        number = s.constant_of(plus.operands[1])
+        if not isinstance(number, ir.IntegerAttr):
+            return
+        value, zero = plus.operands[0], number.value
+    bits = s.maker(value)
+    if bits is None or bits.name != "arith.bitcast":
+        return
+    rounded = s.maker(bits.operands[0])
+    if rounded is None or rounded.name != "arith.addf" or _number(rounded.operands[1]) != ROUNDER:
+        return
+    bounds = _bounds(rounded.operands[0])
+    least = 0 if wide.name == "arith.extui" else -128
+    if bounds is None or bounds[0] + zero < least or bounds[1] + zero > least + 255:
+        return
+    f32 = rounded.results[0].type
+    with ir.InsertionPoint(op), op.location:
+        whole = arith.SubFOp(rounded.results[0], rounded.operands[1]).result
+        if zero + offset:
+            shift = arith.ConstantOp(f32, ir.FloatAttr.get(f32, float(zero + offset))).result
+            whole = arith.AddFOp(whole, shift).result
+    op.results[0].replace_all_uses_with(whole)
+    for dead in (op, minus, wide, narrow, plus, bits):
+        if dead is not None and dead.name in _STEPS and all(next(iter(r.uses), None) is None for r in dead.results):
+            dead.erase()
+
+
+_STEPS = frozenset(
+    {"arith.sitofp", "arith.subi", "arith.extui", "arith.extsi", "arith.trunci", "arith.addi", "arith.bitcast"}
+)
+
+
+def _bounds(value: ir.Value) -> tuple[float, float] | None:
+    """What a value is clamped to by two selections, the lower bound first."""
+    found = []
+    for _ in range(2):
+        select = s.maker(value)
+        number = _number(select.operands[2]) if select is not None and select.name == "arith.select" else None
+        compare = s.maker(select.operands[0]) if number is not None else None
+        if compare is None or compare.name != "arith.cmpf" or list(compare.operands) != list(select.operands)[1:]:
+            return None
+        found.append(number)
+        value = select.operands[1]
+    return found[1], found[0]
+
+
+def _number(value: ir.Value) -> float | None:
+    attribute = s.constant_of(value)
+    return attribute.value if isinstance(attribute, ir.FloatAttr) else None
