@@ -5,7 +5,7 @@ from neomlir.pipelines.stages import form_kernels_stage, llvm_stage, memref_stag
 
 def stages(target) -> dict[str, str]:
     """The pipeline of each level, in order, from `global` down."""
-    lanes = max(1, target.vector.bits // 32)
+    lanes = max(1, target.fixed.vector.bits // 32)
     return {
         "global": simple_global_stage(),
         "kernels": form_kernels_stage(),

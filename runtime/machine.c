@@ -92,7 +92,6 @@ int neo_machine_has(const char *feature) {
 
 #include <stdlib.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 
 static const struct {
   const char *name;
@@ -110,33 +109,27 @@ static const struct {
 #endif
 };
 
-/* The number between `before` and `after` in a feature's name; 0 where it is none. */
-static unsigned long number_in(const char *feature, const char *before, const char *after) {
-  char *end;
-  size_t length = strlen(before);
-  if (strncmp(feature, before, length) || feature[length] < '1' || feature[length] > '9') return 0;
-  unsigned long number = strtoul(feature + length, &end, 10);
-  return strcmp(end, after) ? 0 : number;
-}
+#if defined(__riscv)
 
-/* Whether vectors of a scalable kind are as wide as a feature says; -1 where it says nothing of it. */
+/* Whether vectors are at least as wide as `zvlNNNb` says; -1 where a feature is no such. */
 static int has_width(const char *feature) {
-#if defined(__aarch64__)
-  unsigned long bits = number_in(feature, "sve", "");
-  if (bits <= 2) return -1;
-  return (getauxval(AT_HWCAP) >> 22 & 1) && 8 * ((unsigned long)prctl(PR_SVE_GET_VL) & PR_SVE_VL_LEN_MASK) == bits;
-#elif defined(__riscv)
-  unsigned long bits = number_in(feature, "zvl", "b"), bytes;
-  if (!bits) return -1;
+  char *end;
+  if (strncmp(feature, "zvl", 3) || feature[3] < '1' || feature[3] > '9') return -1;
+  unsigned long bits = strtoul(feature + 3, &end, 10), bytes;
+  if (strcmp(end, "b")) return -1;
   if (!(getauxval(AT_HWCAP) >> ('v' - 'a') & 1)) return 0;
   __asm__(".option push\n.option arch, +v\ncsrr %0, vlenb\n.option pop" : "=r"(bytes));
   return 8 * bytes >= bits;
+}
+
 #else
-  (void)number_in;
+
+static int has_width(const char *feature) {
   (void)feature;
   return -1;
-#endif
 }
+
+#endif
 
 int neo_machine_has(const char *feature) {
   for (size_t i = 0; i < sizeof features / sizeof *features; i++)

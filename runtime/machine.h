@@ -10,8 +10,8 @@ int32_t neo_machine_check(const char *triple, const char *target, const char *co
 /* Whether it does. */
 int neo_machine_runs(const char *triple, const char *const *needs, int32_t count);
 
-/* Whether the CPU and the system have a feature; -1 where this runtime cannot tell. `sve256` is SVE with vectors of 256 bits, `zvl256b`
-   RISC-V's vectors of at least 256. */
+/* Whether the CPU and the system have a feature; -1 where this runtime cannot tell. `zvl256b` is RISC-V's vectors of
+   at least 256 bits. */
 int neo_machine_has(const char *feature);
 
 #endif

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import difflib
 import functools
 import platform
 import sysconfig
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neomlir.errors import TargetError
@@ -20,7 +19,8 @@ __all__ = ["Cache", "Target", "Vector", "devices", "get", "names"]
 class Vector:
     """The vector unit: width in bits (32 where there is none), architectural registers, fused multiply-adds a cycle.
 
-    A `scalable` one has masks for every instruction. Of SVE the width is exact, of RISC-V's vectors the least.
+    Code for a `scalable` one (SVE) is right for every width of its registers; `bits` is that of the core, which panels
+    of weights and register tiles are cut to. Other code needs vectors of at least that width.
     """
 
     bits: int
@@ -60,6 +60,13 @@ class Target:
     abi: str = ""
     base: str = ""
     variants: tuple[str, ...] = ()
+
+    @property
+    def fixed(self) -> Target:
+        """The same machine for schedules that need to know how many lanes a vector has: the width that all have."""
+        if not self.vector.scalable:
+            return self
+        return replace(self, vector=replace(self.vector, bits=128, scalable=False))
 
     @property
     def architecture(self) -> str:
@@ -120,23 +127,15 @@ def _host_libc() -> str:
 
 @functools.cache
 def host_cpu() -> tuple[str, frozenset[str]]:
-    """LLVM's name of this machine's CPU, and the features it reports; `sve256` stands for SVE vectors of 256 bits."""
+    """LLVM's name of this machine's CPU, and the features it reports."""
     import llvmlite.binding as llvm
 
     try:
         features = llvm.get_host_cpu_features()
     except RuntimeError:
         features = {}
-    present = {name for name, there in features.items() if there}
-    if "sve" in present:
-        present.add(f"sve{_sve_bits()}")
-    return llvm.get_host_cpu_name(), frozenset(present)
-
-
-def _sve_bits() -> int:
-    """The width of this process's SVE vectors, from Linux's `prctl`."""
-    get_length, length_mask = 51, 0xFFFF
-    return 8 * (ctypes.CDLL(None).prctl(get_length, 0, 0, 0, 0) & length_mask)
+    present = frozenset(name for name, there in features.items() if there)
+    return llvm.get_host_cpu_name(), present
 
 
 def names() -> list[str]:

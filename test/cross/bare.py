@@ -51,9 +51,12 @@ static int far(const float *got, const float *wanted, long count, double toleran
 
 def run_checked(
     emitted: Emitted, target: Target, inputs: dict[str, np.ndarray], wanted: dict[str, np.ndarray], tolerance: float
-) -> int:
-    """Run the object `emitted` on `inputs` in an emulator: 0 if all outputs are near `wanted`, in the 2-norm."""
-    command = emulate.emulator(target)
+) -> list[int]:
+    """Run the object `emitted` on `inputs` in an emulator, with vectors of each width that the target's code is for.
+
+    Gives 0 for each where all outputs are near `wanted`, in the 2-norm.
+    """
+    commands = [emulate.emulator(target, bits) for bits in emulate.widths(target)]
     data, header = emitted.files
     folder, name = data.parent, data.stem
     lines = [SYSTEM, f'#include "{header.name}"', f"static _Alignas(64) char arena[{name.upper()}_ARENA_BYTES];"]
@@ -76,7 +79,8 @@ def run_checked(
     lines.append(f"  return {' || '.join(checks)};\n}}")
     lines.append("__attribute__((noreturn)) void _start(void) {\n  LEAVE(check());\n  __builtin_unreachable();\n}\n")
     (folder / "main.c").write_text("\n".join(lines))
-    return subprocess.run([*command, link(folder, target, [data])], timeout=600).returncode
+    program = link(folder, target, [data])
+    return [subprocess.run([*command, program], timeout=600).returncode for command in commands]
 
 
 def link(folder: Path, target: Target, objects: list[Path]) -> Path:

@@ -17,16 +17,18 @@ _RUN_WASI = Path(__file__).with_name("run_wasi.mjs")
 _PACKAGE = {"node": "Node.js 20 or later: its package nodejs"}
 
 
-def emulator(target: Target) -> list[str]:
+def emulator(target: Target, bits: int = 0) -> list[str]:
     """The command before a program for `target`: a machine that has what the target says and, where it can, no more.
 
-    Skips the test where the emulator is not installed.
+    `bits` is the width of scalable vectors, by default that of the target's core. Skips the test where the emulator is
+    not installed.
     """
-    match target.architecture, target.vector.scalable:
+    vectors = target.vector.scalable or "v" in target.needs
+    match target.architecture, vectors:
         case "wasm32", _:
             command = ["node", "--no-warnings", str(_RUN_WASI)]
         case "aarch64", True:
-            command = ["qemu-aarch64-static", "-cpu", f"max,sve-max-vq={target.vector.bits // 128}"]
+            command = ["qemu-aarch64-static", "-cpu", f"max,sve{bits or target.vector.bits}=on"]
         case "aarch64", False:
             known = target.cpu in ("cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1")
             command = ["qemu-aarch64-static", "-cpu", target.cpu if known else "max"]
@@ -45,9 +47,16 @@ def emulator(target: Target) -> list[str]:
     return command
 
 
-def run(emitted: Emitted, target: Target, inputs: Mapping[str, np.ndarray], folder: Path) -> list[np.ndarray]:
-    """The outputs of an executable for `target`, in their order."""
-    command = [*emulator(target), str(emitted.files[0]), "--output", str(folder)]
+def widths(target: Target) -> tuple[int, ...]:
+    """The widths of vectors on which a program for `target` is run; 0 where there is one."""
+    return (128, 256, 512) if target.vector.scalable else (0,)
+
+
+def run(
+    emitted: Emitted, target: Target, inputs: Mapping[str, np.ndarray], folder: Path, bits: int = 0
+) -> list[np.ndarray]:
+    """The outputs of an executable for `target`, in their order, on a machine with vectors of `bits` bits."""
+    command = [*emulator(target, bits), str(emitted.files[0]), "--output", str(folder)]
     if "wasm" not in target.triple:
         command += ["--threads", "2"]
     for number, spec in enumerate(emitted.inputs):

@@ -12,15 +12,14 @@ _SIZE_DECLARATION = re.compile(r"^declare ptr @(malloc|aligned_alloc)\(([^)]*)\)
 
 
 def specialized(text: str, target: Target) -> str:
-    """`text`, with the vector length of an SVE target on every function, and sizes of 32 bits where pointers have them.
+    """`text`, with the lengths that SVE's vectors may have on every function, and sizes as wide as pointers.
 
     Indices stay 64 bits wide everywhere: addresses are computed modulo the width of a pointer, so that code and memory
     plan are the same for every machine, and what runs at compile time can be run here. Only functions of libc that take
     a `size_t` must be called with one.
     """
     if target.architecture == "aarch64" and target.vector.scalable:
-        scale = target.vector.bits // 128
-        text = _DEFINITION.sub(rf"\1 vscale_range({scale},{scale})\2", text)
+        text = _DEFINITION.sub(r"\1 vscale_range(1,16)\2", text)
     if target.pointer_bits == 32:
         wrappers = [_wrapper(name, types.count("i64")) for name, types in _SIZE_DECLARATION.findall(text)]
         text = _SIZE_CALLS.sub(r"\1neo.\2(", text)

@@ -9,7 +9,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.expect import fail
-from neomlir.schedules.base import NotApplicable, find, ladder
+from neomlir.schedules.base import NotApplicable, Schedule, find, ladder
 from neomlir.schedules.kernel import Kernel, parameters_of, set_parameters
 
 LOOPS = ("affine", "scalar")
@@ -76,15 +76,8 @@ def schedule_function(func: ir.Operation, names: list[str], target, otherwise: s
     except NotApplicable:
         names = []
     for name in names:
-        schedule = find(name)
-        kernel.space.clear()
-        kernel.taken.clear()
-        try:
-            with func.context, func.location:
-                if not schedule.applies(kernel, target):
-                    continue
-                made = schedule.build(kernel, target)
-        except NotApplicable:
+        made = _scheduled(find(name), kernel, target)
+        if made is None:
             continue
         parameters, kernel = kernel.taken, None
         func.erase()
@@ -93,6 +86,17 @@ def schedule_function(func: ir.Operation, names: list[str], target, otherwise: s
         break
     func.attributes["neo.schedule"] = ir.StringAttr.get(taken, func.context)
     return taken
+
+
+def _scheduled(schedule: Schedule, kernel: Kernel, target) -> ir.Operation | None:
+    """The kernel by one schedule, in scalable vectors where both can; None where it does not take the kernel."""
+    for form in dict.fromkeys((target, target.fixed) if schedule.scalable else (target.fixed,)):
+        kernel.space.clear()
+        kernel.taken.clear()
+        with contextlib.suppress(NotApplicable), kernel.func.context, kernel.func.location:
+            if schedule.applies(kernel, form):
+                return schedule.build(kernel, form)
+    return None
 
 
 def _is_empty(func: ir.Operation) -> bool:
@@ -122,10 +126,11 @@ def schedule_space(func: ir.Operation, target) -> dict[str, tuple[int | str, ...
     """
     spaces: dict[str, dict[str, tuple[int, ...]]] = {}
     for name in ladder():
-        with contextlib.suppress(NotApplicable), func.context, func.location:
+        with contextlib.suppress(NotApplicable):
             kernel = Kernel.read(func)
-            if find(name).applies(kernel, target):
-                find(name).build(kernel, target).erase()
+            made = _scheduled(find(name), kernel, target)
+            if made is not None:
+                made.erase()
                 spaces[name] = kernel.space
     if not spaces:
         return {}

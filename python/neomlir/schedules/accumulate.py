@@ -15,7 +15,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, apply
-from neomlir.schedules.nest import Tile, lane_index
+from neomlir.schedules.nest import Tile
 from neomlir.schedules.root import Root, computed, stored_at
 
 Row = Callable[[Index, Index], list[Index]]
@@ -77,8 +77,9 @@ class Accumulator:
         """Finish the tile row by row in a loop, out of memory: what follows is too long to be written out a row."""
         b, memory = self.frame.b, self.frame.memory
         each = len(self.generic.results)
-        columns = [sum(chunk.width for _, chunk in vectors[:j]) for j in range(len(vectors))]
-        width = sum(chunk.width for _, chunk in vectors)
+        columns = [sum(b.most(chunk.width) for _, chunk in vectors[:j]) for j in range(len(vectors))]
+        width = sum(b.most(chunk.width) for _, chunk in vectors)
+        slots = [b.run(Index({}, columns[j]), chunk.width) for j, (_, chunk) in enumerate(vectors)]
         buffers = []
         for i, result in enumerate(self.generic.results):
             element = result.type.element_type
@@ -87,12 +88,12 @@ class Accumulator:
         for r in range(count):
             for j, (_, chunk) in enumerate(vectors):
                 for i, buffer in enumerate(buffers):
-                    place = (Index({}, r), lane_index(Index({}, columns[j]), chunk.width))
+                    place = (Index({}, r), slots[j])
                     memory.store(buffer, place, Chunk(chunk.width), held[(r * len(vectors) + j) * each + i])
 
         def finish(r: Index) -> None:
             for j, (index, chunk) in enumerate(vectors):
-                place = (r, lane_index(Index({}, columns[j]), chunk.width))
+                place = (r, slots[j])
                 values = [memory.load(buffer, place, Chunk(chunk.width)) for buffer in buffers]
                 with b.scope():
                     self.finish(self.root.loops(row(r, index)), chunk, values)

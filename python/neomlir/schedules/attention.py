@@ -25,6 +25,7 @@ from neomlir.schedules.tiles import scores_bytes
 class Attention(Schedule):
     name = "attention"
     order = 50
+    scalable = True
 
     def applies(self, kernel: Kernel, target) -> bool:
         return len(kernel.roots) > 2 and len(_products(kernel)) == 2
@@ -145,7 +146,7 @@ class _Heads:
     def _product(self, which: int, indices: list[Index]) -> None:
         nest = self.products[which]
         fixed = {id(d): index for d, index in zip(self.outer[which], indices, strict=True)}
-        width = nest.plan.lanes * nest.plan.vectors
+        width = nest.plan.width
         columns, tiles = nest.size[id(nest.plan.columns)], nest.strips.count
 
         def column(p: Index) -> None:

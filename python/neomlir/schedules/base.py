@@ -26,6 +26,10 @@ class Schedule(abc.ABC):
     order: ClassVar[int]
     """Its place on the ladder: lower is tried earlier, so the more kernels a schedule takes, the higher."""
 
+    scalable: ClassVar[bool] = False
+    """Whether it writes code for vectors of a length that only the machine knows; where it does, it may refuse a
+    kernel, and is then asked for code of fixed width."""
+
     @abc.abstractmethod
     def applies(self, kernel: Kernel, target) -> bool:
         """Whether this schedule is meant for the kernel; cheap, emits nothing."""

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 from neomlir.mlir import arith, ir
 from neomlir.schedules.base import NotApplicable
-from neomlir.schedules.index import Index, Part, Var, of
+from neomlir.schedules.index import Index, Part, Run, Var, lane, of
 
 Size = int | ir.Value
+GRANULE = 128
+"""Bits of the granules of which a scalable vector has a whole number."""
+_MOST = 16
+"""Granules of a scalable vector, at most."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A vector of `width` lanes along the vectorised dimension; width 1 is a scalar.
+    """A vector of `width` lanes along the vectorised dimension, or of so many a granule; width 1 is a scalar.
 
     Lanes from `count` on are off: an int, or an SSA value of which `mask` is the vector; `tag` tells equal ones.
     """
@@ -31,9 +35,14 @@ class Chunk:
 
 
 class Builder:
-    """Operations are emitted into the innermost open scope; equal requests in an open scope give the same value."""
+    """Operations are emitted into the innermost open scope; equal requests in an open scope give the same value.
 
-    def __init__(self, func: ir.Operation):
+    With `scalable` vectors have a length that only the machine knows: their width is that of a granule, of which
+    there are `vector.vscale`.
+    """
+
+    def __init__(self, func: ir.Operation, scalable: bool = False):
+        self.scalable = scalable
         self.location = func.location
         self.context = func.context
         block = func.regions[0].blocks[0]
@@ -198,8 +207,10 @@ class Builder:
 
     def lanes(self, index: Index, width: int) -> ir.Value:
         """The index of each lane, as a vector of index."""
-        vector = ir.VectorType.get([width], self.index_type)
+        vector = self.vector(width, self.index_type)
         if any(isinstance(v, Part) and v.index.lane for v in index.terms):
+            if self.scalable:
+                raise NotApplicable("lanes of a scalable vector are computed one by one")
             each = [self.compute(index.put_lane(lane)) for lane in range(width)]
             return self.value("vector.from_elements", vector, *each)
         step = self.value("vector.step", vector)
@@ -212,7 +223,32 @@ class Builder:
     # Vectors.
 
     def vector(self, width: int, element: ir.Type) -> ir.Type:
-        return ir.VectorType.get([width], element) if width > 1 else element
+        if width == 1:
+            return element
+        return ir.VectorType.get([width], element, scalable=[True] if self.scalable else None)
+
+    def length(self, width: int) -> Size:
+        """The number of lanes of a vector of that width: a value where vectors are scalable."""
+        if width == 1 or not self.scalable:
+            return width
+        # At the top, so that one value serves all loops.
+        granules = self._constants.get("vscale")
+        if granules is None:
+            granules = ir.Operation.create(
+                "vector.vscale", results=[self.index_type], loc=self.location, ip=self.top
+            ).results[0]
+            self._constants["vscale"] = granules
+        return self.mul(granules, width)
+
+    def most(self, width: int) -> int:
+        """The number of lanes of a vector of that width, at most."""
+        return width * _MOST if width > 1 and self.scalable else width
+
+    def run(self, base: Index, width: int, high: int | None = None) -> Index:
+        """The index of a lane of the vector from `base` on; `high` is the last place that a lane which is on has."""
+        if width == 1:
+            return base
+        return Run.of(base, high) if self.scalable else base + of(lane(width))
 
     def splat(self, scalar: ir.Value, width: int) -> ir.Value:
         if width == 1 or isinstance(scalar.type, ir.VectorType):
@@ -229,9 +265,9 @@ class Builder:
 
     def chunk(self, width: int, count: Size | None = None) -> Chunk:
         """A chunk of which the first `count` lanes are on."""
-        if count is None or (isinstance(count, int) and count >= width):
+        if count is None or (isinstance(count, int) and count >= width and not self.scalable):
             return Chunk(width)
-        mask = self.value("vector.create_mask", ir.VectorType.get([width], self.i1), self.size(count))
+        mask = self.value("vector.create_mask", self.vector(width, self.i1), self.size(count))
         return Chunk(width, count, mask, None if isinstance(count, int) else hash(count))
 
     def fetch(self, buffer: ir.Value, place: list[ir.Value], locality: int, write: bool = False) -> None:
@@ -250,7 +286,7 @@ class Builder:
         self,
         low: Size,
         high: Size,
-        step: int,
+        step: Size,
         body: Callable[..., Sequence[ir.Value] | None],
         carried: Sequence[ir.Value] = (),
     ) -> list[ir.Value]:
@@ -258,13 +294,13 @@ class Builder:
         if isinstance(low, int) and isinstance(high, int):
             if high <= low:
                 return list(carried)
-            if high - low <= step:
+            if isinstance(step, int) and high - low <= step:
                 return list(body(Index({}, low), *carried) or ())
         types = [value.type for value in carried]
-        op = self.op("scf.for", types, [self.size(low), self.size(high), self.index(step), *carried], regions=1)
+        op = self.op("scf.for", types, [self.size(low), self.size(high), self.size(step), *carried], regions=1)
         block = op.regions[0].blocks.append(self.index_type, *types, arg_locs=[self.location] * (1 + len(types)))
         known = isinstance(low, int)
-        multiple = step if known and low % step == 0 else 1
+        multiple = step if known and isinstance(step, int) and low % step == 0 else 1
         last = high - 1 if isinstance(high, int) else None
         iv = of(Var(block.arguments[0], multiple, low if known else 0, last))
         with self.scope(block):

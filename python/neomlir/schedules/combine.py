@@ -38,6 +38,11 @@ class Combination:
     def combine(self, b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
         return b.value(self.name, x.type, x, y)
 
+    @property
+    def is_scalable(self) -> bool:
+        """Whether the lanes of a vector of unknown length can be combined: machines have no product of them."""
+        return _KINDS[self.name][0] != "mul"
+
     def neutral(self, b: Builder, element: ir.Type, lanes: int) -> ir.Value:
         """A vector of neutral elements."""
         n = _KINDS[self.name][1]

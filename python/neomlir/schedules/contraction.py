@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
-from neomlir.schedules import long_reduction
+from neomlir.schedules import long_reduction, scalable
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Size
+from neomlir.schedules.builder import GRANULE, Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of, split
 from neomlir.schedules.kernel import Kernel
@@ -39,6 +39,7 @@ _GUESS = 256
 class Contraction(Schedule):
     name = "contraction"
     order = 100
+    scalable = True
 
     def applies(self, kernel: Kernel, target) -> bool:
         return len(kernel.roots) == 1 and len(kernel.roots[0].inputs) == 2
@@ -66,11 +67,19 @@ class Plan:
     """A short dimension that lies whole inside the register tile, inside `rows[-1]`."""
     batch: list[Dim]
     lanes: int
+    """Of a scalable vector: those of a granule."""
     vectors: int
     """Vectors of a register tile's row."""
     height: int
     """Rows of a register tile, at most."""
     panel: int | None
+    width: int = 0
+    """Columns of a register tile, or, where vectors are scalable, of the panels that tiles step along together."""
+    panels: int = 1
+    """Panels that a register tile is spread over where vectors are scalable; in each lie as many of its vectors."""
+
+    def __post_init__(self):
+        self.width = self.width or self.lanes * self.vectors
 
     @staticmethod
     def make(root: Root, kernel: Kernel, target) -> Plan:
@@ -83,16 +92,20 @@ class Plan:
         others = [d for d in root.dims if d is not columns]
         rows = [d for d in others if not any(root.depends(i, d) for i in across)]
         batch = [d for d in others if d not in rows]
+        is_scalable = target.vector.scalable
         lanes = max(1, target.vector.bits // kernel.element_bits)
         panel = root.panel(columns)
-        if panel is not None:
+        if is_scalable:
+            if columns.size is not None and columns.size < GRANULE // kernel.element_bits:
+                raise NotApplicable("the columns fill no scalable vector")
+        elif panel is not None:
             lanes = math.gcd(lanes, panel)
         if columns.size is not None and columns.size < lanes:
             lanes = 1 << (columns.size - 1).bit_length()
         height, wide = register_tile(target, kernel.element_bits)
         vectors = max(1, wide // lanes if lanes * kernel.element_bits == target.vector.bits else 2)
         if panel is not None and panel <= 4 * lanes:
-            vectors = panel // lanes
+            vectors = max(1, panel // lanes)
         if columns.size is not None:
             vectors = min(vectors, -(-columns.size // lanes))
         budget = target.vector.registers
@@ -119,7 +132,15 @@ class Plan:
         height = kernel.parameter(
             "rows", height, [r for r in ROWS if r * vectors + vectors < budget and r < 2 * height]
         )
-        return Plan(columns, rows, inner, batch, lanes, vectors, height, panel)
+        if not is_scalable:
+            return Plan(columns, rows, inner, batch, lanes, vectors, height, panel)
+        width, panels = vectors * lanes, 1
+        if panel is not None:
+            inside = min(vectors, max(1, panel // lanes))
+            panels = max(1, vectors // inside)
+            width, vectors = panels * panel, panels * inside
+        lanes = GRANULE // kernel.element_bits
+        return Plan(columns, rows, inner, batch, lanes, vectors, height, panel, width, panels)
 
     @staticmethod
     def columns_of(root: Root) -> Dim:
@@ -184,7 +205,7 @@ class Nest:
         """The sizes of the work items, and what an item does."""
         b, plan = self.b, self.plan
         tiles = self._tiles()
-        width = plan.lanes * plan.vectors
+        width = plan.width
         columns = self.size[id(plan.columns)]
         panels = b.ceildiv(columns, width)
         batch = [self.size[id(d)] for d in plan.batch]
@@ -238,7 +259,7 @@ class Nest:
         """Where the row loops are cut into items, the block there, and the panels of an item."""
         plan, root = self.plan, self.root
         height = plan.height if plan.rows else 1
-        flops = 2 * height * plan.lanes * plan.vectors * self.depth
+        flops = 2 * height * plan.width * self.depth
         count = math.prod(t if isinstance(t, int) else _GUESS for t in tiles)
         others = math.prod(t if isinstance(t, int) else 16 for t in [panels, *batch])
         least = max(1, -(-self.least // flops))
@@ -318,6 +339,9 @@ class Nest:
     def column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
         """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
         b, plan = self.b, self.plan
+        if b.scalable:
+            self._column_steps(p, columns, emit)
+            return
         masks = self.frame.machine.masks
         base = p * width
         if isinstance(columns, int):
@@ -353,6 +377,24 @@ class Nest:
                 b.when(b.less(place, end), lambda place=place: one(of(Var(place, plan.lanes))))
 
         b.when(b.less(b.add(start, width - 1), columns), lambda: emit(full_tile(base, plan.lanes, plan.vectors)), rest)
+
+    def _column_steps(self, p: Index, columns: Size, emit) -> None:
+        """Tiles of scalable vectors, step by step along the panels of group `p`, and all of these side by side."""
+        b, plan = self.b, self.plan
+        panel = plan.width // plan.panels
+        vectors = plan.vectors // plan.panels
+        bases = [p * plan.width + q * panel for q in range(plan.panels)]
+        whole = isinstance(columns, int) and columns % plan.width == 0
+        ends = [panel if whole else b.min(b.sub(columns, b.compute(base)), panel) for base in bases]
+
+        def step(low: Index) -> None:
+            tiles = [scalable.masked_tile(b, low, end, plan.lanes, vectors, panel - 1) for end in ends]
+            emit([(base + run, chunk) for base, tile in zip(bases, tiles, strict=True) for run, chunk in tile])
+
+        if panel <= plan.lanes * vectors:
+            step(Index())
+        else:
+            b.loop(0, ends[0], b.mul(b.length(plan.lanes), vectors), step)
 
     def rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
         """The row loops from `depth` on, the first of them from `low` to `high`, around register tiles."""

@@ -15,6 +15,7 @@ from neomlir.schedules.points import Points
 class Elementwise(Schedule):
     name = "elementwise"
     order = 400
+    scalable = True
 
     def applies(self, kernel: Kernel, target) -> bool:
         return not kernel.roots

@@ -19,6 +19,11 @@ from neomlir.schedules.memory import Memory
 SCALAR = Chunk(1)
 Bound = Callable[[tuple[Index, ...], Chunk], ir.Value]
 _SYMBOLIC = {"arith.addi": 1, "arith.subi": -1}
+_INSTRUCTIONS = frozenset(
+    f"math.{name}"
+    for name in ("absf", "ceil", "copysign", "floor", "fma", "round", "roundeven", "rsqrt", "sqrt", "trunc")
+)
+"""What every machine with scalable vectors computes on doubles."""
 
 
 class Evaluator:
@@ -236,6 +241,8 @@ class Evaluator:
             return [self.b.constant(op.attributes["value"])]
         if len(op.regions) or not op.name.startswith(("arith.", "math.")):
             raise NotApplicable(f"no schedule computes {op.name} in a body")
+        if self.b.scalable and chunk.width > 1 and _is_library_call(op):
+            raise NotApplicable(f"{op.name} is a call of a library a lane, and those of a scalable vector have no end")
         operands = [self.emit(get(o), o.type, chunk) for o in op.operands]
         width = chunk.width if any(isinstance(o.type, ir.VectorType) for o in operands) else 1
         if width > 1:
@@ -272,6 +279,13 @@ class Evaluator:
             return self.at(tensor, tuple(each), SCALAR)
 
         return self.memory.by_lane(element, chunk, numbered=True)
+
+
+def _is_library_call(op: ir.Operation) -> bool:
+    """Whether lanes are computed one by one on every machine: elementary functions of doubles, and remainders."""
+    kind = op.results[0].type
+    wide = isinstance(kind, ir.FloatType) and kind.width > 32
+    return op.name == "arith.remf" or (op.name.startswith("math.") and wide and op.name not in _INSTRUCTIONS)
 
 
 def _attributes(op: ir.Operation) -> dict[str, ir.Attribute]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
-from neomlir.schedules.builder import Builder, Size
+from neomlir.schedules.builder import GRANULE, Builder, Size
 from neomlir.schedules.evaluate import Evaluator
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import Memory, memref
@@ -16,23 +16,33 @@ class Machine:
     """What the schedules ask of a target."""
 
     vector_bits: int
+    """Of a scalable vector: those of a granule."""
     masks: bool
     registers: int
     fma: bool
     l2: int
     line: int
+    scalable: bool
+    usual_bits: int
+    """Of a vector of the core that the target is for: what register tiles are cut to."""
 
     @staticmethod
     def of(target) -> Machine:
-        """Masked vector loads are taken to be cheap from 256 bits on (AVX2, AVX-512)."""
-        bits = target.vector.bits
-        return Machine(
-            bits, bits >= 256, target.vector.registers, target.vector.fma_ports > 0, target.cache.l2, target.cache.line
-        )
+        """Masked loads are taken to be cheap from 256 bits on (AVX2, AVX-512), and where vectors are scalable."""
+        vector = target.vector
+        bits = GRANULE if vector.scalable else vector.bits
+        masks = vector.scalable or bits >= 256
+        cache = target.cache
+        fma = vector.fma_ports > 0
+        return Machine(bits, masks, vector.registers, fma, cache.l2, cache.line, vector.scalable, vector.bits)
 
     def lanes(self, bits: int) -> int:
-        """Elements of `bits` bits in a vector register."""
+        """Elements of `bits` bits in a vector register, or in a granule of it."""
         return max(1, self.vector_bits // bits)
+
+    def usual_lanes(self, bits: int) -> int:
+        """Elements of `bits` bits in a vector register of the core that the target is for."""
+        return max(1, self.usual_bits // bits)
 
 
 class Frame:
@@ -64,7 +74,7 @@ class Frame:
                 loc=old.location,
                 ip=point,
             ).results[0]
-        self.b = Builder(self.func)
+        self.b = Builder(self.func, self.machine.scalable)
         self.memory = Memory(self.b, buffers)
         self.evaluator = Evaluator(self.b, kernel, self.memory)
 

@@ -61,6 +61,19 @@ def lane(width: int) -> Var:
     return _LANES.setdefault(width, Var(None, 1, 0, width - 1))
 
 
+@dataclass(eq=False, frozen=True)
+class Run(Var):
+    """The lanes of a vector of unknown length from `start` on; those past `high` are off."""
+
+    start: Index | None = None
+
+    @staticmethod
+    def of(start: Index, high: int | None = None) -> Index:
+        """The index of a lane of the vector that begins at `start`; equal ones are one variable."""
+        low = start.bounds()[0] or 0
+        return Index({Run(None, 1, low, high, ("run", start.key, high), start): 1})
+
+
 MERGED = Var(None)
 """Stands for a dimension that is merged with the one after it."""
 
@@ -111,7 +124,7 @@ class Index:
                 found = v.index.lane
                 if found is not None:
                     return found
-            elif _LANES and v.value is None and _LANES.get((v.high or 0) + 1) is v:
+            elif isinstance(v, Run) or (_LANES and v.value is None and _LANES.get((v.high or 0) + 1) is v):
                 return v
         return None
 
@@ -119,6 +132,8 @@ class Index:
         """Substitute a number or an index for the lane."""
         found = self.lane
         value = Index({}, value) if isinstance(value, int) else value
+        if isinstance(found, Run):
+            value = found.start + value
         return self if found is None else self.put(found, value)
 
     def put(self, variable: Var, value: Index) -> Index:

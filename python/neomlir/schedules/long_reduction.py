@@ -31,7 +31,7 @@ def part(nest: Nest) -> int | None:
     result, destination = root.generic.results[0].type, kernel.destinations[0].type
     if None in (steps, rows, columns) or result.element_type != destination.element_type:
         return None
-    if plan.panel != plan.lanes * plan.vectors or columns < plan.panel * _ITEMS * 2:
+    if plan.panel != plan.width or columns < plan.panel * _ITEMS * 2:
         return None
     width = kernel.element_bits // 8
     if rows * steps * width <= l2 // 2 or columns * steps * width <= l2 // 2:

@@ -107,8 +107,9 @@ class Memory:
             places = [b.compute(i.put_lane(0)) for i in indices]
             if chunk.mask is None:
                 return b.value("vector.load", vector, buffer, *places)
-            # Lanes that are off read one: an integer division by them must not trap.
-            rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, 1)))
+            # Lanes that are off read one: an integer division by them must not trap. No machine with scalable vectors
+            # traps, and zero is what its loads give.
+            rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, 0 if b.scalable else 1)))
             return b.value("vector.maskedload", vector, buffer, *places, chunk.mask, rest)
         if self.block is not None and self._transposable(indices, chunk):
             return self._transposed(buffer, indices, chunk, element)
@@ -117,6 +118,8 @@ class Memory:
     def by_lane(self, element: Callable[..., ir.Value], chunk: Chunk, numbered: bool = False) -> ir.Value:
         """A vector put together from one scalar a lane that is on; the others repeat a lane that is on."""
         b, count = self.b, chunk.count
+        if b.scalable:
+            raise NotApplicable("lanes of a scalable vector are read one by one")
         lanes = []
         for lane in range(chunk.width):
             place = Index({}, lane)
@@ -181,6 +184,9 @@ class Memory:
             else:
                 b.op("vector.maskedstore", [], [buffer, *places, chunk.mask, value])
             return
+
+        if b.scalable:
+            raise NotApplicable("lanes of a scalable vector are written one by one")
 
         def put(lane: int) -> None:
             places = [b.compute(i.put_lane(lane)) for i in indices]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from neomlir.schedules import scalable
 from neomlir.schedules.builder import Builder, Chunk, Size
 from neomlir.schedules.index import Index, Var, lane, of
 
@@ -44,6 +45,9 @@ def vectors(
     """
     if lanes == 1:
         b.loop(low, high, 1, lambda i: emit(full_tile(i, 1, 1)))
+        return
+    if b.scalable:
+        scalable.vectors(b, low, high, total, lanes, unroll, emit)
         return
     full = b.mul(b.div(total, lanes), lanes)
     end = full if _same(high, total) else b.min(high, full)

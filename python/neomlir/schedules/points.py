@@ -6,6 +6,7 @@ the other way round, square blocks of it are transposed in registers.
 
 from __future__ import annotations
 
+from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame
@@ -39,10 +40,13 @@ class Points:
         if all(w.value is None for w in box.writes):
             self.unroll = 1  # LLVM knows a loop of single stores as a memset
         if self.turned is not None:
+            if frame.b.scalable:
+                raise NotApplicable("blocks are transposed in registers of one length")
             self.lanes = min(self.lanes, 16)
             self.unroll = 1
         elif ask:
             self.unroll = kernel.parameter("unroll", self.unroll, (1, 2, 4, 8))
+        self.usual = frame.machine.usual_lanes(kernel.element_bits) if frame.b.scalable else self.lanes
 
     def outputs(self, indices: list[Index]):
         """What is computed (None for a fill) at which indices, into which destination at which."""
@@ -75,7 +79,7 @@ class Points:
         if not sizes:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
         size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4)) if self.ask else _ITEM
-        cut, block = blocks(sizes, size, self.lanes * self.unroll)
+        cut, block = blocks(sizes, size, self.usual * self.unroll)
         if self.turned is not None and cut > self.turned:
             # A dimension that is transposed in blocks can't be taken apart row by row.
             cut, block = self.turned, self.lanes

@@ -8,8 +8,10 @@ are computed along the row, which by then is in the first-level cache. Where the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from neomlir.mlir import ir
+from neomlir.schedules import scalable
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.combine import Combination, combinations
@@ -30,6 +32,7 @@ _SUMS = 4
 class Reduction(Schedule):
     name = "reduction"
     order = 300
+    scalable = True
 
     def applies(self, kernel: Kernel, target) -> bool:
         return bool(kernel.roots)
@@ -52,6 +55,7 @@ class Nest:
         self.frame, self.rows, self.b = frame, rows, frame.b
         self.kernel = frame.kernel
         self.lanes = frame.machine.lanes(self.kernel.element_bits)
+        self.usual = frame.machine.usual_lanes(self.kernel.element_bits)
         self.sizes = frame.sizes(self.kernel.destinations[rows.anchor])
         self.across = self._across()
         self.room = _SCRATCH
@@ -94,7 +98,7 @@ class Nest:
         if not sizes:
             self.row([], Chunk(1))
             return
-        step = self.lanes if self.across else 1
+        step = self.usual if self.across else 1
         cut, block = blocks(sizes, max(1, _ITEM // row), step)
         blocked = b.ceildiv(sizes[cut], block)
 
@@ -290,10 +294,12 @@ class Nest:
         """Reduce in vectors along the last loop, then across the lanes."""
         b, lanes = self.b, self.lanes
         last, size = order[-1], extents[order[-1]]
-        if isinstance(size, int) and size < lanes:
+        if b.scalable and any(not way.is_scalable for way in ways):
+            raise NotApplicable("lanes of a scalable vector are multiplied one by one")
+        if isinstance(size, int) and size < lanes and not b.scalable:
             lanes = max(1, 1 << (size.bit_length() - 1))
         sums = self.kernel.parameter("sums", _SUMS, (1, 2, 4, 8))
-        unroll = sums if not isinstance(size, int) or size >= lanes * sums else 1
+        unroll = sums if not isinstance(size, int) or size >= (self.usual if b.scalable else lanes) * sums else 1
         masks = self.frame.machine.masks
         neutral = [way.neutral(b, root.results[i].type.element_type, lanes) for i, way in enumerate(ways)]
         totals = list(inits)
@@ -317,20 +323,37 @@ class Nest:
 
         count = len(ways)
 
+        def combined(base: list, tile: Tile, held: Sequence[ir.Value]) -> list[ir.Value]:
+            held = list(held)
+            for j, (index, chunk) in enumerate(tile):
+                made = points(base, index, chunk)
+                for i, way in enumerate(ways):
+                    held[j * count + i] = way.combine(b, held[j * count + i], made[i])
+            return held
+
+        def runs(base: list, held: list[ir.Value]) -> list[ir.Value]:
+            """`inner` in scalable vectors."""
+            end = size - 1 if isinstance(size, int) else None
+            step = b.mul(b.length(lanes), unroll)
+            middle = b.mul(b.div(size, step), step)
+
+            def many(k: Index, *held: ir.Value) -> list[ir.Value]:
+                return combined(base, scalable.full_tile(b, k, lanes, unroll, end), held)
+
+            def tail(k: Index, *held: ir.Value) -> list[ir.Value]:
+                ((index, chunk),) = scalable.masked_tile(b, k, size, lanes, 1, end)
+                return self._masked(ways, points(base, index, chunk), chunk, neutral, list(held))
+
+            return b.loop(middle, size, b.length(lanes), tail, b.loop(0, middle, step, many, held))
+
         def inner(base: list, held: list[ir.Value]) -> list[ir.Value]:
+            if b.scalable:
+                return runs(base, held)
             full = b.mul(b.div(size, lanes), lanes)
             wide = b.mul(b.div(size, lanes * unroll), lanes * unroll)
 
             def many(number: int):
-                def body(k: Index, *held: ir.Value) -> list[ir.Value]:
-                    held = list(held)
-                    for j, (index, chunk) in enumerate(full_tile(k, lanes, number)):
-                        made = points(base, index, chunk)
-                        for i, way in enumerate(ways):
-                            held[j * count + i] = way.combine(b, held[j * count + i], made[i])
-                    return held
-
-                return body
+                return lambda k, *held: combined(base, full_tile(k, lanes, number), held)
 
             held = b.loop(0, wide, lanes * unroll, many(unroll), held)
             if unroll > 1:

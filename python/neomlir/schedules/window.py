@@ -29,6 +29,7 @@ _UNROLL = 10
 class Window(Schedule):
     name = "window"
     order = 200
+    scalable = True
 
     def applies(self, kernel: Kernel, target) -> bool:
         return len(kernel.roots) == 1
@@ -77,19 +78,23 @@ class Nest:
         self.sums = Accumulator(frame, root, self._written_out())
         self.depth = math.prod(root.extents[d] or 64 for d in root.reduced)
         self.lanes = frame.machine.lanes(frame.kernel.element_bits)
+        self.usual = frame.machine.usual_lanes(frame.kernel.element_bits)
         panel = root.panel(columns)
+        if b.scalable and (panel is not None or (columns.size is not None and columns.size < self.lanes)):
+            raise NotApplicable("the columns fill no scalable vector")
         if panel is not None:
             self.lanes = math.gcd(self.lanes, panel)
         if columns.size is not None and columns.size < self.lanes:
             self.lanes = 1 << (columns.size - 1).bit_length()
+        self.usual = self.usual if b.scalable else self.lanes
         results = len(root.generic.results)
         free = max(2, (frame.machine.registers * 5 // 8) // results)
         reused = bool(self.sums.unrolled)
         height = max(1, free // 2) if reused and self.rows else 1
         self.vectors = max(1, min(8, free // height))
         if columns.size is not None:
-            self.vectors = min(self.vectors, max(1, columns.size // self.lanes))
-        most = 8 if columns.size is None else max(1, columns.size // self.lanes)
+            self.vectors = min(self.vectors, max(1, columns.size // self.usual))
+        most = 8 if columns.size is None else max(1, columns.size // self.usual)
         ask = frame.kernel.parameter
         self.vectors = ask("vectors", self.vectors, [v for v in (1, 2, 3, 4, 6, 8) if v <= most])
         if self.rows:
@@ -118,7 +123,7 @@ class Nest:
         steps.append(self.size[id(self.columns)])
         size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
         target = max(1, size // (self.depth * height))
-        cut, block = blocks(steps, target, self.lanes * self.vectors)
+        cut, block = blocks(steps, target, self.usual * self.vectors)
         blocked = b.ceildiv(steps[cut], block)
 
         def item(indices: list[Index]) -> None:
