@@ -44,7 +44,8 @@ class Target:
     """A machine to compile for. `features` are LLVM's, with their sign; `needs`, what a machine must have to run.
 
     `abi` is LLVM's name of the calling convention, where the triple has several. `variants` are targets, best first,
-    that a file holds code for beside that for its `base`; weights are laid out by the target's own facts.
+    that a file holds code for beside that for its `base`; weights are laid out by the target's own facts. `half` tells
+    whether it has instructions that convert numbers of IEEE 754's 16 bits.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Target:
     abi: str = ""
     base: str = ""
     variants: tuple[str, ...] = ()
+    half: bool = True
 
     @property
     def fixed(self) -> Target:
@@ -197,6 +199,7 @@ def _read(path: Path) -> Target:
             abi=data.get("abi", ""),
             base=data.get("base", ""),
             variants=tuple(data.get("variants", ())),
+            half=data.get("half", True),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, OSError) as error:
         raise TargetError(f"{path}: not a target description: {error}") from error

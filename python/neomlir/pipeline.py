@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from neomlir.diagnostics import failure
-from neomlir.errors import PassFailure, PipelineError
+from neomlir.errors import PassFailure, PipelineError, TargetError
 from neomlir.mlir import ir, passmanager, register_all
 from neomlir.passes.base import ModulePass, find_pass, is_ours, words
 from neomlir.pipeline_run import ROOT, Printing, Run, bytecode, has_ours, one_line, pending_reproducer
 from neomlir.pipeline_text import Step, parse
 from neomlir.workers import WorkerDied, isolated
 
-__all__ = ["Pipeline", "Printing", "named_stages", "pipeline_module", "pipeline_names"]
+__all__ = ["Pipeline", "Printing", "named_stages", "pipeline_module", "pipeline_names", "with_precision"]
 
 
 class Pipeline:
@@ -242,6 +243,31 @@ def with_option(name: str, target, option: str) -> str:
         return name
     bare, brace, rest = name.partition("{")
     return f"{bare}{{{rest.rstrip()[:-1]} {option}}}" if brace else f"{bare}{{{option}}}"
+
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+"""What the factors of contractions are rounded to, as users and as `neo-lower-precision` call it."""
+_LOWER = "neo-lower-precision"
+
+
+def with_precision(pipeline: str, precision: str, target) -> str:
+    """A named pipeline that computes in `precision` on a `Target`.
+
+    Raises PipelineError for a precision that there is not, TargetError for one that the target has no numbers of.
+    """
+    if precision not in PRECISIONS:
+        raise PipelineError(f"there is no precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    if precision == "fp32":
+        return pipeline
+    if precision == "fp16" and not target.half:
+        raise TargetError(f"target {target.name} has no instructions that read fp16; bf16 runs on every target")
+    return with_option(pipeline, target, f"{_LOWER}.type={PRECISIONS[precision]}")
+
+
+def precision_of(stages: Mapping[str, str]) -> str:
+    """The precision that the stages of a named pipeline compute in."""
+    found = re.search(_LOWER + r"\{[^}]*?type=(\w+)", stages.get("global", ""))
+    return next(name for name, type_ in PRECISIONS.items() if type_ == (found[1] if found else "f32"))
 
 
 def _set_option(steps: list[Step], pass_: type[ModulePass], word: str) -> str:

@@ -9,8 +9,8 @@
 // CHECK:           %[[WORD:.*]] = llvm.load {{.*}} -> i32
 // CHECK:           vector.broadcast %[[WORD]] : i32 to vector<16xi32>
 // CHECK:           arith.xori {{.*}}, %[[SIGNS]] : vector<64xi8>
-// CHECK:           llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"
-// CHECK:           llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%{{.*}}, %[[SIGNS]], %[[COLUMNS]])
+// CHECK:           llvm.call @llvm.x86.avx512.vpdpbusd.512
+// CHECK:           llvm.call @llvm.x86.avx512.vpdpbusd.512(%{{.*}}, %[[SIGNS]], %[[COLUMNS]])
 // CHECK:         arith.subi {{.*}} : vector<16xi32>
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d1 floordiv 16, d2 floordiv 4, d1 mod 16, d2 mod 4)>

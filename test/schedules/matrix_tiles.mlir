@@ -6,16 +6,16 @@
 // CHECK:         %[[SUMS:.*]] = memref.alloca() {{.*}} : memref<32x32xf32>
 // CHECK:         %[[SHAPES:.*]] = arith.constant dense<[1, 0, {{.*}} 13, 13, 12, 12, 13, 12, 16, 16, {{.*}}]> : tensor<64xi8>
 // CHECK:         scf.if
-// CHECK:           llvm.call_intrinsic "llvm.x86.ldtilecfg"
+// CHECK:           llvm.call @llvm.x86.ldtilecfg
 // CHECK:           scf.for
-// CHECK-COUNT-4:     llvm.call_intrinsic "llvm.x86.tileloadd64"
-// CHECK-COUNT-4:     llvm.call_intrinsic "llvm.x86.tdpbf16ps"
+// CHECK-COUNT-4:     llvm.call @llvm.x86.tileloadd64
+// CHECK-COUNT-4:     llvm.call @llvm.x86.tdpbf16ps
 // CHECK:           }
-// CHECK-COUNT-4:   llvm.call_intrinsic "llvm.x86.tilestored64"
+// CHECK-COUNT-4:   llvm.call @llvm.x86.tilestored64
 // CHECK:           scf.for
 // CHECK:             vector.load %[[SUMS]]
 // CHECK:             vector.store {{.*}} : memref<49x40xf32>, vector<16xf32>
-// CHECK:         llvm.call_intrinsic "llvm.x86.tilerelease"
+// CHECK:         llvm.call @llvm.x86.tilerelease
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2 floordiv 2, d1 mod 32, d2 mod 2)>
 #c = affine_map<(d0, d1, d2) -> (d0, d1)>

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from kernels import check, filled, generic, kernel, tensor
 from neomlir import targets
+from neomlir.codegen.link import link_shared
+from neomlir.codegen.objects import emit_assembly, emit_object
 
 TYPES = {"bf16": ml_dtypes.bfloat16, "s8": np.int8, "u8": np.uint8}
 EXTENSION = {"bf16": "extf", "s8": "extsi", "u8": "extui"}
@@ -104,3 +106,29 @@ def test_convolutions(target, kinds, wide, stride, channels, columns):
     found = np.zeros(shape, "f4" if result == "f32" else "i4")
     taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
     check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
+
+
+@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v4", "cortex-a53", "riscv64-v", "wasm32-simd128"])
+def test_rounding_without_an_instruction(target, tmp_path):
+    """bf16 is written everywhere, and where this machine runs the code, as numpy has it."""
+    target = targets.get(target)
+    kinds = ("float", "bfloat"), ("<8 x float>", "<8 x bfloat>")
+    text = "\n".join(
+        f"define void @f{i}(ptr %a, ptr %b) {{\n  %x = load {wide}, ptr %a, align 4\n"
+        f"  %y = fptrunc {wide} %x to {narrow}\n  store {narrow} %y, ptr %b, align 2\n  ret void\n}}"
+        for i, (wide, narrow) in enumerate(kinds)
+    )
+    assembly = emit_assembly(text, target)
+    assert "__truncsfbf2" not in assembly
+    if not target.runs_here() or "linux" not in target.triple:
+        return
+    library = tmp_path / "rounding.so"
+    library.write_bytes(link_shared([emit_object(text, target)], target, ["f0", "f1"]))
+    functions = ctypes.CDLL(str(library))
+    numbers = np.array([0, -0.0, 1, 1 + 2**-8, 1 + 3 * 2**-8, np.inf, -np.nan, 3.39e38, 1e-40, -2.5], "f4")
+    wide = np.concatenate([numbers, np.random.default_rng(0).standard_normal(62).astype("f4")])
+    for i, step in enumerate((1, 8)):
+        found = np.zeros(len(wide), ml_dtypes.bfloat16)
+        for at in range(0, len(wide), step):
+            functions[f"f{i}"](ctypes.c_void_p(wide[at:].ctypes.data), ctypes.c_void_p(found[at:].ctypes.data))
+        np.testing.assert_array_equal(found.astype("f4"), wide.astype(ml_dtypes.bfloat16).astype("f4"))

@@ -9,6 +9,9 @@ from neomlir.targets import Target
 _DEFINITION = re.compile(r"^(define .*?)((?: #\d+)? \{)$", re.MULTILINE)
 _SIZE_CALLS = re.compile(r"(call ptr @)(malloc|aligned_alloc)\(")
 _SIZE_DECLARATION = re.compile(r"^declare ptr @(malloc|aligned_alloc)\(([^)]*)\).*$", re.MULTILINE)
+_BFLOAT = re.compile(
+    r"^ *(%\S+) = fptrunc (<(\d+) x float>|float) (\S+) to (?:<\d+ x bfloat>|bfloat)(.*)$", re.MULTILINE
+)
 
 
 def specialized(text: str, target: Target) -> str:
@@ -17,7 +20,12 @@ def specialized(text: str, target: Target) -> str:
     Indices stay 64 bits wide everywhere: addresses are computed modulo the width of a pointer, so that code and memory
     plan are the same for every machine, and what runs at compile time can be run here. Only functions of libc that take
     a `size_t` must be called with one.
+
+    Where a target cannot round to bf16, that is written as arithmetic of integers: LLVM would call a function for each
+    element, or give up.
     """
+    if target.architecture != "aarch64" and "avx512bf16" not in target.needs:
+        text = _BFLOAT.sub(_rounded, text)
     if target.architecture == "aarch64" and target.vector.scalable:
         text = _DEFINITION.sub(r"\1 vscale_range(1,16)\2", text)
     if target.pointer_bits == 32:
@@ -25,6 +33,35 @@ def specialized(text: str, target: Target) -> str:
         text = _SIZE_CALLS.sub(r"\1neo.\2(", text)
         text = _SIZE_DECLARATION.sub("", text) + "\n".join(wrappers)
     return text
+
+
+def _rounded(found: re.Match) -> str:
+    """`fptrunc` to bf16: to nearest, ties to even, a NaN stays one."""
+    result, wide, count, value, rest = found.groups()
+    name = f"%bf.{result[1:]}"
+
+    def kind(element: str) -> str:
+        return f"<{count} x {element}>" if count else element
+
+    def number(n: int) -> str:
+        return f"<{', '.join([f'i32 {n}'] * int(count))}>" if count else str(n)
+
+    i32, i16 = kind("i32"), kind("i16")
+    lines = [
+        f"{name}.bits = bitcast {wide} {value} to {i32}",
+        f"{name}.high = lshr {i32} {name}.bits, {number(16)}",
+        f"{name}.odd = and {i32} {name}.high, {number(1)}",
+        # Half of the last place that is kept, less one where that is even.
+        f"{name}.half = add {i32} {name}.odd, {number(0x7FFF)}",
+        f"{name}.up = add {i32} {name}.bits, {name}.half",
+        f"{name}.quiet = or {i32} {name}.bits, {number(0x400000)}",
+        f"{name}.nan = fcmp uno {wide} {value}, {value}",
+        f"{name}.kept = select {kind('i1')} {name}.nan, {i32} {name}.quiet, {i32} {name}.up",
+        f"{name}.shifted = lshr {i32} {name}.kept, {number(16)}",
+        f"{name}.short = trunc {i32} {name}.shifted to {i16}",
+        f"{result} = bitcast {i16} {name}.short to {kind('bfloat')}{rest}",
+    ]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _wrapper(name: str, arguments: int) -> str:

@@ -10,6 +10,7 @@ from neomlir.mlir import ir
 from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.expect import fail
 from neomlir.schedules.base import NotApplicable, Schedule, find, ladder
+from neomlir.schedules.intrinsics import forget_uncalled
 from neomlir.schedules.kernel import Kernel, parameters_of, set_parameters
 
 LOOPS = ("affine", "scalar")
@@ -85,6 +86,7 @@ def schedule_function(func: ir.Operation, names: list[str], target, otherwise: s
         set_parameters(func, parameters)
         break
     func.attributes["neo.schedule"] = ir.StringAttr.get(taken, func.context)
+    forget_uncalled(func.operation.block)
     return taken
 
 
@@ -132,6 +134,7 @@ def schedule_space(func: ir.Operation, target) -> dict[str, tuple[int | str, ...
             if made is not None:
                 made.erase()
                 spaces[name] = kernel.space
+    forget_uncalled(func.operation.block)
     if not spaces:
         return {}
     told = parameters_of(func).get("schedule")

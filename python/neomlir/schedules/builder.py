@@ -43,6 +43,7 @@ class Builder:
 
     def __init__(self, func: ir.Operation, scalable: bool = False):
         self.scalable = scalable
+        self.func = func
         self.location = func.location
         self.context = func.context
         block = func.regions[0].blocks[0]

@@ -7,15 +7,57 @@ from collections.abc import Sequence
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Builder, Size
 
+_FUNCTION = "llvm.func"
+
 
 def call(b: Builder, intrinsic: str, results: Sequence[ir.Type], operands: Sequence[ir.Value]) -> ir.Operation:
-    """`llvm.call_intrinsic`: emitted where it is asked for, each time."""
+    """`llvm.call` of an intrinsic by its name, which is declared in the module; emitted where it is asked for.
+
+    `llvm.call_intrinsic` would need no declaration, but has unknown effects in the eyes of upstream's deallocation of
+    buffers, which bears calls only.
+    """
+    result = str(results[0]) if results else "void"
+    kind = ir.Type.parse(f"!llvm.func<{result} ({', '.join(str(o.type) for o in operands)})>", b.context)
+    _declare(b, intrinsic, kind)
     attributes = {
-        "intrin": ir.StringAttr.get(intrinsic, b.context),
+        "callee": ir.FlatSymbolRefAttr.get(intrinsic, b.context),
         "op_bundle_sizes": ir.DenseI32ArrayAttr.get([], b.context),
         "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0], b.context),
     }
-    return b.op("llvm.call_intrinsic", results, operands, attributes)
+    return b.op("llvm.call", results, operands, attributes)
+
+
+def _declare(b: Builder, name: str, kind: ir.Type) -> None:
+    block = b.func.operation.block
+    if name not in _declared(block):
+        attributes = {
+            "sym_name": ir.StringAttr.get(name, b.context),
+            "function_type": ir.TypeAttr.get(kind),
+            "linkage": ir.Attribute.parse("#llvm.linkage<external>", b.context),
+        }
+        ir.Operation.create(_FUNCTION, attributes=attributes, regions=1, loc=b.location, ip=ir.InsertionPoint(block))
+
+
+def _declared(block: ir.Block) -> dict[str, ir.Operation]:
+    found = [op.operation for op in block.operations if op.operation.name == _FUNCTION]
+    return {op.attributes["sym_name"].value: op for op in found if not len(op.regions[0].blocks)}
+
+
+def forget_uncalled(block: ir.Block) -> None:
+    """Erase the declarations of functions that nothing in a module's block calls."""
+    called: set[str] = set()
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "llvm.call" and "callee" in op.attributes:
+            called.add(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
+        return ir.WalkResult.ADVANCE
+
+    declared = _declared(block)
+    for op in block.operations if declared else ():
+        op.operation.walk(visit)
+    for name, op in declared.items():
+        if name not in called:
+            op.erase()
 
 
 def pointer(b: Builder, buffer: ir.Value, offset: Size) -> ir.Value:
