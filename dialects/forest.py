@@ -26,15 +26,19 @@ class EnsembleOp(Forest.Operation, name="ensemble"):
     `flags[n]` is a sum of: 1, NaN goes left (else right); 2, |x| <= 1e-35 goes where NaN goes; 4, the node is
     categorical: x goes left if the whole number next to it towards zero is in the set of bits
     `sets[set_begin[n] : set_begin[n + 1]]` (32 a word), and right if it is not, is negative or is none; 8, x goes left
-    where it equals the threshold, whatever the predicate.
+    where it equals the threshold, whatever the predicate; 16, with 4, x goes left only if it is itself a whole number
+    in the set.
     Leaf `l` of tree `t` adds `values[l, 0]` to output `targets[t]`, or, where there are several columns, `values[l, j]`
     to each output j. With `linear_begin`, it adds `values[l, 0] + sum(linear_weights[i] * x[linear_features[i]])` for
     i in
     `linear_begin[l]` up to `linear_begin[l + 1]`, and `linear_default[l]` where one of these x is NaN.
-    Sums start from `base` and go in the order of the trees, in the type of `values`. `post` is then done in order:
+    Sums start from `base` and go in the order of the trees, in the type of `values`. With `aggregate = "min"` or
+    `"max"` an output is the least or the largest value of its trees instead (`base` where it has none).
+    `post` is then done in order:
     `divide=c`, `add=c`, `sigmoid=a` (1 / (1 + exp(-a x))), `softmax`, `exp`, `exp2`, `negate`, `argmax`, `step` (x >
     0),
-    `softplus`, `signed_square`, `normalise` (by the sum of the row), `pair` (x to [1 - x, x]), `probit`.
+    `softplus`, `signed_square`, `normalise` (by the sum of the row), `pair` (x to [1 - x, x]), `probit`,
+    `softmax_zero` (softmax that leaves zeros zero).
 
     One output is a vector or a matrix of one column. The verifier refuses trees that are none (circles, nodes of two
     parents, children out of range) and thresholds and sets that cannot be.
@@ -109,12 +113,13 @@ class ScoreOp(Forest.Operation, name="score"):
     `children[n]` are left and right, `roots` are sorted by output and `classes[k]` is the first root of output k (with
     one column of `values`). `sets` and what begins with `linear` are tables of one element where no node is
     categorical and
-    no leaf linear; the attributes `categorical` and `linear` say whether they are.
+    no leaf linear; the attributes `categorical` and `linear` say whether they are. `aggregate` is `sum`, `min` or `max`
+    of the values of an output's trees and its `base`.
 
     ```mlir
     %y = "forest.score"(%x, %roots, %splits, %thresholds, %children, %values, %classes, %base, %sets, %set_begin,
                         %linear_begin, %linear_features, %linear_weights, %linear_default, %out)
-      {categorical = false, linear = false, depth = 6 : i64} : (…) -> tensor<?xf32>
+      {categorical = false, linear = false, depth = 6 : i64, aggregate = "sum"} : (…) -> tensor<?xf32>
     ```
     """
 
@@ -137,6 +142,7 @@ class ScoreOp(Forest.Operation, name="score"):
     categorical: Any
     linear: Any
     depth: ir.IntegerAttr
+    aggregate: ir.StringAttr
 
     @classmethod
     def verify_invariants(cls, op) -> bool:
@@ -277,6 +283,8 @@ def _ensemble_fault(operation: ir.Operation) -> str | None:
 def _trees_fault(operation: ir.Operation, post) -> str | None:
     x = ir.RankedTensorType(operation.operands[0].type)
     kind = ir.RankedTensorType(operation.results[0].type)
+    if "aggregate" in operation.attributes and not isinstance(operation.attributes["aggregate"], ir.StringAttr):
+        return "needs 'aggregate', a string"
     try:
         trees = Trees.of(operation)
     except ValueError as error:
@@ -331,6 +339,9 @@ def _score_fault(operation: ir.Operation) -> str | None:
     for name in ("categorical", "linear"):
         if name not in operation.attributes or not isinstance(operation.attributes[name], ir.BoolAttr):
             return f"needs '{name}', true or false"
+    aggregate = operation.attributes.get("aggregate", None)
+    if not isinstance(aggregate, ir.StringAttr) or aggregate.value not in ("sum", "min", "max"):
+        return 'needs \'aggregate\', "sum", "min" or "max"'
     return _depth_fault(operation, 1 << 20)
 
 

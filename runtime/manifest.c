@@ -13,7 +13,8 @@
 #define MOST_ITEMS 1000000
 
 enum field {
-  FORMAT_, NEO, INPUTS, OUTPUTS, TARGET, ARENA, WEIGHTS, ENTRY, KERNELS, PARTS, STEPS, BUFFERS, PIPELINES, VARIANTS, FIELDS
+  FORMAT_, NEO, INPUTS, OUTPUTS, TARGET, ARENA, WEIGHTS, ENTRY, KERNELS, PARTS, STEPS, BUFFERS, PIPELINES, VARIANTS, LABELS,
+  FIELDS
 };
 
 static const struct {
@@ -27,6 +28,7 @@ static const struct {
     [KERNELS] = {"kernels", 0}, [PARTS] = {"parts", 0},
     [STEPS] = {"steps", 1}, [BUFFERS] = {"buffers", 1},
     [PIPELINES] = {"pipelines", 1}, [VARIANTS] = {"variants", 1},
+    [LABELS] = {"labels", 1},
 };
 
 /* Everything is read twice: first without memory, to learn how much it takes, then into it. */

@@ -304,6 +304,7 @@ def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, op
         steps=program.report["steps"],
         buffers=program.report["buffers"],
         pipelines=program.report["pipelines"] if options["include_ir"] else None,
+        labels=stairs.imported.labels,
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
     artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts, variants)

@@ -72,6 +72,7 @@ def build(
     steps: Iterable[int] = (),
     buffers: Iterable[Iterable[int]] = (),
     pipelines: Mapping[str, str] | None = None,
+    labels: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a program, without its parts.
 
@@ -84,6 +85,7 @@ def build(
         steps: the kernels of a run in order, each by its place in `report`.
         buffers: (offset, bytes, first step, last step) of each intermediate in the arena.
         pipelines: what led each kernel to a level, by the level's name; for a file that holds IR.
+        labels: what the numbers of an output stand for, by the output's name.
     """
     kernels = [
         {key: kind(kernel[key]) for key, kind in _KERNEL.items() if _says_something(kernel.get(key))}
@@ -102,6 +104,7 @@ def build(
         "steps": list(steps),
         "buffers": [list(buffer) for buffer in buffers],
         **({"pipelines": dict(pipelines)} if pipelines else {}),
+        **({"labels": {name: list(texts) for name, texts in labels.items()}} if labels else {}),
     }
 
 
@@ -167,9 +170,8 @@ def check(manifest: Any) -> None:
         "format": int, "neo": str, "inputs": list, "outputs": list, "target": dict, "arena_bytes": int,
         "weight_bytes": int, "entry": str, "kernels": list, "parts": dict,
     }  # fmt: skip
-    _fields(
-        manifest, "the manifest", top, optional={"steps": list, "buffers": list, "pipelines": dict, "variants": list}
-    )
+    more = {"steps": list, "buffers": list, "pipelines": dict, "variants": list, "labels": dict}
+    _fields(manifest, "the manifest", top, optional=more)
     if manifest["format"] != FORMAT:
         raise _wrong("format", f"is {manifest['format']}, not {FORMAT}")
     _text(manifest["neo"], "neo", 64)
@@ -193,8 +195,16 @@ def check(manifest: Any) -> None:
     for level, pipeline in manifest.get("pipelines", {}).items():
         _text(level, "pipelines", 100)
         _text(pipeline, f"pipelines.{level}", 1 << 16)
+    _check_labels(manifest)
     _check_steps(manifest)
     _check_parts(manifest)
+
+
+def _check_labels(manifest: Mapping[str, Any]) -> None:
+    known = {spec["name"] for spec in manifest["outputs"]}
+    for output, texts in manifest.get("labels", {}).items():
+        if output not in known or type(texts) is not list or any(type(text) is not str for text in texts):
+            raise _wrong("labels", f"has {output!r:.80}, which is no output with a list of texts")
 
 
 def _check_steps(manifest: Mapping[str, Any]) -> None:

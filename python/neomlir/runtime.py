@@ -67,6 +67,8 @@ class Model:
         self.inputs: tuple[Spec, ...] = file.inputs
         self.outputs: tuple[Spec, ...] = file.outputs
         self.target: str = manifest["target"]["name"]
+        self.labels: dict[str, list[str]] = manifest.get("labels", {})
+        """What the numbers of an output stand for, by its name: label `labels["label"][i]` for the number i."""
         self.report: dict[str, Any] = _report(manifest) if report is None else dict(report)
         self._file = file
         self._native = native = runtime(Target.host().triple)

@@ -8,14 +8,14 @@ import numpy as np
 
 from neomlir.mlir import ir
 
-MISSING_LEFT, ZERO_MISSING, CATEGORICAL, EQUAL = 1, 2, 4, 8
+MISSING_LEFT, ZERO_MISSING, CATEGORICAL, EQUAL, WHOLE = 1, 2, 4, 8, 16
 ZERO = float(np.float32(1e-35))
 """What counts as zero where zero means missing (LightGBM's `kZeroThreshold`)."""
 
 POSTS = {
     "divide": True, "add": True, "sigmoid": True, "softmax": False, "exp": False, "exp2": False, "negate": False,
     "argmax": False, "step": False, "softplus": False, "signed_square": False, "normalise": False, "pair": False,
-    "probit": False,
+    "probit": False, "softmax_zero": False,
 }  # fmt: skip
 """The post-transforms; whether each takes a number."""
 
@@ -53,6 +53,7 @@ class Trees:
     linear_features: np.ndarray | None = None
     linear_weights: np.ndarray | None = None
     linear_default: np.ndarray | None = None
+    aggregate: str = "sum"
     predicate: str = "le"
     post: tuple[str, ...] = field(default=())
 
@@ -63,8 +64,9 @@ class Trees:
         names = ("roots", "features", "thresholds", "left", "right", "flags", "values", "targets", "base")
         for name in (*names, *(n for n in _OPTIONAL if n in operation.attributes)):
             arrays[name] = _array(operation, name)
-        if "predicate" in operation.attributes:
-            arrays["predicate"] = ir.StringAttr(operation.attributes["predicate"]).value
+        for name in ("predicate", "aggregate"):
+            if name in operation.attributes:
+                arrays[name] = ir.StringAttr(operation.attributes[name]).value
         return cls(**arrays)
 
     def attributes(self) -> dict[str, ir.Attribute]:
@@ -73,6 +75,8 @@ class Trees:
         for name in ("roots", "features", "thresholds", "left", "right", "flags", "values", "targets", "base"):
             found[name] = dense(getattr(self, name))
         found.update({name: dense(getattr(self, name)) for name in _OPTIONAL if getattr(self, name) is not None})
+        if self.aggregate != "sum":
+            found["aggregate"] = ir.StringAttr.get(self.aggregate)
         return found
 
     def up_to(self) -> Trees:
@@ -91,6 +95,16 @@ class Trees:
         order = np.argsort(self.targets, kind="stable")
         begin = np.searchsorted(self.targets[order], np.arange(outputs + 1)).astype(np.int32)
         return order, begin
+
+    def start(self) -> np.ndarray:
+        """What the values of leaves are added to, or where the search for the least or the largest begins, [K]."""
+        if self.aggregate == "sum":
+            return self.base
+        empty = np.inf if self.aggregate == "min" else -np.inf
+        reached = np.ones(len(self.base), bool)
+        if self.values.shape[1] == 1:
+            reached = np.isin(np.arange(len(self.base)), self.targets)
+        return np.where(reached & (len(self.roots) > 0), empty, self.base).astype(self.base.dtype)
 
     def depths(self) -> np.ndarray:
         """The number of comparisons on the longest way down each tree, i32[T]."""
@@ -173,6 +187,10 @@ def fault(trees: Trees, features: int) -> str | None:
         if len(getattr(trees, name)) != wanted:
             return f"needs {wanted} '{name}', not {len(getattr(trees, name))}"
     outputs = len(trees.base)
+    if trees.aggregate not in ("sum", "min", "max"):
+        return f"needs 'aggregate', sum, min or max, not {trees.aggregate!r}"
+    if trees.aggregate != "sum" and trees.linear_begin is not None:
+        return f"has linear leaves and the aggregate {trees.aggregate!r}"
     if not outputs or trees.values.shape[1] not in (1, outputs):
         return f"needs 'values' of one column or of {outputs}, one for each of 'base', not {trees.values.shape[1]}"
     bad = np.flatnonzero((trees.targets < 0) | (trees.targets >= outputs))
@@ -185,13 +203,16 @@ def fault(trees: Trees, features: int) -> str | None:
     bad = np.flatnonzero((trees.features < 0) | (trees.features >= features))
     if len(bad):
         return f"has {where.node(bad[0])} on feature {trees.features[bad[0]]} of {features}"
-    bad = np.flatnonzero(trees.flags & ~np.int8(MISSING_LEFT | ZERO_MISSING | CATEGORICAL | EQUAL))
+    bad = np.flatnonzero(trees.flags & ~np.int8(MISSING_LEFT | ZERO_MISSING | CATEGORICAL | EQUAL | WHOLE))
     if len(bad):
         return f"has {where.node(bad[0])} with flags {trees.flags[bad[0]]}"
     categorical = (trees.flags & CATEGORICAL) != 0
     bad = np.flatnonzero(np.isnan(trees.thresholds) & ~categorical)
     if len(bad):
         return f"has {where.node(bad[0])} with NaN as its threshold"
+    bad = np.flatnonzero((trees.flags & WHOLE != 0) & ~categorical)
+    if len(bad):
+        return f"has {where.node(bad[0])} with flags {trees.flags[bad[0]]}: 16 is for categorical ones"
     if categorical.any() and trees.set_begin is None:
         return f"has {where.node(np.flatnonzero(categorical)[0])} categorical and no 'sets'"
     return _set_fault(trees, n, where) or _linear_fault(trees, leaves, features)

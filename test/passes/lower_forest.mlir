@@ -13,7 +13,7 @@
 func.func @score(%x: tensor<?x4xf32>, %i: tensor<1xi32>, %f: tensor<1xf32>, %children: tensor<1x2xi32>,
                  %values: tensor<2x1xf32>, %classes: tensor<2xi32>, %out: tensor<?xf32>) -> tensor<?xf32> {
   %y = "forest.score"(%x, %i, %i, %f, %children, %values, %classes, %f, %i, %i, %i, %i, %f, %f, %out)
-    {categorical = false, linear = false, depth = 1 : i64}
+    {categorical = false, linear = false, depth = 1 : i64, aggregate = "sum"}
     : (tensor<?x4xf32>, tensor<1xi32>, tensor<1xi32>, tensor<1xf32>, tensor<1x2xi32>, tensor<2x1xf32>, tensor<2xi32>,
        tensor<1xf32>, tensor<1xi32>, tensor<1xi32>, tensor<1xi32>, tensor<1xi32>, tensor<1xf32>, tensor<1xf32>,
        tensor<?xf32>) -> tensor<?xf32>

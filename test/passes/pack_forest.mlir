@@ -5,7 +5,7 @@
 // CHECK-DAG:   ml_program.global private @forest_0_thresholds(dense<1.99999988> : tensor<1xf32>)
 // CHECK-LABEL: func.func @stump
 // CHECK:         %[[OUT:.*]] = tensor.empty
-// CHECK:         "forest.score"({{.*}}, %[[OUT]]) {categorical = false, depth = 1 : i64, linear = false}
+// CHECK:         "forest.score"({{.*}}, %[[OUT]]) {aggregate = "sum", categorical = false, depth = 1 : i64, linear = false}
 func.func @stump(%x: tensor<?x4xf32>) -> tensor<?xf32> {
   %y = "forest.ensemble"(%x) {
     roots = dense<0> : tensor<1xi32>, features = dense<1> : tensor<1xi32>, thresholds = dense<2.0> : tensor<1xf32>,

@@ -3,7 +3,7 @@
 import numpy as np
 from neomlir.dialects import context
 from neomlir.frontends import import_model
-from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING, Trees, parse_post
+from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, WHOLE, ZERO, ZERO_MISSING, Trees, parse_post
 
 
 def imported(model, inputs=None) -> Trees:
@@ -19,7 +19,8 @@ def imported(model, inputs=None) -> Trees:
 def evaluate(trees: Trees, x: np.ndarray) -> np.ndarray:
     """What the ensemble gives for rows `x`: [rows, outputs], or [rows] for one output."""
     x = x.astype(trees.thresholds.dtype)
-    out = np.tile(trees.base, (len(x), 1))
+    out = np.tile(trees.start(), (len(x), 1))
+    combine = {"sum": np.add, "min": np.minimum, "max": np.maximum}[trees.aggregate]
     rows = np.arange(len(x))
     for root, target in zip(trees.roots, trees.targets, strict=True):
         node = np.full(len(x), root)
@@ -28,9 +29,9 @@ def evaluate(trees: Trees, x: np.ndarray) -> np.ndarray:
             node[inner] = np.where(_left(trees, n, x[r, trees.features[n]]), trees.left[n], trees.right[n])
         leaf = -1 - node
         if trees.values.shape[1] == 1:
-            out[:, target] += _value(trees, leaf, x)
+            out[:, target] = combine(out[:, target], _value(trees, leaf, x))
         else:
-            out += trees.values[leaf]
+            out = combine(out, trees.values[leaf])
     for text in trees.post:
         out = _post(*parse_post(text), out)
     return out[:, 0] if out.shape[1] == 1 else out
@@ -45,6 +46,7 @@ def _left(trees, n, v):
     for i in np.flatnonzero(flags & CATEGORICAL):
         words = trees.sets[trees.set_begin[n[i]] : trees.set_begin[n[i] + 1]].view(np.uint32)
         number = int(v[i]) if np.isfinite(v[i]) and v[i] > -1 else -1
+        number = number if not flags[i] & WHOLE or number == v[i] else -1
         left[i] = 0 <= number < 32 * len(words) and bool(int(words[number // 32]) >> (number % 32) & 1)
     return np.where(missing, flags & MISSING_LEFT != 0, left)
 
@@ -79,6 +81,16 @@ def _post(name, number, y):
             case "softmax":
                 power = np.exp(y - y.max(1, keepdims=True))
                 return power / power.sum(1, keepdims=True)
+            case "softmax_zero":
+                most, some = y.max(1, keepdims=True), np.abs(y) > 1e-7
+                power = np.where(some, np.exp(y - most), y * np.exp(-most))
+                return power / np.where(some, power, 0).sum(1, keepdims=True)
+            case "probit":
+                p = 2 * y - 1
+                log = np.log((1 - p) * (1 + p))
+                v = y.dtype.type(np.float32(2) / (np.float32(3.14159) * np.float32(0.147))) + y.dtype.type(0.5) * log
+                size = np.sqrt(np.sqrt(v * v - y.dtype.type(np.float32(1) / np.float32(0.147)) * log) - v)
+                return y.dtype.type(1.41421356) * np.copysign(size, p)
             case "normalise":
                 return y / y.sum(1, keepdims=True)
             case "argmax":

@@ -7,7 +7,7 @@ from forest_reference import evaluate, imported
 from neomlir.errors import ImportFailure
 
 pytest.importorskip("sklearn")
-from sklearn import ensemble, linear_model, pipeline, preprocessing, tree
+from sklearn import compose, ensemble, feature_selection, impute, linear_model, pipeline, preprocessing, tree
 
 
 def rows(count, seed, missing=True):
@@ -89,6 +89,90 @@ def test_compiled_pipelines_of_scalers(dtype):
     np.testing.assert_array_equal(compiled(test), model.predict(test))
 
 
+def after(*steps):
+    return pipeline.make_pipeline(*steps, tree.DecisionTreeRegressor(max_depth=7, random_state=0))
+
+
+def mixed(count, seed, missing=False):
+    """Numbers, and categories in the last two columns; some that training does not see."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((count, 6)).clip(-3, 3)
+    x[:, 4], x[:, 5] = rng.integers(0, 5 + seed % 2, count), rng.integers(-2, 9 + seed % 2, count) / 2
+    return np.where(rng.random(x.shape) < 0.1, np.nan, x) if missing else x
+
+
+def encoders(**more):
+    hot = preprocessing.OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=30)
+    numbered = preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return compose.ColumnTransformer(
+        [
+            ("scaled", pipeline.make_pipeline(preprocessing.StandardScaler(), preprocessing.MaxAbsScaler()), [3, 0]),
+            ("hot", preprocessing.OneHotEncoder(handle_unknown="ignore", drop="first", sparse_output=False), [4]),
+            ("grouped", hot, [5]),
+            ("numbered", numbered, [5, 4]),
+            ("dropped", "drop", [1]),
+        ],
+        remainder="passthrough",
+        **more,
+    )
+
+
+PIPELINES = {
+    "columns": (after(encoders()), False),
+    "weighed columns": (after(encoders(transformer_weights={"hot": 0.5, "scaled": 3.0})), False),
+    "union": (
+        after(pipeline.FeatureUnion([("a", preprocessing.MinMaxScaler(clip=True)), ("b", preprocessing.Binarizer())])),
+        False,
+    ),
+    "imputed": (after(impute.SimpleImputer(strategy="median", add_indicator=True)), True),
+    "replaced": (after(impute.SimpleImputer(missing_values=2.0, strategy="constant", fill_value=-7)), False),
+    "powers": (after(preprocessing.PolynomialFeatures(3)), False),
+    "interactions": (after(preprocessing.PolynomialFeatures((2, 2), interaction_only=True, include_bias=False)), False),
+    "largest": (after(preprocessing.Normalizer("max")), False),
+    "length": (after(preprocessing.Normalizer()), False),
+    "selected": (after(feature_selection.SelectKBest(feature_selection.f_regression, k=3)), False),
+    "nothing": (after(preprocessing.FunctionTransformer(), preprocessing.RobustScaler()), False),
+    "missing categories": (
+        after(compose.ColumnTransformer([("n", preprocessing.OrdinalEncoder(encoded_missing_value=-3), [4]),
+            ("h", preprocessing.OneHotEncoder(handle_unknown="ignore"), [4])])),
+        True,
+    ),
+    "categorical histogram": (
+        ensemble.HistGradientBoostingRegressor(max_iter=8, categorical_features=[4, 5]), True,
+    ),
+    "categorical histogram behind a scaler": (
+        pipeline.make_pipeline(
+            preprocessing.MinMaxScaler(),
+            ensemble.HistGradientBoostingClassifier(max_iter=4, categorical_features=[4, 5]),
+        ),
+        True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_compiled_pipelines(name):
+    model, missing = PIPELINES[name]
+    x = mixed(400, 0, missing)
+    target = np.nan_to_num(x[:, 0] + x[:, 4] * (x[:, 5] > 1))
+    model.fit(x, target > 0 if "Classifier" in type(model).__name__ + str(model) else target)
+    # Where missing numbers are what the encoder saw in training, unknown ones are refused by it.
+    test = mixed(200, 0 if name == "missing categories" else 1, missing)
+    np.testing.assert_allclose(neomlir.compile(model)(test), predict(model, test), rtol=1e-12)
+
+
+def test_classifiers_of_several_outputs():
+    x = rows(200, 6)
+    y = np.stack([labels("classes", x, 6), labels("two", x, 7)], 1)
+    for model in (tree.DecisionTreeClassifier(max_depth=4), ensemble.ExtraTreesClassifier(4, max_depth=5)):
+        compiled = neomlir.compile(model.fit(x, y))
+        assert [(o.name, o.shape) for o in compiled.outputs] == [("y0", (None, 3)), ("y1", (None, 2))]
+        test = rows(80, 8).astype(np.float32)
+        for got, wanted in zip(compiled(test), model.predict_proba(test), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    assert max(a.error for a in neomlir.check(model, compiled)) < 1e-12
+
+
 def test_what_is_not_read_is_said():
     x = rows(100, 4, missing=False).clip(-5, 5)
     y = labels("y", x, 4)
@@ -96,10 +180,17 @@ def test_what_is_not_read_is_said():
         (tree.DecisionTreeRegressor(), "has not been fitted"),
         (linear_model.LinearRegression().fit(x, y), "LinearRegression is not supported"),
         (
-            pipeline.make_pipeline(preprocessing.PolynomialFeatures(), tree.DecisionTreeRegressor()).fit(x, y),
-            "Polynomial",
+            pipeline.make_pipeline(preprocessing.QuantileTransformer(n_quantiles=10), tree.DecisionTreeRegressor()).fit(
+                x, y
+            ),
+            "QuantileTransformer is not supported",
         ),
-        (tree.DecisionTreeClassifier().fit(x, np.stack([y > 0, y > 1], 1)), "several outputs"),
+        (after(preprocessing.FunctionTransformer(np.log1p)).fit(np.abs(x), y), "Python function log1p"),
+        (after(preprocessing.OneHotEncoder()).fit(np.array([["a"], ["b"]] * 50), y), "categories that are no numbers"),
+        (
+            after(preprocessing.OrdinalEncoder(max_categories=3)).fit(x.round(), y),
+            "groups infrequent",
+        ),
     ):
         with pytest.raises(ImportFailure, match=message):
             imported(model)

@@ -41,6 +41,8 @@ class Imported:
     """What messages call the model: a file name, or the name of its class."""
     state: dict[str, np.ndarray] = field(default_factory=dict)
     """The first values of inputs that stand for mutable buffers of the source (a cache, a running state)."""
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the numbers of an output stand for, by the name of the output, where the source gives strings."""
 
     def lower(self) -> None:
         """Take `module` to the `linalg` level in place.

@@ -10,7 +10,10 @@ import numpy as np
 
 from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Imported, Inputs, Spec
+from neomlir.frontends.columns import Each, Matrix, Rows
+from neomlir.frontends.columns_text import ColumnsText
 from neomlir.mlir import ir
+from neomlir.passes.structured import clone_into
 from neomlir.trees import CATEGORICAL, MISSING_LEFT, Trees, fault, parse_post, result_width
 
 PIPELINE = "builtin.module(neo-forest-post,neo-weights-to-globals,canonicalize,cse)"
@@ -231,24 +234,13 @@ def rows_and_kind(
     return (None if shape[0] is None else int(shape[0])), kind
 
 
-class Steps:
-    """What is done to each number of a row before the trees, feature by feature, in one type."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.steps: list[tuple[str, np.ndarray]] = []
-
-    def add(self, name: str, numbers: Any) -> None:
-        """`arith.NAME` with one number a feature; nothing for None."""
-        if numbers is not None:
-            self.steps.append((name, np.asarray(numbers).astype(self.kind)))
-
-
 @dataclass(frozen=True)
 class Labels:
     """The numbers of classes, in the order of the scores: the label of a row is that of its largest score."""
 
     numbers: np.ndarray
+    names: tuple[str, ...] | None = None
+    """What the numbers stand for, where the model's own labels are strings."""
 
 
 def to_module(
@@ -258,35 +250,47 @@ def to_module(
     name: str,
     context: ir.Context,
     *,
-    steps: Steps | None = None,
+    before: tuple[Matrix, str] | None = None,
     input_name: str = INPUT,
-    outputs: Sequence[tuple[str, str]] = ((OUTPUT, "scores"),),
+    outputs: Sequence[tuple[str, Any]] = ((OUTPUT, "scores"),),
     labels: Labels | None = None,
     matrix: bool = False,
 ) -> Imported:
-    """One function of one `forest.ensemble`, behind `steps`.
+    """One function of one `forest.ensemble`, whose columns are those of `before` (with the dtype of the rows), made
+    from rows of `features` numbers; without it the rows themselves.
 
-    `outputs` are (name, `scores` or `label`); labels are int64. `matrix` keeps single scores in a column. Raises
-    ImportFailure where the trees are none.
+    `outputs` are (name, `scores`, `label`, or the first and the last score, plus one); labels are int64. `matrix` keeps
+    single scores in a column. Raises ImportFailure where the trees are none.
     """
-    wrong = fault(trees, features)
+    if before and isinstance(before[0], Each) and isinstance(before[0].base, Rows) and not before[0].steps:
+        # Chosen columns need not be copied: trees read them where they are.
+        wrong = fault(trees, before[0].width)
+        if not wrong:
+            trees.features = before[0].source[trees.features].astype(np.int32)
+            if trees.linear_features is not None:
+                trees.linear_features = before[0].source[trees.linear_features].astype(np.int32)
+            before = (Rows(features), before[1])
+    wrong = fault(trees, before[0].width if before else features)
     if wrong:
         raise ImportFailure(f"{name} {wrong}")
     width = result_width(len(trees.base), [parse_post(p) for p in trees.post])
     if labels and len(labels.numbers) != width:
         raise ImportFailure(f"{name}: it has {len(labels.numbers)} labels for {width} scores")
     shape = (rows, width) if width > 1 or matrix else (rows,)
-    inner, outer = trees.thresholds.dtype.name, steps.kind if steps else trees.thresholds.dtype.name
-    weights = {f"step_{i}": numbers for i, (_, numbers) in enumerate(steps.steps if steps else ())}
+    inner, outer = trees.thresholds.dtype.name, before[1] if before else trees.thresholds.dtype.name
+    made = None
     with context, ir.Location.unknown():
+        if before and not (isinstance(before[0], Rows) and outer == inner):
+            made = ColumnsText(before[0], rows, features, outer, inner)
+        weights = made.weights if made else {}
         x = _tensor((rows, features), _ELEMENTS[outer])
         y = _tensor(shape, _ELEMENTS[trees.values.dtype.name])
         kinds = {"scores": y, "label": _tensor((rows,), "i64")}
-        results = [kinds[kind] for _, kind in outputs]
-        vector = _tensor((features,), _ELEMENTS[outer])
+        element = _ELEMENTS[trees.values.dtype.name]
+        results = [kinds[k] if isinstance(k, str) else _tensor((rows, k[1] - k[0]), element) for _, k in outputs]
         module = ir.Module.create()
         named = [{"neo.name": input_name}, *({"neo.weight": weight} for weight in weights)]
-        types = [x, *(vector for _ in weights)]
+        types = [x, *(_tensor(array.shape, _ELEMENTS[array.dtype.name]) for array in weights.values())]
         function = ir.Operation.create(
             "func.func",
             regions=1,
@@ -301,8 +305,8 @@ def to_module(
         block = ir.Block.create_at_start(function.regions[0], types)
         at = ir.InsertionPoint(block)
         value = block.arguments[0]
-        if steps and (steps.steps or outer != inner):
-            value = _steps(steps, list(block.arguments), _tensor((rows, features), _ELEMENTS[inner]), at)
+        if made:
+            value = _inline(made.text(), list(block.arguments), at)
         attributes = {
             **trees.attributes(),
             "predicate": ir.StringAttr.get(trees.predicate),
@@ -312,10 +316,32 @@ def to_module(
         values = {"scores": ensemble.results[0]}
         if labels and any(kind == "label" for _, kind in outputs):
             values["label"] = _label(labels, ensemble.results[0], at)
-        ir.Operation.create("func.return", operands=[values[kind] for _, kind in outputs], ip=at)
+        given = [
+            values[kind] if isinstance(kind, str) else _slice(values["scores"], *kind, result, at)
+            for (_, kind), result in zip(outputs, results, strict=True)
+        ]
+        ir.Operation.create("func.return", operands=given, ip=at)
     inputs = [Spec(input_name, outer, (rows, features))]
-    specs = {"scores": (trees.values.dtype.name, shape), "label": ("int64", (rows,))}
-    return Imported(module, weights, PIPELINE, inputs, [Spec(output, *specs[kind]) for output, kind in outputs], name)
+    scores = trees.values.dtype.name
+    specs = [
+        Spec(output, *({"scores": (scores, shape), "label": ("int64", (rows,))}[kind]))
+        if isinstance(kind, str)
+        else Spec(output, scores, (rows, kind[1] - kind[0]))
+        for output, kind in outputs
+    ]
+    return Imported(module, weights, PIPELINE, inputs, specs, name)
+
+
+def _slice(scores: ir.Value, first: int, last: int, kind: ir.Type, at: ir.InsertionPoint) -> ir.Value:
+    """Columns `first` up to `last` of the scores."""
+    dynamic = ir.RankedTensorType(kind).is_dynamic_dim(0)
+    rows = "%rows" if dynamic else ir.RankedTensorType(kind).shape[0]
+    lines = [f"func.func @slice(%y: {scores.type}) -> {kind} {{"]
+    if dynamic:
+        lines += ["%zero = arith.constant 0 : index", f"%rows = tensor.dim %y, %zero : {scores.type}"]
+    lines.append(f"%s = tensor.extract_slice %y[0, {first}] [{rows}, {last - first}] [1, 1] : {scores.type} to {kind}")
+    lines += [f"return %s : {kind}", "}"]
+    return _inline("\n".join(lines), [scores], at)
 
 
 def _names(entries: list[dict[str, str]]) -> ir.ArrayAttr:
@@ -328,11 +354,7 @@ def _inline(text: str, arguments: list[ir.Value], at: ir.InsertionPoint) -> ir.V
     block = template.body.operations[0].regions[0].blocks[0]
     mapping = dict(zip(block.arguments, arguments, strict=True))
     ops = [op.operation for op in block.operations]
-    for op in ops[:-1]:
-        clone = op.clone(ip=at)
-        for number, operand in enumerate(op.operands):
-            clone.operands[number] = mapping[operand]
-        mapping.update(zip(op.results, clone.results, strict=True))
+    clone_into(ops[:-1], mapping, at)
     return mapping[ops[-1].operands[0]]
 
 
@@ -387,38 +409,7 @@ def _label(labels: Labels, scores: ir.Value, at: ir.InsertionPoint) -> ir.Value:
     return _inline("\n".join(lines), [scores], at)
 
 
-_ELEMENTS = {"float32": "f32", "float64": "f64"}
-
-
-def _steps(steps: Steps, arguments: list[ir.Value], kind: ir.Type, at: ir.InsertionPoint) -> ir.Value:
-    """A `linalg.generic` that does the steps and rounds to the type that the trees compare in."""
-    element, inner = _ELEMENTS[steps.kind], str(ir.RankedTensorType(kind).element_type)
-    x, vectors = arguments[0], arguments[1:]
-    rows = ir.RankedTensorType(x.type)
-    lines = ["func.func @steps(" + ", ".join(f"%a{i}: {a.type}" for i, a in enumerate(arguments)) + f") -> {kind} {{"]
-    size = ""
-    if rows.is_dynamic_dim(0):
-        lines += ["%zero = arith.constant 0 : index", f"%rows = tensor.dim %a0, %zero : {x.type}"]
-        size = "%rows"
-    lines.append(f"%empty = tensor.empty({size}) : {kind}")
-    matrix, row = "affine_map<(d0, d1) -> (d0, d1)>", "affine_map<(d0, d1) -> (d1)>"
-    maps = ", ".join([matrix, *([row] * len(vectors)), matrix])
-    lines.append(
-        f'%y = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}'
-        f" ins({', '.join(f'%a{i}' for i in range(len(arguments)))} : {', '.join(str(a.type) for a in arguments)})"
-        f" outs(%empty : {kind}) {{"
-    )
-    scalars = ", ".join(f"%s{i}: {element}" for i in range(len(arguments)))
-    lines.append(f"^bb0({scalars}, %o: {inner}):")
-    value = "%s0"
-    for i, (name, _) in enumerate(steps.steps, 1):
-        lines.append(f"%r{i} = arith.{name} {value}, %s{i} : {element}")
-        value = f"%r{i}"
-    if element != inner:
-        lines.append(f"%narrow = arith.truncf {value} : {element} to {inner}")
-        value = "%narrow"
-    lines += [f"linalg.yield {value} : {inner}", f"}} -> {kind}", f"return %y : {kind}", "}"]
-    return _inline("\n".join(lines), arguments, at)
+_ELEMENTS = {"float32": "f32", "float64": "f64", "int64": "i64"}
 
 
 def _tensor(shape: tuple[int | None, ...], element: str) -> ir.Type:

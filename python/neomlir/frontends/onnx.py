@@ -51,7 +51,7 @@ class Onnx(Frontend):
         model = _parse(source, name, onnx)
         try:
             if onnx_ml.has_models(model):
-                return onnx_ml.import_model(model, inputs, name, context)
+                return onnx_ml.import_model(model, inputs, name, context, folder)
             prepared = prepare(model, folder, inputs, name)
             del model
             with warnings.catch_warnings():

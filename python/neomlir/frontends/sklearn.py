@@ -1,4 +1,4 @@
-"""scikit-learn: fitted estimators of trees, and pipelines of scalers before one."""
+"""scikit-learn: fitted estimators of trees, and pipelines that end in one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import INPUT, Collector, Steps, rows_and_kind, to_module
+from neomlir.frontends.columns import Matrix, Rows
+from neomlir.frontends.forest import INPUT, OUTPUT, Collector, rows_and_kind, to_module
+from neomlir.frontends.sklearn_columns import only_scales, transformed
 from neomlir.mlir import ir
 from neomlir.trees import Trees
 
@@ -19,7 +21,6 @@ _SINGLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifi
 _FORESTS = ("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor")
 _BOOSTED = ("GradientBoostingClassifier", "GradientBoostingRegressor")
 _HISTOGRAM = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
-_SCALERS = ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler")
 _KNOWN = (*_SINGLE, *_FORESTS, *_BOOSTED, *_HISTOGRAM, "IsolationForest")
 
 
@@ -59,8 +60,12 @@ class Sklearn(Frontend):
             source = _with_threads(source, threads)
         for name in ("predict_proba", "predict" if hasattr(source, "n_outputs_") else "decision_function", "predict"):
             if hasattr(source, name):
-                return lambda arrays: [getattr(source, name)(arrays[INPUT])]
+                return lambda arrays: _several(getattr(source, name)(arrays[INPUT]))
         raise ImportFailure(f"{type(source).__name__} predicts nothing")
+
+
+def _several(made: Any) -> list[np.ndarray]:
+    return list(made) if isinstance(made, list) else [made]
 
 
 def _with_threads(source: Any, threads: int) -> Any:
@@ -78,11 +83,11 @@ def _with_threads(source: Any, threads: int) -> Any:
 
 
 def _import(source: Any, inputs: Inputs, name: str, context: ir.Context) -> Imported:
-    scalers: list[Any] = []
+    before: list[Any] = []
     estimator = source
-    if type(source).__name__ == "Pipeline":
-        *steps, (_, estimator) = source.steps
-        scalers = [step for _, step in steps if step is not None and step != "passthrough"]
+    while type(estimator).__name__ == "Pipeline":
+        *steps, (_, estimator) = estimator.steps
+        before += [step for _, step in steps if step is not None and step != "passthrough"]
     kind = type(estimator).__name__
     if kind not in _KNOWN:
         raise ImportFailure(
@@ -90,43 +95,36 @@ def _import(source: Any, inputs: Inputs, name: str, context: ir.Context) -> Impo
         )
     if not hasattr(estimator, "n_features_in_"):
         raise ImportFailure(f"{name} has not been fitted")
-    features = int((scalers[0] if scalers else estimator).n_features_in_)
+    features = int((before[0] if before else estimator).n_features_in_)
     wide = kind in _HISTOGRAM
-    kinds = ("float64", "float32") if wide or scalers else ("float32",)
+    encoder = getattr(estimator, "_preprocessor", None) if wide else None
+    kinds = ("float64", "float32") if wide or before else ("float32",)
+    if encoder is not None or not all(map(only_scales, before)):
+        # What a pipeline computes in differs from step to step for rows of float32.
+        kinds = ("float64",)
     rows, dtype = rows_and_kind(inputs, features, name, kinds)
-    steps = Steps(dtype)
-    for scaler in scalers:
-        _scale(steps, scaler, name)
+    columns: Matrix = Rows(features)
+    for step in (*before, *([encoder] if encoder is not None else ())):
+        columns = transformed(columns, step, name)
     # Trees of the Cython kind compare in float32; those of histograms in float64.
-    trees = _trees(estimator, kind, int(estimator.n_features_in_), dtype if wide else "float32", name)
-    return to_module(trees, features, rows, name, context, steps=steps)
+    trees = _trees(estimator, kind, columns.width, dtype if wide else "float32", name)
+    classes = _classes(estimator)
+    ends = np.cumsum([0, *classes]).tolist()
+    outputs: list[tuple[str, Any]] = [(OUTPUT, "scores")]
+    if len(classes) > 1:
+        outputs = [(f"{OUTPUT}{i}", (ends[i], ends[i + 1])) for i in range(len(classes))]
+    return to_module(trees, features, rows, name, context, before=(columns, dtype), outputs=outputs)
 
 
-def _scale(steps: Steps, scaler: Any, name: str) -> None:
-    """Append what a scaler does to each feature."""
-    kind = type(scaler).__name__
-    if kind not in _SCALERS:
-        raise ImportFailure(f"{name}: {kind} is not supported before trees; there are {', '.join(_SCALERS)}")
-    match kind:
-        case "StandardScaler":
-            steps.add("subf", scaler.mean_ if scaler.with_mean else None)
-            steps.add("divf", scaler.scale_ if scaler.with_std else None)
-        case "RobustScaler":
-            steps.add("subf", scaler.center_ if scaler.with_centering else None)
-            steps.add("divf", scaler.scale_ if scaler.with_scaling else None)
-        case "MaxAbsScaler":
-            steps.add("divf", scaler.scale_)
-        case "MinMaxScaler":
-            steps.add("mulf", scaler.scale_)
-            steps.add("addf", scaler.min_)
-            if scaler.clip:
-                raise ImportFailure(f"{name}: MinMaxScaler with clip=True is not supported before trees")
+def _classes(estimator: Any) -> list[int]:
+    """The number of classes of each output of a classifier; none of a regressor."""
+    if not hasattr(estimator, "classes_"):
+        return []
+    several = getattr(estimator, "n_outputs_", 1) > 1
+    return [len(c) for c in estimator.classes_] if several else [len(estimator.classes_)]
 
 
 def _trees(estimator: Any, kind: str, features: int, dtype: str, name: str) -> Trees:
-    outputs = getattr(estimator, "n_outputs_", 1)
-    if outputs != 1 and kind.endswith("Classifier"):
-        raise ImportFailure(f"{name}: classifiers of several outputs are not supported")
     if kind in _SINGLE:
         return _voting([estimator], estimator, features, dtype, name, ())
     if kind in _FORESTS:
@@ -157,12 +155,13 @@ def _add(found: Collector, tree: Any, values: np.ndarray, target: int = 0, featu
 
 
 def _voting(members: list, estimator: Any, features: int, dtype: str, name: str, post: tuple[str, ...]) -> Trees:
-    classes = len(estimator.classes_) if hasattr(estimator, "classes_") else 0
-    width = classes or estimator.n_outputs_
+    classes = _classes(estimator)
+    width = sum(classes) or estimator.n_outputs_
     found = Collector(name, features, width, dtype, np.float64)
     for member in members:
         tree = member.tree_
-        _add(found, tree, tree.value[:, 0, :classes] if classes else tree.value[:, :, 0])
+        values = [tree.value[:, i, :count] for i, count in enumerate(classes)] or [tree.value[:, :, 0]]
+        _add(found, tree, np.concatenate(values, axis=1))
     return found.trees(np.zeros(width), "le", post)
 
 
@@ -184,23 +183,25 @@ def _boosted(estimator: Any, kind: str, features: int, dtype: str, name: str) ->
 
 
 def _histogram(estimator: Any, features: int, dtype: str, name: str) -> Trees:
-    if getattr(estimator, "is_categorical_", None) is not None:
-        raise ImportFailure(f"{name}: categorical features of histogram boosting are not supported; encode them before")
     base = np.asarray(estimator._baseline_prediction, np.float64).reshape(-1)
     found = Collector(name, features, len(base), dtype, np.float64)
     for stage in estimator._predictors:
         for target, predictor in enumerate(stage):
             nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(bool)
+            # A category is the number that the encoder before gives; what training has not seen is NaN by then.
+            categorical = np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf)
+            sets = {int(n): predictor.raw_left_cat_bitsets[nodes["bitset_idx"][n]] for n in categorical}
             found.add(
                 nodes["left"].astype(np.int64),
                 nodes["right"].astype(np.int64),
                 np.where(leaf, 0, nodes["feature_idx"]),
-                np.where(leaf, 0.0, nodes["num_threshold"]),
+                np.where(leaf | nodes["is_categorical"].astype(bool), 0.0, nodes["num_threshold"]),
                 nodes["missing_go_to_left"].astype(bool),
                 nodes["value"],
                 leaf=leaf,
                 target=target,
+                sets=sets,
             )
     if hasattr(estimator, "classes_"):
         post = ("softmax",) if len(base) > 1 else ("sigmoid=1.0", "pair")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from neomlir.mlir import ir
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.trees import parse_post
 
+# Rounded as ONNX Runtime's constants are.
+_PROBIT = float(np.float32(2.0) / (np.float32(3.14159) * np.float32(0.147)))
+_INVERSE = float(np.float32(1.0) / np.float32(0.147))
 _ROW = "affine_map<(d0, d1) -> (d0)>"
 
 
@@ -119,7 +124,7 @@ class Text:
         """Emit the steps in order, neighbours on single numbers together."""
         waiting: list[tuple[str, float | None]] = []
         for name, number in steps:
-            if name in ("softmax", "normalise", "argmax", "pair"):
+            if name in ("softmax", "softmax_zero", "normalise", "argmax", "pair"):
                 self._elementwise(waiting)
                 waiting = []
                 getattr(self, f"_{name}")()
@@ -196,6 +201,35 @@ class Text:
         largest = self._reduce(self.value, "arith.maximumf", float("-inf"))
         powers = self._with_row(self.value, largest, "arith.subf", "math.exp")
         self.value = self._with_row(powers, self._reduce(powers, "arith.addf", 0.0), "arith.divf")
+
+    def _softmax_zero(self) -> None:
+        if self.columns is None:
+            self.value = self.fill(1.0, self.tensor(None))
+            return
+        kind, vector, (identity, loops) = self.tensor(self.columns), self.tensor(None), self._identity
+        largest = self._reduce(self.value, "arith.maximumf", float("-inf"))
+        zero, near = self.constant(0.0), self.constant(1e-7)
+
+        def body(x, m, _power, _share):
+            n = self.fresh()
+            # What is near zero keeps its share of the power and is not counted.
+            return [
+                f"{n}a = math.absf {x} : {self.element}",
+                f"{n}c = arith.cmpf ogt, {n}a, {near} : {self.element}",
+                f"{n}d = arith.subf {x}, {m} : {self.element}",
+                f"{n}m = arith.negf {m} : {self.element}",
+                f"{n}s = arith.select {n}c, {n}d, {n}m : {self.element}",
+                f"{n}e = math.exp {n}s : {self.element}",
+                f"{n}z = arith.mulf {x}, {n}e : {self.element}",
+                f"{n} = arith.select {n}c, {n}e, {n}z : {self.element}",
+                f"{n}p = arith.select {n}c, {n}e, {zero} : {self.element}",
+            ], [n, f"{n}p"]
+
+        outs = [(self.empty(kind), kind), (self.empty(kind), kind)]
+        powers, counted = self.generic(
+            [identity, _ROW, identity, identity], loops, [(self.value, kind), (largest, vector)], outs, body
+        )
+        self.value = self._with_row(powers, self._reduce(counted, "arith.addf", 0.0), "arith.divf")
 
     def _normalise(self) -> None:
         if self.columns is None:
@@ -301,8 +335,8 @@ def _probit(constant, op, lines: list[str], fresh, element: str, x: str) -> str:
     """The quantile of the normal distribution as ONNX Runtime approximates it (Winitzki 2008, a = 0.147)."""
     y = op("arith.subf", op("arith.mulf", constant(2.0), x), constant(1.0))
     log = op("math.log", op("arith.mulf", op("arith.subf", constant(1.0), y), op("arith.addf", constant(1.0), y)))
-    v = op("arith.addf", constant(2.0 / (3.14159 * 0.147)), op("arith.mulf", constant(0.5), log))
-    w = op("arith.mulf", constant(1.0 / 0.147), log)
+    v = op("arith.addf", constant(_PROBIT), op("arith.mulf", constant(0.5), log))
+    w = op("arith.mulf", constant(_INVERSE), log)
     root = op("math.sqrt", op("arith.subf", op("arith.mulf", v, v), w))
     size = op("math.sqrt", op("arith.subf", root, v))
     return op("arith.mulf", constant(1.41421356), op("math.copysign", size, y))

@@ -136,7 +136,7 @@ def score(trees: Trees) -> Packed:
         "children": some(np.stack([trees.left, trees.right], 1), np.full((1, 2), -1, np.int32)),
         "values": some(trees.values, np.zeros((1, trees.values.shape[1]), trees.values.dtype)),
         "classes": classes,
-        "base": trees.base,
+        "base": trees.start(),
         "sets": or_none(trees.sets, none),
         "set_begin": or_none(trees.set_begin, none),
         "linear_begin": or_none(trees.linear_begin, none),
@@ -149,6 +149,7 @@ def score(trees: Trees) -> Packed:
         "categorical": ir.BoolAttr.get(categorical),
         "linear": ir.BoolAttr.get(linear),
         "depth": _number(int(depths.max(initial=0))),
+        "aggregate": ir.StringAttr.get(trees.aggregate),
     }
     return "forest.score", tables, attributes
 
@@ -157,7 +158,7 @@ def branches(trees: Trees) -> Packed | None:
     """`forest.branches`, the trees in its attributes; None for other than numerical nodes, and where it would be much
     code."""
     numerical = trees.set_begin is None and trees.linear_begin is None and not (trees.flags & ~MISSING_LEFT).any()
-    if not numerical or trees.values.shape[1] > 1 or np.isnan(trees.thresholds).any():
+    if not numerical or trees.aggregate != "sum" or trees.values.shape[1] > 1 or np.isnan(trees.thresholds).any():
         return None
     if len(trees.features) > _MOST_BRANCHES or trees.depths().max(initial=0) > _MOST_NESTED:
         return None
@@ -168,7 +169,9 @@ def bits(trees: Trees) -> Packed | None:
     """The tables of `forest.heap`, or of `forest.ragged` where complete trees would be too large; None where ranks
     cannot
     express the nodes, or trees have too many leaves."""
-    if trees.values.shape[1] > 1 or trees.linear_begin is not None or (trees.flags & ~MISSING_LEFT).any():
+    if trees.aggregate != "sum" or trees.values.shape[1] > 1 or trees.linear_begin is not None:
+        return None
+    if (trees.flags & ~MISSING_LEFT).any():
         return None
     if np.isnan(trees.thresholds).any() or not len(trees.features):
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.forest_loops import FLAGS, ScoreLoops
-from neomlir.trees import EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING
+from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, WHOLE, ZERO, ZERO_MISSING
 
 BLOCK = 128
 """Rows of a work item."""
@@ -17,7 +17,7 @@ FEW = 6
 
 
 class ForestGather(Schedule):
-    """`forest.score` of numerical nodes: rows in lanes."""
+    """`forest.score`: rows in lanes."""
 
     name = "forest_gather"
     order = 2
@@ -32,8 +32,6 @@ class ForestGather(Schedule):
 class _Gather(ScoreLoops):
     def __init__(self, func: ir.Operation, target):
         super().__init__(func)
-        if self.categorical or self.linear:
-            raise NotApplicable("categorical nodes and linear leaves go one by one")
         if target.vector.bits < 128:
             raise NotApplicable("the target has no vectors")
         width = max(int(self.kind[1:]), int(self.sum[1:]))
@@ -105,7 +103,9 @@ class _Gather(ScoreLoops):
                 first = code.binary("muli", leaf, code.constant(self.columns, ints), ints) if self.columns > 1 else leaf
                 for c, k in outputs:
                     values = self.values.gather(n, first, zero, c)
-                    total = code.binary("addf", self.sums.vector(n, k, r), values, kind)
+                    if self.linear:
+                        values = self._linear(low, leaf, values, r)
+                    total = code.binary(self.combine, self.sums.vector(n, k, r), values, kind)
                     self.sums.put_vector(total, n, k, r)
 
             self._loop(zero, count, n, chunk)
@@ -157,6 +157,10 @@ class _Gather(ScoreLoops):
             # Of the numbers that are not above a threshold those below it do not equal it.
             below = code.binary("andi", flag(split, EQUAL), code.compare("olt", x, threshold, kind), bits)
             left = code.binary("andi", left, code.binary("xori", below, code.constant("true", bits), bits), bits)
+            if self.categorical:
+                chosen = flag(split, CATEGORICAL)
+                some = code.emit(f"vector.reduction <or>, {chosen} : {bits} into i1")
+                left = code.when(some, [bits], lambda: [self._members(safe, x, split, chosen, left)], lambda: [left])[0]
             near = code.compare("ole", code.emit(f"math.absf {x} : {kind}"), code.constant(ZERO, kind), kind)
             missing = code.compare("uno", x, x, kind)
             missing = code.binary("ori", missing, code.binary("andi", near, flag(split, ZERO_MISSING), bits), bits)
@@ -171,6 +175,60 @@ class _Gather(ScoreLoops):
 
         end = code.repeat(root, ints, any_inner, down)
         return code.binary("subi", code.constant(-1, ints), end, ints)
+
+    def _members(self, node: str, x: str, split: str, chosen: str, otherwise: str) -> str:
+        """`otherwise`, and where `chosen`, whether the set of the node has the number (see `ScoreLoops`)."""
+        code, n, zero = self.code, self.lanes, self.code.index(0)
+        ints, kind, bits = f"vector<{n}xi32>", f"vector<{n}x{self.kind}>", f"vector<{n}xi1>"
+        true = code.constant("true", bits)
+        begin = self.set_begin.gather(n, node, zero)
+        end = self.set_begin.gather(n, code.binary("addi", node, code.constant(1, ints), ints), zero)
+        big = code.constant(float(1 << 30), kind)
+        above = code.compare("ogt", x, code.constant(-1.0, kind), kind)
+        fits = code.binary("andi", code.compare("olt", x, big, kind), above, bits)
+        number = code.emit(f"arith.fptosi {code.select(fits, x, big, kind)} : {kind} to {ints}")
+        word = code.binary("shrui", number, code.constant(5, ints), ints)
+        inside = code.compare("ult", word, code.binary("subi", end, begin, ints), ints)
+        inside = code.binary("andi", inside, chosen, bits)
+        place = code.select(inside, code.binary("addi", begin, word, ints), code.constant(0, ints), ints)
+        shift = code.binary("andi", number, code.constant(31, ints), ints)
+        found = code.binary("shrui", self.sets.gather(n, place, zero), shift, ints)
+        found = code.binary("andi", code.emit(f"arith.trunci {found} : {ints} to {bits}"), inside, bits)
+        equal = code.compare("oeq", code.emit(f"arith.sitofp {number} : {ints} to {kind}"), x, kind)
+        whole = code.binary("andi", split, code.constant(WHOLE << FLAGS, ints), ints)
+        any_number = code.compare("eq", whole, code.constant(0, ints), ints)
+        found = code.binary("andi", found, code.binary("ori", equal, any_number, bits), bits)
+        kept = code.binary("andi", otherwise, code.binary("xori", chosen, true, bits), bits)
+        return code.binary("ori", kept, found, bits)
+
+    def _linear(self, low: str, leaf: str, values: str, rows: str) -> str:
+        """The linear models of the leaves, term by term; lanes with fewer terms wait."""
+        code, n, zero = self.code, self.lanes, self.code.index(0)
+        ints, kind, bits = f"vector<{n}xi32>", f"vector<{n}x{self.sum}>", f"vector<{n}xi1>"
+        places = self.places.vector(n, rows)
+        first = self.linear_begin.gather(n, leaf, zero)
+        last = self.linear_begin.gather(n, code.binary("addi", leaf, code.constant(1, ints), ints), zero)
+        count = code.binary("subi", last, first, ints)
+        most = code.to_index(code.emit(f"vector.reduction <maxsi>, {count} : {ints} into i32"), "i32")
+
+        def term(i: str, carried: list[str]) -> list[str]:
+            number = code.emit(f"arith.index_cast {i} : index to i32")
+            number = code.emit(f"vector.broadcast {number} : i32 to {ints}")
+            active = code.compare("slt", number, count, ints)
+            place = code.select(active, code.binary("addi", first, number, ints), code.constant(0, ints), ints)
+            feature = self.linear_features.gather(n, place, zero)
+            x = self.x.gather(n, code.binary("addi", places, feature, ints), low, zero)
+            if self.kind != self.sum:
+                widen = "extf" if self.sum == "f64" else "truncf"
+                x = code.emit(f"arith.{widen} {x} : vector<{n}x{self.kind}> to {kind}")
+            missing = code.binary("andi", code.compare("uno", x, x, kind), active, bits)
+            product = code.binary("mulf", self.linear_weights.gather(n, place, zero), x, kind)
+            total = code.select(active, code.binary("addf", carried[0], product, kind), carried[0], kind)
+            return [total, code.binary("ori", carried[1], missing, bits)]
+
+        carried = [(values, kind), (code.constant("false", bits), bits)]
+        total, missing = code.loop(zero, most, code.index(1), carried, term)
+        return code.select(missing, self.linear_default.gather(n, leaf, zero), total, kind)
 
 
 SCHEDULE = ForestGather()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neomlir.mlir import ir
 from neomlir.schedules.text import Code
-from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, ZERO, ZERO_MISSING
+from neomlir.trees import CATEGORICAL, EQUAL, MISSING_LEFT, WHOLE, ZERO, ZERO_MISSING
 
 FLAGS = 27
 """The bit of `splits` where the flags begin."""
@@ -25,6 +25,8 @@ class ScoreLoops:
         self.categorical = ir.BoolAttr(attributes["categorical"]).value
         self.linear = ir.BoolAttr(attributes["linear"]).value
         self.kind, self.sum = self.x.element, self.values.element
+        aggregate = ir.StringAttr(attributes["aggregate"]).value
+        self.combine = {"sum": "addf", "min": "minimumf", "max": "maximumf"}[aggregate]
 
     def build(self) -> ir.Operation:
         """The new function."""
@@ -57,7 +59,7 @@ class ScoreLoops:
             last = code.to_index(self.classes.at(code.binary("addi", k, one)), "i32")
 
             def tree(t: str, sums: list[str]) -> list[str]:
-                return [code.binary("addf", sums[0], self._value(row, self._leaf(row, t)), self.sum)]
+                return [code.binary(self.combine, sums[0], self._value(row, self._leaf(row, t)), self.sum)]
 
             total = code.loop(first, last, one, [(self.base.at(k), self.sum)], tree)
             self.out.put(total[0], *([row, k] if len(self.out.shape) == 2 else [row]))
@@ -78,7 +80,7 @@ class ScoreLoops:
             leaf = self._leaf(row, t)
 
             def add(k: str, _: list[str]) -> list[str]:
-                total = code.binary("addf", self.out.at(row, k), self.values.at(leaf, k), self.sum)
+                total = code.binary(self.combine, self.out.at(row, k), self.values.at(leaf, k), self.sum)
                 self.out.put(total, row, k)
                 return []
 
@@ -114,7 +116,8 @@ class ScoreLoops:
         left = code.compare("ole", x, threshold, kind)
         left = code.select(self._flag(split, EQUAL), code.compare("oeq", x, threshold, kind), left, "i1")
         if self.categorical:
-            left = code.when(self._flag(split, CATEGORICAL), ["i1"], lambda: [self._member(node, x)], lambda: [left])[0]
+            categorical = self._flag(split, CATEGORICAL)
+            left = code.when(categorical, ["i1"], lambda: [self._member(node, x, split)], lambda: [left])[0]
         left = code.select(missing, self._flag(split, MISSING_LEFT), left, "i1")
         side = code.select(left, code.index(0), code.index(1), "index")
         return self.children.at(node, side)
@@ -124,8 +127,8 @@ class ScoreLoops:
         bit = code.binary("andi", split, code.constant(flag << FLAGS, "i32"), "i32")
         return code.compare("ne", bit, code.constant(0, "i32"), "i32")
 
-    def _member(self, node: str, x: str) -> str:
-        """Whether the whole number next to x towards zero is in the set of a node."""
+    def _member(self, node: str, x: str, split: str) -> str:
+        """Whether the whole number next to x towards zero is in the set of a node (x itself where it must be one)."""
         code, kind = self.code, self.kind
         begin = self.set_begin.at(node)
         words = code.binary("subi", self.set_begin.at(code.binary("addi", node, code.index(1))), begin, "i32")
@@ -143,6 +146,9 @@ class ScoreLoops:
             return [code.emit(f"arith.trunci {shifted} : i32 to i1")]
 
         inside = code.compare("ult", word, words, "i32")
+        equal = code.compare("oeq", code.emit(f"arith.sitofp {number} : i32 to {kind}"), x, kind)
+        any_number = code.binary("xori", self._flag(split, WHOLE), code.constant("true", "i1"), "i1")
+        inside = code.binary("andi", inside, code.binary("ori", equal, any_number, "i1"), "i1")
         return code.when(inside, ["i1"], look, lambda: [code.constant("false", "i1")])[0]
 
     def _value(self, row: str, leaf: str) -> str:
