@@ -47,8 +47,11 @@ class Accumulator:
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.part: tuple[Index, Size] | None = None
         """Where the reduction of one loop starts and ends, if not at its ends."""
-        self.resumes = self.keeps = False
-        """Whether sums start from, and end in, the first destination: parts of the reduction that others go on with."""
+        self.first: ir.Value | None = None
+        self.last: ir.Value | None = None
+        """Whether the part is the first or the last of several."""
+        self.waiting: Callable[[int, list[Index], Chunk], tuple[ir.Value, tuple[Index, ...]]] | None = None
+        """Where the vector of a tile that has this number waits between two parts: a buffer and a place in it."""
         self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
@@ -57,21 +60,43 @@ class Accumulator:
         with b.scope():
             rows = [Index({}, r) for r in range(count)]
             places = [(self.root.loops(row(r, index)), chunk) for r in rows for index, chunk in vectors]
+            if self.first is not None:
+                self._tile_of_part(count, row, vectors, places)
+                return
             start = [value for loops, chunk in places for value in self.start(loops, chunk)]
-            for loops, _ in places:
-                self._fetch(loops)
-            found = self._reduce(places, [], start)
-            each = len(self.generic.results)
-            if self.keeps:
-                for (loops, chunk), value in zip(places, found, strict=True):
-                    memory = self.frame.memory
-                    memory.store(self.frame.destination(0), self._kept(loops), chunk, value)
-                return
-            if self.heavy and count > 1:
-                self._spill(count, row, vectors, found)
-                return
-            for i, (loops, chunk) in enumerate(places):
-                self.finish(loops, chunk, found[i * each : (i + 1) * each])
+            self._fetch(places, len(vectors))
+            self._end(count, row, vectors, places, self._reduce(places, [], start))
+
+    def _end(self, count: int, row: Row, vectors: Tile, places: list, found: list[ir.Value]) -> None:
+        """What follows the reduction, and the stores."""
+        each = len(self.generic.results)
+        if self.heavy and count > 1:
+            self._spill(count, row, vectors, found)
+            return
+        for i, (loops, chunk) in enumerate(places):
+            self.finish(loops, chunk, found[i * each : (i + 1) * each])
+
+    def _tile_of_part(self, count: int, row: Row, vectors: Tile, places: list) -> None:
+        """A tile of one part of the reduction: its sums come to those of the parts before."""
+        b, memory = self.frame.b, self.frame.memory
+        element = self.generic.results[0].type.element_type
+        kept = [(self.waiting(i, loops, chunk), chunk) for i, (loops, chunk) in enumerate(places)]
+        b.when(self.last, lambda: self._fetch(places, len(vectors)))
+        found = self._reduce(places, [], [b.splat(b.zero(element), chunk.width) for _, chunk in places])
+        add = "arith.addf" if isinstance(element, ir.FloatType) else "arith.addi"
+
+        def plus(others: list[ir.Value]) -> list[ir.Value]:
+            return [b.value(add, x.type, x, y) for x, y in zip(others, found, strict=True)]
+
+        def keep(sums: list[ir.Value]) -> None:
+            for ((buffer, place), chunk), value in zip(kept, sums, strict=True):
+                memory.store(buffer, place, chunk, value)
+
+        def go_on() -> None:
+            sums = plus([memory.load(buffer, place, chunk) for (buffer, place), chunk in kept])
+            b.when(self.last, lambda: self._end(count, row, vectors, places, sums), lambda: keep(sums))
+
+        b.when(self.first, lambda: keep(plus([v for loops, chunk in places for v in self.start(loops, chunk)])), go_on)
 
     def _spill(self, count: int, row: Row, vectors: Tile, held: list[ir.Value]) -> None:
         """Finish the tile row by row in a loop, out of memory: what follows is too long to be written out a row."""
@@ -100,16 +125,24 @@ class Accumulator:
 
         b.loop(0, count, 1, finish)
 
-    def _fetch(self, loops: list[Index]) -> None:
+    def _fetch(self, places: list, vectors: int) -> None:
         """Ask for what the end of a tile reads and writes, where that is too large to be in the cache."""
         kernel, memory = self.frame.kernel, self.frame.memory
         inside = {value for accesses in self.root.accesses for value, _ in accesses}
-        for i, place in enumerate(stored_at(kernel, self.generic, loops)):
-            if self._is_large(kernel.destinations[i]):
-                memory.fetch(self.frame.destination(i), place, _L1, write=True)
-            for value, indices in kernel.leaves(*computed(kernel, i, place)):
-                if value is not None and value not in inside and self._is_large(value):
-                    memory.fetch(memory.of(value), indices, _L1)
+        for number, (loops, chunk) in enumerate(places):
+            last = number % vectors == vectors - 1
+            for i, place in enumerate(stored_at(kernel, self.generic, loops)):
+                if self._is_large(kernel.destinations[i]):
+                    memory.fetch(self.frame.destination(i), place, _L1, write=True)
+                    if last and self._is_ragged(kernel.destinations[i]):
+                        memory.fetch(self.frame.destination(i), place, _L1, write=True, lane=chunk.width - 1)
+                for value, indices in kernel.leaves(*computed(kernel, i, place)):
+                    if value is not None and value not in inside and self._is_large(value):
+                        memory.fetch(memory.of(value), indices, _L1)
+
+    def _is_ragged(self, value: ir.Value) -> bool:
+        """Whether the rows of a tensor start anywhere in a line of the cache."""
+        return value.type.shape[-1] * self.frame.kernel.element_bits // 8 % self.frame.machine.line != 0
 
     def _is_large(self, value: ir.Value) -> bool:
         kind = value.type
@@ -117,13 +150,8 @@ class Accumulator:
             return False
         return math.prod(kind.shape) * self.frame.kernel.element_bits // 8 > self.frame.machine.l2 * 3 // 4
 
-    def _kept(self, loops: list[Index]) -> tuple[Index, ...]:
-        return stored_at(self.frame.kernel, self.generic, loops)[0]
-
     def start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
         """What the results of the reduction start from at a point."""
-        if self.resumes:
-            return [self.frame.memory.load(self.frame.destination(0), self._kept(loops), chunk)]
         g, evaluator = self.generic, self.frame.evaluator
         found = []
         for i, init in enumerate(g.inits):

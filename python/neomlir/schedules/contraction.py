@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
-from neomlir.schedules import long_reduction, scalable
+from neomlir.schedules import five_loops, scalable
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
@@ -196,8 +196,8 @@ class Nest:
         self.sums.order.sort(key=lambda d: place[d])
 
     def emit(self) -> None:
-        length = long_reduction.part(self)
-        main = long_reduction.emit(self, length) if length else self._items()
+        blocks = five_loops.blocks(self)
+        main = five_loops.emit(self, blocks) if blocks else self._items()
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
         self.b.items([main, *around])
 
@@ -295,15 +295,15 @@ class Nest:
         others = elements * self.frame.kernel.element_bits // 8 - weights
         return others // math.prod(sizes) if others > l2 // 2 else 0
 
-    def fetch_ahead(self, tiles: int) -> None:
-        """Fetch the next panel while `tiles` register tiles use one, and the next rows where they are large."""
+    def fetch_ahead(self, tiles: int, rows: bool = True) -> None:
+        """Fetch the next panel while `tiles` register tiles use one, and the next `rows` where they are large."""
         plan, root, machine, memory = self.plan, self.root, self.frame.machine, self.frame.memory
         order = self.sums.order
         self.next_panel = NextPanel.of(root, plan.columns, order, memory, tiles, machine.line)
         operand = 1 if root.depends(0, plan.columns) else 0
         sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
         read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
-        if plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
+        if rows and plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
             self.next_rows = NextRows.of(root, operand, plan.rows[-1], order, memory, machine.line)
         self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
 

@@ -213,10 +213,12 @@ class Memory:
             ip=self.b.top,
         ).results[0]
 
-    def fetch(self, buffer: ir.Value, indices: tuple[Index, ...], locality: int, write: bool = False) -> None:
-        """Ask for the cache line of what will be read or written there."""
+    def fetch(
+        self, buffer: ir.Value, indices: tuple[Index, ...], locality: int, write: bool = False, lane: int = 0
+    ) -> None:
+        """Ask for the cache line of what will be read or written there, by one lane of a vector."""
         buffer, indices = self._merged(buffer, indices)
-        self.b.fetch(buffer, [self.b.compute(i.put_lane(0)) for i in indices], locality, write)
+        self.b.fetch(buffer, [self.b.compute(i.put_lane(lane)) for i in indices], locality, write)
 
     # Views.
 

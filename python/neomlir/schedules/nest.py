@@ -113,6 +113,12 @@ class Strips:
         self.number: Index | None = None
         """The strip that is being emitted, where their number is static."""
 
+    def start(self, strip: Size) -> Size:
+        """The first row of a strip, where their number is static; the number of rows for the strip behind the last."""
+        b = self.b
+        taller = self.count - (self.height * self.count - self.size)
+        return b.sub(b.mul(strip, self.height), b.max(b.sub(strip, taller), 0))
+
     def cover(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
         """Call `emit(first row, rows)` inside loops over the strips `low` to `high`; `self.number` is the strip's."""
         b, size, height = self.b, self.size, self.height
