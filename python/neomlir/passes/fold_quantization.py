@@ -11,6 +11,7 @@ from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction, sums_products
 from neomlir.passes.dataflow import indexing_maps, iterators, loop_extents
+from neomlir.passes.pack_contractions import pad_high
 from neomlir.passes.quantized import Affine, Factor, Resolver
 from neomlir.passes.quantized_bodies import (
     dequantise_in_readers,
@@ -20,6 +21,7 @@ from neomlir.passes.quantized_bodies import (
     pool_integers,
 )
 
+_GROUP = 4
 _LARGEST_SUM = (1 << 31) // (255 * 128)
 """Longer sums of products of 8-bit integers may not fit 32 bits."""
 
@@ -162,13 +164,27 @@ class _Product:
     def _sums(self) -> ir.Value:
         """The contraction of the integers."""
         i32 = ir.IntegerType.get_signless(32)
-        sources = [f.source for f in self.factors]
+        sources = self._whole_groups([f.source for f in self.factors])
         op, block = s.build_generic(sources, [self._filled(i32)], self.maps, self.kinds, self.op.location)
         with ir.InsertionPoint(block):
             wide = [_wide(block.arguments[i], self.factors[i].signed) for i in (0, 1)]
             total = arith.AddIOp(block.arguments[2], arith.MulIOp(*wide).result).result
         s.yield_(block, [total])
         return op.results[0]
+
+    def _whole_groups(self, sources: list[ir.Value]) -> list[ir.Value]:
+        """The integers with more channels, of which the weights are zero, where they are no whole groups.
+
+        Dot-product instructions take four neighbours at a time.
+        """
+        places = [s.positions(m) for m in self.maps]
+        channels = [d for d in self.reduced if places[0].count(d) == places[1].count(d) == 1]
+        if len(channels) != 1 or not any(self.constant):
+            return sources
+        missing = -self.extents[channels[0]] % _GROUP
+        if not missing or self.extents[channels[0]] < 2:
+            return sources
+        return [_longer(v, p.index(channels[0]), missing) for v, p in zip(sources, places, strict=False)]
 
     def _empty(self, element: ir.Type) -> ir.Value:
         """A tensor like the result."""
@@ -287,6 +303,20 @@ class _Product:
         """A vector along dimensions of factor i as one along dimensions of the result."""
         loops = s.positions(self.maps[i])
         return replace(factor, dims=tuple(self.places.index(loops[d]) for d in factor.dims))
+
+
+def _longer(value: ir.Value, at: int, count: int) -> ir.Value:
+    """8-bit integers with `count` more behind dimension `at`: zeros, or what they are padded with already."""
+    pad = s.maker(value)
+    if pad is None or pad.name != "tensor.pad" or len(pad.operands) > 1:
+        return pad_high(value, at, count)
+    longer = pad.clone()
+    high = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
+    shape = s.shape(value)
+    high[at], shape[at] = high[at] + count, shape[at] + count
+    longer.attributes["static_high"] = ir.DenseI64ArrayAttr.get(high)
+    longer.results[0].set_type(ir.RankedTensorType.get(shape, s.element_type(value)))
+    return longer.results[0]
 
 
 def _times(factor: Factor, number: float, plus: int = 0) -> Factor:
