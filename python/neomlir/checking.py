@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neomlir import peers
+from neomlir import peers, quanta
 from neomlir.errors import ModelError
 from neomlir.frontends import find
 from neomlir.samples import Sampler, onnx_bounds, torch_bounds
@@ -27,6 +27,31 @@ class Agreement(NamedTuple):
     """Share of rows along the last axis whose largest entry is the same one, near ties forgiven."""
     distance: float
     """The root of the mean square of out - ref: what to look at where a reference is next to nothing."""
+    quantum: float = 0.0
+    """The step of the output of a quantised model (see `neomlir.quanta`); 0 where there is nothing quantised."""
+    largest: float = 0.0
+    """The largest |out - ref|."""
+
+    def within(self, tolerance: float, noise: float) -> bool:
+        """Whether the relative error is at most `tolerance`, or the distance `noise`; or few quanta, where quantised.
+
+        Few are `quanta.LARGEST` for one element and `quanta.AVERAGE` for the root of the mean square.
+        """
+        if self.error <= tolerance or self.distance <= noise:
+            return True
+        near = self.largest <= quanta.LARGEST * self.quantum and self.distance <= quanta.AVERAGE * self.quantum
+        return self.quantum > 0 and near
+
+    def __str__(self) -> str:
+        """Name and distance, as messages have it."""
+        text = f"{self.name}  ‖out-ref‖/‖ref‖ = {self.error:.2e}"
+        if not self.quantum:
+            return text
+        return (
+            f"{text}; one element is {self.largest / self.quantum:.1f} quanta of {self.quantum:.3g} off (up to "
+            f"{quanta.LARGEST:g} may be rounding), the average {self.distance / self.quantum:.2f} "
+            f"(up to {quanta.AVERAGE:g})"
+        )
 
 
 def check(
@@ -54,6 +79,7 @@ def check(
     else:
         sampler = Sampler(compiled.inputs, index_bounds(model_source, example), sizes, seed)
         batches = (sampler.draw(run) for run in range(runs))
+    steps = quanta.output_quanta(model_source)
     worst: dict[str, Agreement] = {}
     for batch in batches:
         expected = reference(batch)
@@ -61,12 +87,25 @@ def check(
         if len(expected) != len(outputs):
             raise ModelError(f"the compiled model has {len(outputs)} outputs, its source {len(expected)}")
         for (name, output), wanted in zip(outputs.items(), expected, strict=True):
-            got = compare(name, output, wanted)
+            got = compare(name, output, wanted, steps)
             old = worst.get(name, got)
             worst[name] = Agreement(
-                name, max(old.error, got.error), min(old.argmax, got.argmax), max(old.distance, got.distance)
+                name,
+                max(old.error, got.error),
+                min(old.argmax, got.argmax),
+                max(old.distance, got.distance),
+                min(old.quantum, got.quantum),
+                max(old.largest, got.largest),
             )
     return list(worst.values())
+
+
+def _quantum(step: float | None, reference: np.ndarray) -> float:
+    """The step of an output; that of an 8-bit range as wide as the reference where it has none of its own."""
+    if step is not None:
+        return step
+    wide = np.abs(reference.astype(np.float64))
+    return float(wide.max(initial=0.0, where=np.isfinite(wide))) / quanta.STEPS
 
 
 def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -90,14 +129,19 @@ def index_bounds(model_source: object, example: Mapping[str, np.ndarray]) -> dic
     return onnx_bounds(onnx.load_from_string(model_source) if isinstance(model_source, bytes) else model_source)
 
 
-def compare(name: str, output: np.ndarray, reference: np.ndarray) -> Agreement:
-    """The agreement of two arrays of one shape; ModelError where the shapes differ."""
+def compare(
+    name: str, output: np.ndarray, reference: np.ndarray, steps: Mapping[str, float | None] | None = None
+) -> Agreement:
+    """The agreement of two arrays of one shape; ModelError where the shapes differ.
+
+    `steps` are those of the outputs of a quantised model, by name (`quanta.output_quanta`).
+    """
     if output.shape != reference.shape:
         raise ModelError(f"output {name!r} has shape {output.shape}, its reference {reference.shape}")
     a, b = output.astype(np.float64), reference.astype(np.float64)
     finite = np.isfinite(b)
     if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return Agreement(name, float("inf"), 0.0, float("inf"))
+        return Agreement(name, float("inf"), 0.0, float("inf"), 0.0, float("inf"))
     a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
     norm = np.linalg.norm(b)
     apart = np.linalg.norm(a - b)
@@ -106,4 +150,6 @@ def compare(name: str, output: np.ndarray, reference: np.ndarray) -> Agreement:
     if b.ndim and b.size and b.shape[-1] > 1:
         chosen = np.take_along_axis(b, a.argmax(-1)[..., None], -1)[..., 0]
         argmax = float(np.mean(chosen >= b.max(-1) - _TIE * np.abs(b).max(initial=0.0)))
-    return Agreement(name, float(error), argmax, float(apart / max(1, b.size) ** 0.5))
+    largest = float(np.abs(a - b).max(initial=0.0))
+    quantum = _quantum(steps.get(name), reference) if steps else 0.0
+    return Agreement(name, float(error), argmax, float(apart / max(1, b.size) ** 0.5), quantum, largest)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import compile as compile_bench  # noqa: E402
+import int8  # noqa: E402
 import layers  # noqa: E402
 import roofline  # noqa: E402
 
@@ -61,3 +62,13 @@ def test_start_and_memory_of_a_tool(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     failed = compile_bench.measure("mlp", "onnxruntime", tmp_path)
     assert "failed" in failed and compile_bench.cell(failed) == "failed"
+
+
+def test_a_quantised_model_beside_onnx_runtime():
+    pytest.importorskip("onnxruntime")
+    result = int8.measure_one("mobilenet_small", 1, 2, ["onnxruntime"], "s8")
+    assert not result["missing"]
+    # Where both round alike there is no difference at all; a value next to a half may go either way.
+    assert result["quanta"]["onnxruntime"] <= 1.01
+    line = int8.row(result, ["onnxruntime"])
+    assert line[0] == "mobilenet_small" and "ms (" in line[2]

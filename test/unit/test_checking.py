@@ -15,7 +15,7 @@ def spec(name, dtype, *shape):
 
 def test_compare_measures_the_relative_error():
     reference = np.array([[3.0, 4.0]], np.float32)
-    assert compare("y", reference, reference) == ("y", 0.0, 1.0, 0.0)
+    assert compare("y", reference, reference) == ("y", 0.0, 1.0, 0.0, 0.0, 0.0)
     assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).error == pytest.approx(0.1)
     assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).distance == pytest.approx(0.5 / 2**0.5)
 
@@ -95,3 +95,42 @@ def test_index_bounds_come_from_torch_embeddings():
     table = torch.nn.Embedding(7, 2)
     inputs = {"ids": np.zeros((2, 3), np.int64), "scale": np.zeros((2, 3, 2), np.float32)}
     assert torch_bounds(lambda tensors: table(tensors["ids"]) * tensors["scale"], inputs) == {"ids": 7}
+
+
+def test_quantised_outputs_are_judged_in_quanta():
+    reference = np.arange(100, dtype=np.float32) / 10
+    off = reference.copy()
+    off[3] += 0.3
+    found = compare("y", off, reference, {"y": 0.1})
+    assert found.within(1e-4, 1e-7)
+    assert found.quantum == 0.1
+    assert "3.0 quanta of 0.1 off (up to 4 may be rounding)" in str(found)
+    off[3] += 0.2
+    assert not compare("y", off, reference, {"y": 0.1}).within(1e-4, 1e-7)
+    assert not compare("y", reference + 0.15, reference, {"y": 0.1}).within(1e-4, 1e-7)
+    assert not compare("y", reference + 0.05, reference).within(1e-4, 1e-7)
+    # What is computed in floating point behind has a step of a 255th of its range.
+    assert compare("y", off, reference, {"y": None}).quantum == pytest.approx(9.9 / 255)
+    assert not compare("y", np.full(100, np.nan), reference, {"y": 0.1}).within(1e-4, 1e-7)
+
+
+def test_the_steps_of_a_models_outputs():
+    onnx = pytest.importorskip("onnx")
+    from neomlir.quanta import output_quanta
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("Transpose", ["d"], ["y"]),
+        helper.make_node("Exp", ["d"], ["e"]),
+    ]
+    outputs = [helper.make_tensor_value_info(n, k, [3]) for n, k in (("y", 1), ("e", 1), ("q", TensorProto.INT8))]
+    arrays = [numpy_helper.from_array(a, n) for n, a in (("s", np.float32(0.25)), ("z", np.int8(3)))]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, [3])], outputs, arrays)
+    model = helper.make_model(graph)
+    assert output_quanta(model) == {"y": 0.25, "e": None, "q": 1.0}
+    assert output_quanta(model.SerializeToString()) == {"y": 0.25, "e": None, "q": 1.0}
+    del graph.node[:2]
+    assert onnx and output_quanta(helper.make_model(graph)) == {}
+    assert output_quanta(object()) == {}

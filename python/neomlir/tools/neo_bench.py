@@ -14,6 +14,7 @@ import neomlir
 from neomlir import peers, report, timing
 from neomlir.checking import compare, index_bounds
 from neomlir.errors import CompileError, NeoError
+from neomlir.quanta import output_quanta
 from neomlir.samples import Sampler
 from neomlir.tools import console, sources
 
@@ -123,22 +124,28 @@ class Measured(NamedTuple):
     times: dict[str, timing.Timing]
     errors: dict[str, float]
     missing: dict[str, str]
+    quanta: dict[str, float]
+    """Of a quantised model, how many steps of its outputs' quantisation an element is off at most."""
 
 
 def measure(model, source, inputs: dict, wanted: Sequence[str], threads: int, runs: int) -> Measured:
     """Time `model.run(inputs)` beside the peers `wanted` on its `source`, in turn."""
-    calls, errors, missing = {"neo": lambda: model.run(inputs)}, {}, {}
+    calls, errors, missing, quanta = {"neo": lambda: model.run(inputs)}, {}, {}, {}
+    steps = output_quanta(source)
     outputs = list(model.run(inputs).items())
     for name in wanted:
         try:
             peer = peers.make(name, source, inputs, threads)
             pairs = zip(outputs, peer(inputs), strict=True)
-            errors[name] = max(compare(label, ours, theirs).error for (label, ours), theirs in pairs)
+            found = [compare(label, ours, theirs, steps) for (label, ours), theirs in pairs]
+            errors[name] = max(a.error for a in found)
+            if steps:
+                quanta[name] = max(a.largest / a.quantum if a.quantum else 0.0 for a in found)
         except NeoError as error:
             missing[name] = str(error)
             continue
         calls[name] = lambda peer=peer: peer(inputs)
-    return Measured(timing.interleave(calls, runs), errors, missing)
+    return Measured(timing.interleave(calls, runs), errors, missing, quanta)
 
 
 def _compile(arguments, source):
@@ -155,7 +162,7 @@ def _compile(arguments, source):
 
 
 def _print(arguments, result: Measured) -> None:
-    times, errors, missing = result
+    times, errors, missing, quanta = result
     neo = times["neo"].median
     if arguments.json:
         results = {
@@ -163,6 +170,7 @@ def _print(arguments, result: Measured) -> None:
                 **dataclasses.asdict(time),
                 "ratio": neo / time.median,
                 "difference": errors.get(name, 0.0),
+                **({"quanta": quanta[name]} if name in quanta else {}),
             }
             for name, time in times.items()
         }
@@ -175,11 +183,13 @@ def _print(arguments, result: Measured) -> None:
                 f"{console.seconds(time.low)} to {console.seconds(time.high)}",
                 f"{neo / time.median:.2f}",
                 f"{errors[name]:.1e}" if name in errors else "",
+                *([f"{quanta[name]:.2f}" if name in quanta else ""] if quanta else []),
             )
             for name, time in times.items()
         ]
         title = f"{arguments.model}: {arguments.threads} thread(s), median of {arguments.runs}"
-        console.print_table(title, ("framework ", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"), rows)
+        columns = ["framework ", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"]
+        console.print_table(title, (*columns, *(["largest, in quanta"] if quanta else [])), rows)
     for name, why in missing.items():
         print(f"neo-bench: error: no times of {name}: {why}", file=sys.stderr)
 
