@@ -3,7 +3,7 @@
 #   make demo    read the text in a picture with two models compiled by Neo
 #   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
 #   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
-#                bench-forest: decision trees; bench-compile: time to the first result, and memory
+#                bench-forest: decision trees; bench-compile: time to the first result, and memory;
 #                bench-int8: quantised models
 #   make docs    write the generated reference pages under docs/
 
