@@ -14,7 +14,7 @@ class Forest(ext.Dialect, name="forest"):
     `forest.ensemble` is a whole model in its attributes. `neo-forest-post` writes what follows the sum as linalg;
     `neo-pack-forest` chooses a strategy and lays the trees out in tables for it (external arrays, as weights are);
     what is left then (`forest.score`, `forest.heap`, `forest.ragged`, `forest.branches`) is one kernel, written by a
-    schedule, or by `neo-lower-forest` as plain loops.
+    schedule, or by `neo-lower-forest` as plain loops; or two, of which `forest.total` is the second.
     """
 
 
@@ -234,6 +234,31 @@ class RaggedOp(Forest.Operation, name="ragged"):
         return _say(operation, _destination_fault(operation, 13) or _ragged_fault(operation))
 
 
+class TotalOp(Forest.Operation, name="total"):
+    """The values that trees gave, a column a tree, added up in order.
+
+    Output k of a row is `base[k]` and the columns from `classes[k]` up to `classes[k + 1]` of `values`. Where threads
+    share the trees of a few rows, an operation before it has an output a tree.
+
+    ```mlir
+    %y = "forest.total"(%values, %classes, %base, %out)
+      : (tensor<1x5000xf32>, tensor<2xi32>, tensor<1xf32>, tensor<1xf32>) -> tensor<1xf32>
+    ```
+    """
+
+    result: Result[Any]
+    values: Operand[Any]
+    classes: Operand[Any]
+    base: Operand[Any]
+    out: Operand[Any]
+
+    @classmethod
+    def verify_invariants(cls, op) -> bool:
+        """Check the shapes of the tables."""
+        operation = op.operation
+        return _say(operation, _destination_fault(operation, 4) or _total_fault(operation))
+
+
 def _say(operation: ir.Operation, wrong: str | None) -> bool:
     if wrong is None:
         return True
@@ -380,6 +405,17 @@ def _ragged_fault(operation: ir.Operation) -> str | None:
     if ir.RankedTensorType(operation.operands[7].type).element_type.width not in (8, 16, 32):
         return "needs ranks of 8, 16 or 32 bits"
     return None
+
+
+def _total_fault(operation: ir.Operation) -> str | None:
+    wrong = _tables_fault(operation, [("classes", 1, _I), ("base", 1, _F)])
+    if wrong:
+        return wrong
+    outputs = ir.RankedTensorType(operation.operands[2].type).shape[0]
+    if ir.RankedTensorType(operation.operands[1].type).shape[0] != outputs + 1:
+        return f"needs table 'classes' with {outputs + 1} entries"
+    kinds = {str(ir.RankedTensorType(value.type).element_type) for i, value in enumerate(operation.operands) if i != 1}
+    return None if len(kinds) == 1 else "adds in one type"
 
 
 def _missing_fault(operation: ir.Operation) -> str | None:

@@ -31,6 +31,8 @@ def work(op: ir.Operation) -> int:
     if op.name == "forest.branches":
         trees = Trees.of(op)
         return len(trees.roots) * (int(trees.depths().max(initial=0)) + trees.values.shape[1])
+    if op.name == "forest.total":
+        return ir.RankedTensorType(op.operands[0].type).shape[1]
     if op.name not in _TREES:
         return 0
     shapes = [ir.RankedTensorType(operand.type).shape for operand in op.operands]

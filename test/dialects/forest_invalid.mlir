@@ -227,3 +227,23 @@ func.func @ragged(%x: tensor<?x4xf32>, %features: tensor<16xi32>, %missing: tens
        tensor<9xi8>, tensor<9x2xi16>, tensor<11xf32>, tensor<2xi32>, tensor<1xf32>, tensor<?xf32>) -> tensor<?xf32>
   return %y : tensor<?xf32>
 }
+
+// -----
+
+func.func @total_of_other_outputs(%values: tensor<2x7xf32>, %classes: tensor<4xi32>, %base: tensor<1xf32>,
+                                  %out: tensor<2xf32>) -> tensor<2xf32> {
+  // expected-error@+1 {{needs table 'classes' with 2 entries}}
+  %y = "forest.total"(%values, %classes, %base, %out)
+    : (tensor<2x7xf32>, tensor<4xi32>, tensor<1xf32>, tensor<2xf32>) -> tensor<2xf32>
+  return %y : tensor<2xf32>
+}
+
+// -----
+
+func.func @total_in_two_types(%values: tensor<2x7xf64>, %classes: tensor<2xi32>, %base: tensor<1xf32>,
+                              %out: tensor<2xf32>) -> tensor<2xf32> {
+  // expected-error@+1 {{adds in one type}}
+  %y = "forest.total"(%values, %classes, %base, %out)
+    : (tensor<2x7xf64>, tensor<2xi32>, tensor<1xf32>, tensor<2xf32>) -> tensor<2xf32>
+  return %y : tensor<2xf32>
+}

@@ -9,7 +9,7 @@ from neomlir.dialects import context
 from neomlir.frontends.base import Frontend
 from neomlir.frontends.forest import to_module
 from neomlir.profiling import _costs
-from neomlir.trees import Trees
+from neomlir.trees import CATEGORICAL, WHOLE, Trees
 
 FEATURES = 9
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1.0, np.inf, -np.inf, np.nan, np.nan)
@@ -156,6 +156,77 @@ def test_threads_share_blocks(compiled):
     model, _ = compiled(trees)
     model.threads = 2
     agree(model, trees, (1, 700, 1024))
+
+
+@pytest.mark.parametrize("more", [{"depth": 3}, {"depth": 9, "full": False, "outputs": 2, "sums": np.float64}])
+def test_threads_share_the_trees_of_few_rows(more, compiled):
+    trees = ensemble(11, 1100, **more)
+    for size in (3,):
+        model, schedules = compiled(trees, size=size)
+        assert schedules == ["forest_bits", "forest_total"]
+        for model.threads in (1, 2):
+            agree(model, trees, [size])
+    model, schedules = compiled(trees, size=2, pipeline="cpu-scalar")
+    assert "forest_total" not in schedules
+    agree(model, trees, [2])
+
+
+def sets(trees, seed, whole):
+    """The same trees with every other node categorical."""
+    rng = np.random.default_rng(seed)
+    count = len(trees.features)
+    kinds = np.where(np.arange(count) % 2, CATEGORICAL | (WHOLE if whole else 0), 0)
+    sizes = np.where(kinds != 0, rng.integers(1, 4, count), 0)
+    trees.flags = (trees.flags | kinds).astype(np.int8)
+    trees.set_begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    trees.sets = rng.integers(-(1 << 31), 1 << 31, int(sizes.sum())).astype(np.int32)
+    return trees
+
+
+@pytest.mark.parametrize("pipeline", ["cpu", "cpu-scalar"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_categorical_nodes(whole, pipeline, compiled):
+    for kind in (np.float32, np.float64):
+        trees = sets(ensemble(12, 6, 6, full=False, kind=kind, sums=kind, outputs=2), 3, whole)
+        model, schedules = compiled(trees, pipeline=pipeline)
+        assert schedules == ["forest_gather" if pipeline == "cpu" else "scalar"]
+        for count in (1, 5, 300):
+            x = rows(trees, count, count)
+            some = np.random.default_rng(count).choice(
+                [-1.5, -0.5, 0, 3, 3.5, 31, 32, 64.2, 95, 96, 1e9, 1e20], x.shape
+            )
+            x = np.where(np.random.default_rng(1).random(x.shape) < 0.7, some, x).astype(kind)
+            np.testing.assert_array_equal(model(x), evaluate(trees, x))
+
+
+@pytest.mark.parametrize("aggregate", ["min", "max"])
+def test_least_and_largest_values(aggregate, compiled):
+    for more in ({"outputs": 3}, {"outputs": 3, "width": 3}):
+        trees = ensemble(13, 6, 5, **more)
+        trees.aggregate = aggregate
+        if "width" not in more:
+            # An output without a tree keeps its base.
+            trees.targets[:] = np.where(trees.targets == 1, 0, trees.targets)
+        for pipeline in ("cpu", "cpu-scalar"):
+            model, _ = compiled(trees, pipeline=pipeline)
+            agree(model, trees, (1, 70))
+
+
+def test_linear_leaves(compiled):
+    rng = np.random.default_rng(14)
+    for kind in (np.float32, np.float64):
+        trees = ensemble(14, 9, 4, full=False, kind=kind, sums=np.float64)
+        sizes = rng.integers(0, 5, len(trees.values))
+        trees.linear_begin = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        trees.linear_features = rng.integers(0, FEATURES, sizes.sum()).astype(np.int32)
+        trees.linear_weights = rng.standard_normal(sizes.sum())
+        trees.linear_default = rng.standard_normal(len(trees.values))
+        model, schedules = compiled(trees)
+        assert schedules == ["forest_gather"]
+        for count in (1, 90):
+            x = rng.standard_normal((count, FEATURES))
+            x = np.where(rng.random(x.shape) < 0.2, np.nan, x).astype(kind)
+            np.testing.assert_array_equal(model(x), evaluate(trees, x))
 
 
 def test_nothing_is_smaller_than_minus_infinity(compiled):

@@ -14,7 +14,7 @@ from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
 from neomlir.frontends.forest import INPUT, Collector, rows_and_kind, to_module
 from neomlir.mlir import ir
-from neomlir.trees import ZERO_MISSING, Trees
+from neomlir.trees import ZERO, ZERO_MISSING, Trees
 
 # What an objective does to the sum; numbers come from the model's own line.
 _EXP = ("poisson", "gamma", "tweedie")
@@ -163,11 +163,15 @@ def _add(found: Collector, linear: _Linear, number: int, block: str, target: int
 
     left, right = sides("left_child"), sides("right_child")
     feature, threshold = numbers("split_feature", int, nodes), numbers("threshold", float, nodes)
+    given = threshold
     decision = numbers("decision_type", int, nodes)
     missing = decision >> 2 & 3
     categorical = decision & _CATEGORICAL != 0
     # NaN is zero where no value was missing in training.
     goes_left = np.where(missing == _NONE, threshold >= 0, decision & _DEFAULT_LEFT != 0) & ~categorical
+    # LightGBM reads numbers of a row that are as near to zero as ZERO, or nearer, as zero.
+    threshold = np.where((threshold >= -ZERO) & (threshold < 0), np.nextafter(-ZERO, -np.inf), threshold)
+    threshold = np.where((threshold >= 0) & (threshold < ZERO), ZERO, threshold)
     flags = np.where((missing == _ZERO) & ~categorical, ZERO_MISSING, 0)
     sets = {}
     if categorical.any():
@@ -175,7 +179,7 @@ def _add(found: Collector, linear: _Linear, number: int, block: str, target: int
         bounds = numbers("cat_boundaries", int, count + 1)
         words = np.array(fields["cat_threshold"].split(), np.uint64).astype(np.uint32)
         for node in np.flatnonzero(categorical):
-            place = int(threshold[node])
+            place = int(given[node])
             if not 0 <= place < count or not 0 <= bounds[place] <= bounds[place + 1] <= len(words):
                 raise ImportFailure(f"{name}: tree {number}, node {node}: its categories are out of range")
             sets[int(node)] = words[bounds[place] : bounds[place + 1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -176,12 +177,23 @@ def _base_score(text: Any, objective: str, groups: int, name: str) -> np.ndarray
     if objective in _LOGIT:
         if ((numbers <= 0) | (numbers >= 1)).any():
             raise ImportFailure(f"{name}: its base score {text} is no probability")
-        numbers = np.array([-math.log(1.0 / float(n) - 1.0) for n in numbers], np.float32)
+        numbers = -_log(np.float32(1.0) / numbers - np.float32(1.0))
     elif objective in _LOG:
         if (numbers <= 0).any():
             raise ImportFailure(f"{name}: its base score {text} is not positive")
-        numbers = np.log(numbers)
+        numbers = _log(numbers)
     return np.broadcast_to(numbers, (groups,)).astype(np.float32)
+
+
+def _log(numbers: np.ndarray) -> np.ndarray:
+    """The logarithm of the C library in float32, as XGBoost takes it: its last bit differs from the rounded one now and
+    then."""
+    try:
+        function = ctypes.CDLL(None).logf
+    except (OSError, AttributeError):
+        return np.array([math.log(n) if n > 0 else -math.inf for n in numbers.tolist()], np.float32)
+    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
+    return np.array([function(n) for n in numbers.tolist()], np.float32)
 
 
 def _trees(

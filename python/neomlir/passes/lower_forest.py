@@ -12,6 +12,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.forest_branches import Branches
 from neomlir.schedules.forest_loops import ScoreLoops
 from neomlir.schedules.forest_ranks import Heap, Ragged
+from neomlir.schedules.forest_total import Total
 
 _FORMER = "neo-form-kernels"
 
@@ -56,9 +57,14 @@ def _branches(function: ir.Operation) -> ir.Operation:
     return Branches(function).build()
 
 
+def _total(function: ir.Operation) -> ir.Operation:
+    return Total(function).build(together=False)
+
+
 _LOOPS = {
     "forest.score": _score,
     "forest.heap": _heap,
     "forest.ragged": _ragged,
     "forest.branches": _branches,
+    "forest.total": _total,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import ir, ml_program
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
+from neomlir.schedules.forest_bits import FEW
 from neomlir.schedules.forest_loops import FLAGS
 from neomlir.trees import MISSING_LEFT, Trees, dense
 
@@ -24,6 +25,9 @@ _LANES = 16
 _PADDING = 4
 """Complete trees may hold this many times the leaves of the trees that they stand for."""
 _MOST_LEAVES = 256
+_MANY_TREES = 1024
+"""From here on threads share the trees of a few rows: waking them takes a few microseconds."""
+_SHARED = ("forest.heap", "forest.ragged")
 
 Packed = tuple[str, dict[str, np.ndarray], dict[str, ir.Attribute]]
 
@@ -69,15 +73,43 @@ def _pack(module: ir.Module, op: ir.Operation, prefix: str, strategy: str) -> No
         packed = branches(trees)
     if packed is None and strategy in ("auto", "bits"):
         packed = bits(trees)
-    name, tables, attributes = packed or score(trees)
+    if packed is not None and packed[0] in _SHARED and 0 < rows < FEW and len(trees.roots) >= _MANY_TREES:
+        _share_trees(module, op, prefix, trees, rows)
+        return
     with ir.InsertionPoint(op), op.location:
-        operands = [op.operands[0]]
-        for table, array in tables.items():
-            operands.append(_load(module, op, f"{prefix}_{table}", dense(array)))
-        new = ir.Operation.create(
-            name, results=[op.results[0].type], operands=[*operands, _empty(op)], attributes=attributes
+        made = _operation(module, op, prefix, packed or score(trees), op.results[0].type)
+    s.replace(op, [made])
+
+
+def _share_trees(module: ir.Module, op: ir.Operation, prefix: str, trees: Trees, rows: int) -> None:
+    """Two kernels: an output a tree, which threads share, and the sums of these in the order of the trees."""
+    order, classes = trees.sorted_by_target()
+    count = len(order)
+    # Nothing changes when it is added to -0.
+    alone = replace(
+        trees, roots=trees.roots[order], targets=np.arange(count, dtype=np.int32), base=np.full(count, -0.0)
+    )
+    alone.base = alone.base.astype(trees.base.dtype)
+    kind = ir.RankedTensorType(op.results[0].type)
+    with ir.InsertionPoint(op), op.location:
+        values = ir.RankedTensorType.get([rows, count], kind.element_type)
+        made = _operation(module, op, prefix, bits(alone), values)
+        tables = {"outputs": classes, "start": trees.base}
+        operands = [made, *(_load(module, op, f"{prefix}_{n}", dense(a)) for n, a in tables.items())]
+        total = ir.Operation.create(
+            "forest.total", results=[kind], operands=[*operands, _empty(op, kind)], attributes={}
         )
-    s.replace(op, list(new.results))
+    s.replace(op, list(total.results))
+
+
+def _operation(module: ir.Module, op: ir.Operation, prefix: str, packed: Packed, kind: ir.Type) -> ir.Value:
+    """The operation of a strategy in place of `op`, with its tables."""
+    name, tables, attributes = packed
+    operands = [op.operands[0]]
+    for table, array in tables.items():
+        operands.append(_load(module, op, f"{prefix}_{table}", dense(array)))
+    operands.append(_empty(op, kind))
+    return ir.Operation.create(name, results=[kind], operands=operands, attributes=attributes).results[0]
 
 
 def _load(module: ir.Module, op: ir.Operation, name: str, value: ir.Attribute) -> ir.Value:
@@ -100,9 +132,9 @@ def _load(module: ir.Module, op: ir.Operation, name: str, value: ir.Attribute) -
     return ml_program.GlobalLoadConstOp(value.type, ir.FlatSymbolRefAttr.get(name)).results[0]
 
 
-def _empty(op: ir.Operation) -> ir.Value:
-    """Memory for the result: as many rows as the input has."""
-    kind = ir.RankedTensorType(op.results[0].type)
+def _empty(op: ir.Operation, kind: ir.Type) -> ir.Value:
+    """Memory for a result of type `kind`: as many rows as the input has."""
+    kind = ir.RankedTensorType(kind)
     extents = []
     if kind.is_dynamic_dim(0):
         zero = ir.Operation.create(

@@ -18,6 +18,8 @@ FEW = 24
 """Fewer rows than this are walked one by one."""
 BLOCK = 256
 """Most rows of a block."""
+OUTPUTS = 256
+"""Outputs of a work item of few rows: trees, where each has an output of its own."""
 
 
 class ForestBits(Schedule):
@@ -56,7 +58,7 @@ class _Blocks(Ranked):
         code, static = self.code, self.x.shape[0]
         self.row = code.scratch([self.width + self.lanes], self.rank)
         if 0 <= static < FEW:
-            self.walk(code.index(0), self.x.dim(0))
+            self._few_rows()
             return code.function()
         self.table = code.scratch([self.width * self.block], self.rank)
         self.places = code.scratch([self.block], "i32")
@@ -66,6 +68,20 @@ class _Blocks(Ranked):
 
         self.blocks(self.block, self._item)
         return code.function()
+
+    def _few_rows(self) -> None:
+        """All rows one by one; where there are many outputs, each work item has some of them."""
+        code, rows, count = self.code, self.x.dim(0), self.base.shape[0]
+        if count < 2 * OUTPUTS:
+            self.walk(code.index(0), rows)
+            return
+
+        def item(number: str) -> None:
+            first = code.binary("muli", number, code.index(OUTPUTS))
+            last = code.binary("minui", code.binary("addi", first, code.index(OUTPUTS)), code.index(count))
+            self.walk(code.index(0), rows, (first, last))
+
+        code.items(-(-count // OUTPUTS), item)
 
     def _item(self, low: str, high: str) -> None:
         """The rows of a work item: at once, in smaller blocks where they are not many, or one by one."""

@@ -58,19 +58,25 @@ class Ranked:
 
     # Row by row.
 
-    def walk(self, low: str, high: str) -> None:
-        """Rows `low` up to `high`, one after the other."""
+    def walk(self, low: str, high: str, outputs: tuple[str, str] | None = None) -> None:
+        """Rows `low` up to `high`, one after the other; all outputs, or those of a range."""
 
         def row(r: str, _: list[str]) -> list[str]:
             self.row_ranks(r)
-            self.outputs(lambda k, total: self.put(total, r, k), self.tree)
+            self.outputs(lambda k, total: self.put(total, r, k), self.tree, outputs)
             return []
 
         self.code.loop(low, high, self.code.index(1), [], row)
 
-    def outputs(self, finish: Callable[[str, str], None], tree: Callable[[str, str], str]) -> None:
-        """For each output k: from its base, add `tree(t, sum)` for its trees, then `finish(k, sum)`."""
+    def outputs(
+        self,
+        finish: Callable[[str, str], None],
+        tree: Callable[[str, str], str],
+        those: tuple[str, str] | None = None,
+    ) -> None:
+        """For each output k (of `those`): from its base, add `tree(t, sum)` for its trees, then `finish(k, sum)`."""
         code, one = self.code, self.code.index(1)
+        low, high = those or (code.index(0), code.index(self.base.shape[0]))
 
         def output(k: str, _: list[str]) -> list[str]:
             first = code.to_index(self.classes.at(k), "i32")
@@ -79,7 +85,7 @@ class Ranked:
             finish(k, total[0])
             return []
 
-        code.loop(code.index(0), code.index(self.base.shape[0]), one, [], output)
+        code.loop(low, high, one, [], output)
 
     def put(self, value: str, row: str, k: str) -> None:
         """Store a result."""
