@@ -30,9 +30,12 @@ def llvm_stage(math: str = EXPAND_MATH) -> str:
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 
-def form_kernels_stage(max_ops: int = 64, scores: int = 0) -> str:
-    """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel."""
-    options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "")
+def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False) -> str:
+    """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel.
+
+    With `borders` a depthwise convolution leaves out the zeros around its input, where nothing else writes them.
+    """
+    options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "") + (" borders=true" if borders else "")
     return f"builtin.module(neo-relate-extents,neo-form-kernels{{{options}}})"
 
 

@@ -1,4 +1,4 @@
-// RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s
+// RUN: neo-opt --neo-schedule="target=x86-64-v4 ladder=window" %s | FileCheck %s
 
 // The window's loops are written out around a tile of neighbouring points: 8 points of a 1x3 window read 10 inputs.
 // CHECK-LABEL:    func.func @depthwise

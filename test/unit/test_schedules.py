@@ -185,17 +185,31 @@ def test_convolution_of_channels_first(r):
 
 
 def test_depthwise_convolution(r):
+    """With and without a border of zeros that belongs to the kernel, on both sides or one, dilated or not."""
     h, w, c, k, s = r.randint(1, 9), r.randint(1, 19), r.randint(2, 50), r.choice((3, 5)), r.choice((1, 2))
-    x, b = normal(1, (h - 1) * s + k, (w - 1) * s + k, c), normal(k, k, c)
-    out = tensor((1, h, w, c))
+    n, d = r.choice((1, 1, 2)), r.choice((1, 1, 2))
+    whole = (n, (h - 1) * s + (k - 1) * d + 1, (w - 1) * s + (k - 1) * d + 1, c)
+    low, high = ([0, r.randint(0, 2), r.randint(0, 2), 0] for _ in range(2))
+    if r.random() < 0.4 or any(size <= x + y for size, x, y in zip(whole, low, high, strict=True)):
+        low = high = [0] * 4
+    x = normal(*(size - x - y for size, x, y in zip(whole, low, high, strict=True)))
+    b = normal(k, k, c)
+    out = tensor((n, h, w, c))
     types = [tensor(x.shape), tensor(b.shape)]
-    maps = [f"d0, d1 * {s} + d4, d2 * {s} + d5, d3", "d4, d5, d3", "d0, d1, d2, d3"]
-    text = filled("f", "0.0", out)
-    text += generic("c", maps, "pppprr", [("%a0", types[0]), ("%a1", types[1])], ("%f", out), MULTIPLY)
-    after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", out, (1, h, w, c), "", "%a2")
-    text, shape = at_times_padded(r, text + after, (1, h, w, c))
+    maps = [f"d0, d1 * {s} + d4 * {d}, d2 * {s} + d5 * {d}, d3", "d4, d5, d3", "d0, d1, d2, d3"]
+    text, source = filled("f", "0.0", out), "%a0"
+    if any(low + high):
+        source = "%p"
+        text += (
+            f"%z = arith.constant 0.0 : f32\n%p = tensor.pad %a0 low{low} high{high} {{\n"
+            "^bb0(%i0: index, %i1: index, %i2: index, %i3: index):\ntensor.yield %z : f32\n"
+            f"}} : {types[0]} to {tensor(whole)}\n"
+        )
+    text += generic("c", maps, "pppprr", [(source, tensor(whole)), ("%a1", types[1])], ("%f", out), MULTIPLY)
+    after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", out, (n, h, w, c), "", "%a2")
+    text, shape = at_times_padded(r, text + after, (n, h, w, c))
     result = [np.zeros(shape, "f4")]
-    check(kernel(types + more, [tensor(shape)], text), [x, b, *arrays], result, target(r), "window")
+    check(kernel(types + more, [tensor(shape)], text), [x, b, *arrays], result, target(r), "depthwise")
 
 
 def test_pooling(r):

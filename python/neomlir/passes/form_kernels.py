@@ -32,6 +32,8 @@ class FormKernels(ModulePass):
     """No kernel holds more operations than this."""
     scores: int = 0
     """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
+    borders: bool = False
+    """Whether a depthwise convolution and the zeros around its input that no other kernel writes are one kernel."""
 
     def run(self, module: ir.Module) -> None:
         """Rebuild every function that has a body."""
@@ -58,7 +60,7 @@ def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[s
         if op.operation.name == "func.func" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
     )
     block = Block.of(old)
-    groups = form_groups(block, options.max_ops, options.scores)
+    groups = form_groups(block, options.max_ops, options.scores, options.borders)
     types = [argument.type for argument in old.regions[0].blocks[0].arguments]
     with ir.Location.unknown():
         new = ir.Operation.create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
+from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import (
     CHEAP,
     MATERIALIZE,
@@ -105,14 +106,15 @@ class Groups:
         self.members[into] = sorted(self.members[into] + self.members.pop(other))
 
 
-def form_groups(block: Block, max_ops: int, scores: int = 0) -> Groups:
+def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = False) -> Groups:
     """Group the kernel operations of a block.
 
     A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
     same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
     the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
     between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
-    are one kernel.
+    are one kernel. With `borders`, so are a depthwise convolution and the pad of its input, where nothing else writes
+    or reads that.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -129,6 +131,8 @@ def form_groups(block: Block, max_ops: int, scores: int = 0) -> Groups:
             groups.merge(groups.group[producer], number)
     for number in range(len(block.ops)):
         if roles[number].kind == "contraction":
+            if borders:
+                _join_border(groups, number)
             join_winograd(groups, number)
             if scores:
                 join_attention(groups, number, scores)
@@ -146,6 +150,25 @@ def _pads_result(groups: Groups, pad: ir.Operation) -> bool:
         return False
     constant = all(value in block.maker and runs_on_host(block.made_by(value)) for value in captured_values(pad)[1:])
     return constant and groups.may_merge(there, groups.group[block.maker[pad.results[0]]])
+
+
+def _join_border(groups: Groups, number: int) -> None:
+    """Make one group of a depthwise convolution and of the static pad of zeros that only it reads."""
+    block, op = groups.block, groups.block.ops[number]
+    pad = block.maker.get(op.operands[0])
+    if pad is None or block.ops[pad].name != "tensor.pad" or len(block.ops[pad].operands) > 1:
+        return
+    found = Contraction.match(op)
+    alone = len(groups.members[groups.group[pad]]) == 1 and len(block.users[op.operands[0]]) == 1
+    if found is None or not found.depthwise or found.a != 0 or not alone:
+        return
+    planes = ir.RankedTensorType(op.results[0].type).shape[1:]
+    border = captured_values(block.ops[pad])[1:]
+    constants = [block.made_by(value) for value in border]
+    if min(planes, default=0) < 0 or any(c is None or c.name != "arith.constant" for c in constants):
+        return
+    if groups.may_merge(groups.group[pad], groups.group[number]):
+        groups.merge(groups.group[number], groups.group[pad])
 
 
 def _join_producers(groups: Groups, roles: list[Role], number: int, op: ir.Operation) -> None:

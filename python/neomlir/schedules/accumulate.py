@@ -15,6 +15,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, apply
+from neomlir.schedules.kernel import Generic
 from neomlir.schedules.nest import Tile
 from neomlir.schedules.root import Root, computed, stored_at
 
@@ -183,48 +184,49 @@ class Accumulator:
         return b.loop(low, high, 1, lambda k, *held: self._reduce(places, [*inner, k], list(held)), held)
 
     def _step(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
-        g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator
         found = []
-        each = len(g.results)
+        each = len(self.generic.results)
         for fetch in self.ahead:
             fetch(inner)
         for i, (loops, chunk) in enumerate(places):
             loops = list(loops)
             for d, k in zip(self.order, inner, strict=True):
                 loops[d] = k
-            mine = held[i * each : (i + 1) * each]
-            given = {len(g.inputs) + j: value for j, value in enumerate(mine)}
-            for number, read in self.factors.items():
-                given[number] = read(loops, chunk)
-            if self.product is None:
-                made = evaluator.body(g, loops, chunk, given)
-                found.extend(b.splat(value, chunk.width) for value in made)
-                continue
-            x, y, _ = self.product
-            x, y = (b.splat(v, chunk.width) for v in evaluator.body(g, loops, chunk, given, [x, y]))
-            if isinstance(ir.VectorType(x.type).element_type if chunk.width > 1 else x.type, ir.FloatType):
-                if self.frame.machine.fma:
-                    found.append(b.op("math.fma", [x.type], [x, y, mine[0]]).results[0])
-                else:
-                    found.append(
-                        b.op("arith.addf", [x.type], [mine[0], b.value("arith.mulf", x.type, x, y)]).results[0]
-                    )
-            else:
-                found.append(b.op("arith.addi", [x.type], [mine[0], b.value("arith.muli", x.type, x, y)]).results[0])
+            found.extend(self.add(loops, chunk, held[i * each : (i + 1) * each]))
         return found
+
+    def add(self, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> list[ir.Value]:
+        """The sums `held` of a point after one more step of the reduction, which `loops` give as well."""
+        g, b, evaluator = self.generic, self.frame.b, self.frame.evaluator
+        given = {len(g.inputs) + j: value for j, value in enumerate(held)}
+        for number, read in self.factors.items():
+            given[number] = read(loops, chunk)
+        if self.product is None:
+            return [b.splat(value, chunk.width) for value in evaluator.body(g, loops, chunk, given)]
+        x, y, _ = self.product
+        x, y = (b.splat(v, chunk.width) for v in evaluator.body(g, loops, chunk, given, [x, y]))
+        if not isinstance(ir.VectorType(x.type).element_type if chunk.width > 1 else x.type, ir.FloatType):
+            return [b.op("arith.addi", [x.type], [held[0], b.value("arith.muli", x.type, x, y)]).results[0]]
+        if self.frame.machine.fma:
+            return [b.op("math.fma", [x.type], [x, y, held[0]]).results[0]]
+        return [b.op("arith.addf", [x.type], [held[0], b.value("arith.mulf", x.type, x, y)]).results[0]]
 
     def finish(self, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
         """Compute what follows the reduction on its results `held` at a point, and store it."""
-        frame, g = self.frame, self.generic
-        for i, result in enumerate(g.results):
-            home = tuple(apply(e, loops) for e in g.output_map(i).results)
+        finish(self.frame, self.generic, loops, chunk, held)
 
-            def bound(indices, chunk, home=home, value=held[i]):
-                if indices != home:
-                    raise NotApplicable("the reduction is read at another point than where it is stored")
-                return value
 
-            frame.evaluator.bound[result] = bound
-        for i, place in enumerate(stored_at(frame.kernel, g, loops)):
-            value = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
-            frame.memory.store(frame.destination(i), place, chunk, value)
+def finish(frame: Frame, g: Generic, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
+    """Compute what follows a reduction on its results `held` at a point, and store it."""
+    for i, result in enumerate(g.results):
+        home = tuple(apply(e, loops) for e in g.output_map(i).results)
+
+        def bound(indices, chunk, home=home, value=held[i]):
+            if indices != home:
+                raise NotApplicable("the reduction is read at another point than where it is stored")
+            return value
+
+        frame.evaluator.bound[result] = bound
+    for i, place in enumerate(stored_at(frame.kernel, g, loops)):
+        value = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
+        frame.memory.store(frame.destination(i), place, chunk, value)

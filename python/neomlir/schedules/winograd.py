@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomlir.mlir import ir
+from neomlir.schedules.accumulate import finish
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk, Size
@@ -20,7 +21,6 @@ from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Generic, Kernel
 from neomlir.schedules.nest import Tile, full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
-from neomlir.schedules.root import computed, stored_at
 from neomlir.schedules.winograd_math import Vectors, multiply
 from neomlir.schedules.winograd_plan import blocking
 
@@ -362,20 +362,12 @@ class Nest:
     def _store(self, loops: list[Index], chunk: Chunk, value: ir.Value) -> None:
         """What follows the reduction at one place, and the store."""
         frame, g = self.frame, self.form.spread
-        home = tuple(apply(e, loops) for e in g.output_map().results)
         if not _is_zero(frame.kernel, g.inits[0]):
+            home = tuple(apply(e, loops) for e in g.output_map().results)
             init = self.b.splat(frame.evaluator.at(g.inits[0], home, chunk), chunk.width)
             value = self.b.value("arith.addf", value.type, init, value)
 
-        def bound(indices, _chunk):
-            if indices != home:
-                raise NotApplicable("the reduction is read at another point than where it is stored")
-            return value
-
-        frame.evaluator.bound[g.results[0]] = bound
-        for i, place in enumerate(stored_at(frame.kernel, g, loops)):
-            made = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
-            frame.memory.store(frame.destination(i), place, chunk, made)
+        finish(frame, g, loops, chunk, [value])
 
 
 SCHEDULE = Winograd()

@@ -10,8 +10,8 @@ from neomlir.schedules.winograd_math import ERROR, POINTS, TAPS, matrices, opera
 
 _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: half of the stack of a thread of the runtime's pool."""
-_STREAM = 6
-"""Bytes a cycle that come from behind the second-level cache."""
+_STREAM = 4
+"""Bytes a cycle that come from behind the second-level cache, inside a network whose other weights went through it."""
 _LATENCY = 4
 """Cycles of a multiply-add."""
 _GAIN = 0.7
@@ -119,10 +119,13 @@ def direct_cycles(target, shape: Shape) -> float:
 
 
 def choose(target, shape: Shape) -> int | None:
-    """The m of F(m, 3) that is worth it and exact enough, or None for the direct convolution."""
+    """The m of F(m, 3) that is worth it and exact enough, or None for the direct convolution.
+
+    Its schedule needs vectors of a known length; the direct one does not.
+    """
     if shape.planes * shape.height * shape.width * shape.inputs * shape.outputs * TAPS * TAPS < _LEAST:
         return None
     limit = _GAIN * direct_cycles(target, shape)
-    costs = {m: cycles(target, m, shape) for m in POINTS if error(m, shape.inputs) <= _BOUND}
+    costs = {m: cycles(target.fixed, m, shape) for m in POINTS if error(m, shape.inputs) <= _BOUND}
     fit = {m: cost for m, cost in costs.items() if cost is not None and cost < limit}
     return min(fit, key=fit.__getitem__) if fit else None

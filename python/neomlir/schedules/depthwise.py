@@ -1,0 +1,375 @@
+"""The schedule of depthwise convolutions: channels in vectors, neighbouring results of a row in registers.
+
+A register tile is a strip of one row of the result. It passes by the rows of the window; of each it loads an input once
+and adds its products to all the results that it belongs to before it loads the next, so that sums and one row of
+weights are all that is held. Channels are cut into blocks of which the rows of a window stay in the first-level cache.
+A border of zeros that no other kernel has written is never read: taps that would are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.schedules.accumulate import Accumulator
+from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.boxes import borders
+from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.evaluate import Bound
+from neomlir.schedules.frame import Frame, static_shape
+from neomlir.schedules.index import Index, Var, apply, of
+from neomlir.schedules.kernel import DYNAMIC, Generic, Kernel
+from neomlir.schedules.nest import Tile, vectors
+from neomlir.schedules.parts import PartFrame, cut
+from neomlir.schedules.points import Points
+from neomlir.schedules.root import Root
+
+_ITEM = 200_000
+"""Multiply-adds of a work item, about."""
+_TAPS = 9
+"""The longest row of a window that is written out."""
+
+
+class Depthwise(Schedule):
+    name = "depthwise"
+    order = 150
+    scalable = True
+
+    def applies(self, kernel: Kernel, target) -> bool:
+        return len(kernel.roots) == 1 and len(kernel.roots[0].inputs) == 2
+
+    def build(self, kernel: Kernel, target) -> ir.Operation:
+        pad = _pad_of(kernel)
+        part = kernel if pad is None else cut(kernel, [pad.results[0]], kernel.results)
+        try:
+            form = Form.of(Root(part))
+            whole = Frame(kernel, target)
+            try:
+                frame = whole
+                if pad is not None:
+                    results = [whole.destination(i) for i in range(len(kernel.results))]
+                    source = whole.memory.of(pad.operands[0])
+                    frame = PartFrame(whole, part, [source, *results], {})
+                    part.space, part.taken, part.given = kernel.space, kernel.taken, kernel.given
+                Nest(frame, form, target, None if pad is None else Border.of(whole, part, pad)).emit()
+                return whole.close()
+            except NotApplicable:
+                whole.drop()
+                raise
+        finally:
+            if part is not kernel:
+                part.func.erase()
+
+
+def _pad_of(kernel: Kernel) -> ir.Operation | None:
+    """The pad that makes the input of the reduction, of zeros and static; None where there is none."""
+    source = kernel.roots[0].inputs[0]
+    if isinstance(source.owner, ir.Block) or source.owner.name != "tensor.pad":
+        return None
+    pad = source.owner.operation
+    value = list(pad.regions[0].blocks[0].operations)[-1].operands[0]
+    maker = value.owner
+    is_zero = (
+        not isinstance(maker, ir.Block)
+        and maker.name == "arith.constant"
+        and isinstance(maker.attributes["value"], ir.FloatAttr | ir.IntegerAttr)
+        and maker.attributes["value"].value == 0
+    )
+    widths = [*pad.attributes["static_low"], *pad.attributes["static_high"]]
+    if not is_zero or DYNAMIC in widths or None in static_shape(pad.operands[0])[1:]:
+        raise NotApplicable("a border is not of zeros, or not static")
+    return pad
+
+
+@dataclass
+class Border:
+    """Zeros around the input that are in no memory."""
+
+    low: list[int]
+    sizes: list[int | None]
+    """Extents of what is inside."""
+    read: Bound
+
+    @staticmethod
+    def of(whole: Frame, part: Kernel, pad: ir.Operation) -> Border:
+        """The border of `pad`, whose result the part reads out of the pad's source."""
+        low = list(pad.attributes["static_low"])
+        inner = pad.operands[0]
+
+        def read(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+            return whole.evaluator.at(inner, tuple(i + -n for i, n in zip(indices, low, strict=True)), chunk)
+
+        return Border(low, static_shape(inner), read)
+
+
+@dataclass
+class Window:
+    """A loop of the result and the loop of the window that moves with it: the input is read at their sum."""
+
+    loop: int
+    tap: int
+    stride: int
+    dilation: int
+    place: int
+    """The dimension of the input."""
+    taps: int
+
+
+@dataclass
+class Form:
+    """Which loop of a depthwise convolution is which."""
+
+    root: Root
+    channels: int
+    row: Window
+    """The window's extent along the innermost of the result's other dimensions."""
+    others: list[Window]
+    outer: list[int]
+    """The loops of the result but the channels and that of `row`, outermost first."""
+
+    @property
+    def generic(self) -> Generic:
+        return self.root.generic
+
+    @staticmethod
+    def of(root: Root) -> Form:
+        """Raises NotApplicable where the reduction is no depthwise convolution of static planes."""
+        g = root.generic
+        if root.product() is None:
+            raise NotApplicable("the reduction is not a sum of products")
+        order = [e.position if isinstance(e, ir.AffineDimExpr) else None for e in g.output_map().results]
+        if None in order or len(order) < 2 or order != sorted(order):
+            raise NotApplicable("the result is not written in the order of its loops")
+        channels = order[-1]
+        probes = [Var(None) for _ in range(g.rank)]
+        source, filters = ([apply(e, [of(p) for p in probes]) for e in m.results] for m in g.maps[:2])
+        if any(len(index.terms) > 1 for index in filters) or not filters[-1].is_(probes[channels]):
+            raise NotApplicable("the filters' channels are not innermost")
+        if not source[-1].is_(probes[channels]):
+            raise NotApplicable("the input's channels are not innermost")
+        windows: dict[int, Window] = {}
+        for place, index in enumerate(source[:-1]):
+            used = [d for d, p in enumerate(probes) if index.uses(p)]
+            taps = [d for d in used if g.reduction[d]]
+            loops = [d for d in used if not g.reduction[d]]
+            if not taps:
+                continue
+            if len(taps) != 1 or len(loops) != 1 or index.const or loops[0] == channels or g.extents[taps[0]] is None:
+                raise NotApplicable("the input is read at no plain window")
+            stride, dilation = index.terms.get(probes[loops[0]], 0), index.terms.get(probes[taps[0]], 0)
+            if stride < 1 or dilation < 1:
+                raise NotApplicable("a window moves backwards")
+            windows[loops[0]] = Window(loops[0], taps[0], stride, dilation, place, g.extents[taps[0]])
+        reduced = {d for d in range(g.rank) if g.reduction[d]}
+        rows = [d for d in order[:-1] if d in windows]
+        if not rows or rows[-1] != order[-2] or {w.tap for w in windows.values()} != reduced:
+            raise NotApplicable("no window moves along the result's rows")
+        row = windows.pop(rows[-1])
+        if g.extents[row.loop] is None or g.extents[channels] is None or row.taps > _TAPS:
+            raise NotApplicable("a row, or the channels, are dynamic, or the window is long")
+        if any(g.extents[w.loop] is None for w in windows.values()):
+            raise NotApplicable("a plane is dynamic")
+        if any(len(dim.loops) > 1 for dim in root.dims):
+            raise NotApplicable("loops of the result are walked together")
+        loops = [d for d in range(g.rank) if any(index.uses(probes[d]) for index in filters)]
+        if any(d != channels and not g.reduction[d] for d in loops):
+            raise NotApplicable("the filters depend on the place")
+        return Form(root, channels, row, [windows[d] for d in order if d in windows], order[:-2])
+
+
+class Nest:
+    """The loops: channel blocks and rows of the result outside, strips of a row and vectors of channels inside."""
+
+    def __init__(self, frame: Frame, form: Form, target, border: Border | None):
+        self.frame, self.form, self.border, self.b = frame, form, border, frame.b
+        g, machine = form.generic, frame.machine
+        self.sums = Sums(frame, form, border)
+        if border is not None:
+            frame.evaluator.bound[g.inputs[0]] = border.read
+        bits = frame.kernel.element_bits
+        self.width, self.channels = g.extents[form.row.loop], g.extents[form.channels]
+        self.lanes = machine.lanes(bits)
+        self.usual = machine.usual_lanes(bits) if self.b.scalable else self.lanes
+        if self.channels < self.lanes:
+            if self.b.scalable:
+                raise NotApplicable("the channels fill no scalable vector")
+            self.lanes = self.usual = 1 << (self.channels - 1).bit_length()
+        whole = max(1, self.channels // self.usual)
+        ask = frame.kernel.parameter
+        # Sums, a row of weights, and the input in use.
+        self.vectors = ask("vectors", min(2, whole), [v for v in (1, 2, 3, 4) if v <= whole])
+        free = (machine.registers - (form.row.taps + 1) * self.vectors) // self.vectors
+        height = max(1, min(8, free, self.width))
+        height = ask("rows", height, [r for r in (2, 4, 6, 7, 8, 12, 14) if r <= min(self.width, max(free, 1))])
+        count = -(-self.width // height)
+        self.height = -(-self.width // count)
+        self.strips = -(-self.width // self.height)
+        self.taps = math.prod(w.taps for w in form.others)
+        self.block = self._channel_block(target, bits)
+
+    def _channel_block(self, target, bits: int) -> int:
+        """Channels of which the rows under a window fit most of the first-level cache.
+
+        All of them where the tensors are not in the second-level cache: memory is read and written from end to end.
+        """
+        g, form = self.form.generic, self.form
+        row = (self.width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
+        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others) + 1
+        step = self.usual * self.vectors
+        most = -(-self.channels // step) * step
+        moved = sum(math.prod(n or 1 for n in static_shape(v)) for v in (g.inputs[0], g.results[0])) * bits // 8
+        fit = target.cache.l1d * 3 // 4 // max(1, row * rows * bits // 8)
+        block = most if moved > target.cache.l2 // 2 else max(step, min(most, fit // step * step))
+        others = [n * step for n in (1, 2, 4, 8) if n * step < most]
+        return self.frame.kernel.parameter("channels", block, [*others, most])
+
+    def emit(self) -> None:
+        b, form = self.b, self.form
+        sizes = form.generic.sizes()
+        memory, evaluator = self.frame.memory, self.frame.evaluator
+        outer: list[Size] = [memory.dim(*sizes[d], evaluator) for d in form.outer]
+        blocks = -(-self.channels // self.block)
+        each = self.width * min(self.block, self.channels) * self.taps * form.row.taps
+        rows = outer[-1] if outer else 1
+        target = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
+        tall = max(1, target // max(1, each))
+        if isinstance(rows, int):
+            tall = -(-rows // -(-rows // min(tall, rows)))
+        bands = b.ceildiv(rows, tall)
+
+        def item(indices: list[Index]) -> None:
+            *before, block, band = indices
+            low = b.compute(band * tall) if band.terms else 0
+            high = b.min(b.add(low, tall), rows)
+            start = b.compute(block * self.block) if block.terms else 0
+            end = b.min(b.add(start, self.block), self.channels)
+            if outer:
+                b.loop(low, high, 1, lambda y: self._row([*before, y], start, end))
+            else:
+                self._row([], start, end)
+
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        b.items([([*outer[:-1], blocks, bands], item), *around])
+
+    def _row(self, outer: list[Index], start: Size, end: Size) -> None:
+        """A row of the result, in strips; those that the border may touch stand for themselves."""
+        b, height, count = self.b, self.height, self.strips
+        bounds = [self._taps(window, outer) for window in self.form.others]
+
+        def strip(base: Index, rows: int) -> None:
+            masks = self.frame.machine.masks
+            vectors(
+                b, start, end, self.channels, self.lanes, self.vectors, masks,
+                lambda tile: self._tile(outer, base, rows, tile, bounds),
+            )  # fmt: skip
+
+        first, last = self._clear()
+        for number in range(first):
+            strip(Index({}, number * height), min(height, self.width - number * height))
+        if last > first:
+            b.loop(first * height, last * height, height, lambda x: strip(x, height))
+        for number in range(max(first, last), count):
+            strip(Index({}, number * height), min(height, self.width - number * height))
+
+    def _clear(self) -> tuple[int, int]:
+        """The first strip that no border touches and the first behind those."""
+        whole = self.width // self.height
+        if self.border is None:
+            return 0, whole
+        row, height = self.form.row, self.height
+        low, size = self.border.low[row.place], self.border.sizes[row.place]
+        inside = [
+            x
+            for x in range(whole)
+            if x * height * row.stride >= low
+            and ((x + 1) * height - 1) * row.stride + (row.taps - 1) * row.dilation - low < size
+        ]
+        return (inside[0], inside[-1] + 1) if inside else (self.strips, self.strips)
+
+    def _taps(self, window: Window, outer: list[Index]) -> tuple[Size, Size]:
+        """The taps of a window that meet no border, at a row of the result."""
+        if self.border is None or not self.border.low[window.place] + self._high(window):
+            return 0, window.taps
+        b = self.b
+        start = outer[self.form.outer.index(window.loop)] * window.stride + -self.border.low[window.place]
+        at, d = b.compute(start), window.dilation
+        # The first tap at or behind zero, and the first at or behind the end.
+        low = b.max(b.div(b.max(b.sub(d - 1, at), 0), d), 0)
+        size = self.border.sizes[window.place]
+        high = b.min(b.div(b.max(b.sub(size + d - 1, at), 0), d), window.taps)
+        return low, high
+
+    def _high(self, window: Window) -> int:
+        """Rows of zeros behind the input that the window reaches."""
+        extent = self.form.generic.extents[window.loop]
+        reach = (extent - 1) * window.stride + (window.taps - 1) * window.dilation + 1
+        return max(0, reach - self.border.low[window.place] - (self.border.sizes[window.place] or 0))
+
+    def _tile(self, outer, base: Index, height: int, tile: Tile, bounds: list[tuple[Size, Size]]) -> None:
+        """A strip of one row times some vectors of channels."""
+        form = self.form
+        fixed = dict(zip(form.outer, outer, strict=True))
+
+        def row(r: Index, index: Index) -> list[Index]:
+            where = {**fixed, form.row.loop: base + r, form.channels: index}
+            return [where[dim.loops[0]] for dim in form.root.dims]
+
+        self.sums.bounds, self.sums.vectors = bounds, len(tile)
+        self.sums.tile(height, row, tile)
+
+
+class Sums(Accumulator):
+    """Sums over a window, in the order in which its inputs lie in memory."""
+
+    def __init__(self, frame: Frame, form: Form, border: Border | None):
+        super().__init__(frame, form.root)
+        self.form, self.border = form, border
+        self.bounds: list[tuple[Size, Size]] = []
+        """The first tap and the one behind the last, of each loop of the window but the row's."""
+        self.vectors = 1
+        """Vectors of a tile's row."""
+
+    def _reduce(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
+        """The loops over the rows of the window inside `inner`."""
+        form, number = self.form, len(inner)
+        if number == len(form.others):
+            return self._slide(places, inner, held)
+        low, high = self.bounds[number]
+
+        def body(k: Index, *held: ir.Value) -> list[ir.Value]:
+            return self._reduce(places, [*inner, k], list(held))
+
+        if isinstance(low, int) and isinstance(high, int) and high * form.row.taps <= 2 * _TAPS:
+            for k in range(low, high):
+                held = body(Index({}, k), *held)
+            return held
+        return self.frame.b.loop(low, high, 1, body, held)
+
+    def _slide(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
+        """One row of the window: each input is met once, by all the sums that it belongs to."""
+        row, held = self.form.row, list(held)
+        meets: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for number, (loops, _) in enumerate(places):
+            for k in range(row.taps):
+                at = loops[row.loop] * row.stride + k * row.dilation
+                if not self._is_zero(at):
+                    meets.setdefault((at.const, number % self.vectors), []).append((number, k))
+        for where in sorted(meets):
+            for number, k in meets[where]:
+                loops, chunk = list(places[number][0]), places[number][1]
+                for window, tap in zip(self.form.others, inner, strict=True):
+                    loops[window.tap] = tap
+                loops[row.tap] = Index({}, k)
+                held[number] = self.add(loops, chunk, [held[number]])[0]
+        return held
+
+    def _is_zero(self, at: Index) -> bool:
+        """Whether an input of a strip that stands for itself is of the border."""
+        if self.border is None or at.constant is None:
+            return False
+        place = self.form.row.place
+        return not 0 <= at.const - self.border.low[place] < self.border.sizes[place]
+
+
+SCHEDULE = Depthwise()
