@@ -60,7 +60,7 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
 #include "wait.h"
 
 /* Between two kernels a thread waits awake for about so long: a sleep and a wake-up cost ten microseconds each. */
-enum { SPIN_NANOSECONDS = 100000, MOST_CHUNKS_A_THREAD = 16, CACHE_LINE = 64 };
+enum { SPIN_NANOSECONDS = 100000, MOST_CHUNKS_A_THREAD = 16, MOST_CHUNKS = UINT16_MAX, CACHE_LINE = 64 };
 
 /* Kernels keep small scratch memory on the stack, and some C libraries give a thread 128 KB. */
 #define STACK_BYTES ((size_t)2 << 20)
@@ -68,15 +68,21 @@ enum { SPIN_NANOSECONDS = 100000, MOST_CHUNKS_A_THREAD = 16, CACHE_LINE = 64 };
 /* How many CPUs can be told apart. */
 #define MOST_CPUS 65536
 
+/* Chunks of a loop that are set aside for a thread: the first in the low half, the end in the high half. */
+struct share {
+  _Alignas(CACHE_LINE) atomic_uint chunks;
+};
+
 struct neo_pool {
   neo_body body;
   void *data;
-  int64_t items, least;
+  int64_t items, chunk; /* items of a chunk */
   int32_t threads, capacity;
   pid_t process;
   struct neo_allocator allocator;
   pthread_t *workers;
-  _Alignas(CACHE_LINE) atomic_llong next;
+  struct share *shares; /* one a thread, the caller's first */
+  atomic_int named;     /* workers that have a number */
   _Alignas(CACHE_LINE) atomic_uint ticket; /* one more for each job; workers sleep on it */
   atomic_int open, stop, sleepers;
   _Alignas(CACHE_LINE) atomic_uint inside; /* workers in a job; the caller sleeps on it */
@@ -112,22 +118,35 @@ static int spin(atomic_uint *word, unsigned value, int is) {
   }
 }
 
-/* Guided self-scheduling (Polychronopoulos and Kuck, IEEE ToC 1987): chunks shrink with what is left, so that all
-   threads end together. */
-static void take_chunks(struct neo_pool *pool) {
-  int64_t shares = 2 * (int64_t)pool->threads;
-  long long lo = atomic_load(&pool->next);
-  while (lo < pool->items) {
-    int64_t left = pool->items - lo, size = left / shares;
-    if (size < pool->least) size = left < pool->least ? left : pool->least;
-    if (!atomic_compare_exchange_weak(&pool->next, &lo, lo + size)) continue;
-    pool->body(lo, lo + size, pool->data);
-    lo = atomic_load(&pool->next);
+static unsigned packed(unsigned first, unsigned end) { return end << 16 | first; }
+
+/* Do half of the chunks that are left of a share, from its front or from its back; 0 where none is left. */
+static int take_half(struct neo_pool *pool, struct share *share, int from_front) {
+  unsigned left = atomic_load(&share->chunks);
+  for (;;) {
+    unsigned first = left & UINT16_MAX, end = left >> 16, half = (end - first + 1) / 2;
+    if (first >= end) return 0;
+    unsigned after = from_front ? packed(first + half, end) : packed(first, end - half);
+    if (!atomic_compare_exchange_weak(&share->chunks, &left, after)) continue;
+    int64_t lo = from_front ? first : end - half, hi = lo + half;
+    lo *= pool->chunk;
+    hi *= pool->chunk;
+    pool->body(lo, hi < pool->items ? hi : pool->items, pool->data);
+    return 1;
   }
+}
+
+/* Affinity scheduling (Markatos and LeBlanc, IEEE TPDS 1994): a thread begins with the same share of every loop, so
+   that it finds in its cache what it wrote in the loop before; done with that, it helps the others from behind. */
+static void take_chunks(struct neo_pool *pool, int32_t thread) {
+  while (take_half(pool, &pool->shares[thread], 1)) continue;
+  for (int32_t i = 1; i < pool->threads; i++)
+    while (take_half(pool, &pool->shares[(thread + i) % pool->threads], 0)) continue;
 }
 
 static void *worker(void *argument) {
   struct neo_pool *pool = argument;
+  int32_t thread = atomic_fetch_add(&pool->named, 1) + 1;
   unsigned seen = 0;
   for (;;) {
     if (!spin(&pool->ticket, seen, 0)) {
@@ -138,7 +157,7 @@ static void *worker(void *argument) {
     seen = atomic_load(&pool->ticket);
     if (atomic_load(&pool->stop)) return 0;
     atomic_fetch_add(&pool->inside, 1);
-    if (atomic_load(&pool->open)) take_chunks(pool);
+    if (atomic_load(&pool->open)) take_chunks(pool, thread);
     if (atomic_fetch_sub(&pool->inside, 1) == 1 && atomic_load(&pool->waiting)) wake(&pool->inside, 1);
   }
 }
@@ -162,15 +181,22 @@ static void start(struct neo_pool *pool) {
 struct neo_pool *neo_pool_create(const struct neo_allocator *allocator, int32_t threads) {
   if (threads < 1) threads = 1;
   int64_t worker_bytes = (int64_t)threads * (int64_t)sizeof(pthread_t);
+  int64_t share_bytes = (int64_t)threads * (int64_t)sizeof(struct share);
   struct neo_pool *pool = neo_allocate(allocator, sizeof *pool);
   pthread_t *workers = neo_allocate(allocator, worker_bytes);
-  if (!pool || !workers) {
+  struct share *shares = neo_allocate(allocator, share_bytes);
+  if (!pool || !workers || !shares) {
     neo_free(allocator, pool, sizeof *pool);
     neo_free(allocator, workers, worker_bytes);
+    neo_free(allocator, shares, share_bytes);
     return 0;
   }
-  *pool = (struct neo_pool){
-      .threads = 1, .capacity = threads, .workers = workers, .process = getpid(), .allocator = *allocator};
+  *pool = (struct neo_pool){.threads = 1,
+                            .capacity = threads,
+                            .workers = workers,
+                            .shares = shares,
+                            .process = getpid(),
+                            .allocator = *allocator};
   atomic_flag_clear(&pool->busy);
   start(pool);
   return pool;
@@ -184,6 +210,7 @@ void neo_pool_destroy(struct neo_pool *pool) {
   for (int32_t i = 0; i < pool->threads - 1; i++) pthread_join(pool->workers[i], 0);
   struct neo_allocator allocator = pool->allocator;
   neo_free(&allocator, pool->workers, (int64_t)pool->capacity * (int64_t)sizeof(pthread_t));
+  neo_free(&allocator, pool->shares, (int64_t)pool->capacity * (int64_t)sizeof(struct share));
   neo_free(&allocator, pool, sizeof *pool);
 }
 
@@ -224,15 +251,20 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
     return;
   }
   int64_t most = (int64_t)pool->threads * MOST_CHUNKS_A_THREAD;
+  if (most > MOST_CHUNKS) most = MOST_CHUNKS;
   pool->body = body;
   pool->data = data;
   pool->items = items;
-  pool->least = items / most + (items % most != 0);
-  atomic_store(&pool->next, 0);
+  pool->chunk = items / most + (items % most != 0);
+  int64_t chunks = items / pool->chunk + (items % pool->chunk != 0);
+  for (int32_t i = 0; i < pool->threads; i++) {
+    unsigned first = (unsigned)(i * chunks / pool->threads), end = (unsigned)((i + 1) * chunks / pool->threads);
+    atomic_store(&pool->shares[i].chunks, packed(first, end));
+  }
   atomic_store(&pool->open, 1);
   atomic_fetch_add(&pool->ticket, 1);
   if (atomic_load(&pool->sleepers)) wake(&pool->ticket, pool->threads - 1);
-  take_chunks(pool);
+  take_chunks(pool, 0);
   atomic_store(&pool->open, 0);
   if (!spin(&pool->inside, 0, 1)) {
     atomic_store(&pool->waiting, 1);

@@ -32,6 +32,8 @@ ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
 """Heights of a register tile that are worth a measurement."""
 _STREAM = 12
 """What share of the second-level cache is read and written before the same rows of it are met again."""
+_USES = 56
+"""Rows that a weight is multiplied with while it is in the cache, at least, if it may come again later."""
 _GUESS = 256
 """What an extent is taken for where it is dynamic and only a cost hangs on it."""
 
@@ -213,7 +215,7 @@ class Nest:
         blocked = b.ceildiv(tiles[cut], block) if tiles else 1
         groups = b.ceildiv(panels, wide)
         ask = self.root.kernel.parameter
-        rows_inside = self._rows_inside(blocked, panels)
+        rows_inside = self._rows_inside(tiles, cut, block, panels)
         if isinstance(blocked, int) and isinstance(panels, int) and blocked > 1 and panels > 1:
             rows_inside = bool(ask("panelwise", int(rows_inside), (0, 1)))
         inside = [*tiles[:cut], blocked]
@@ -274,6 +276,8 @@ class Nest:
         larger = [t for t in (2 * target, 4 * target) if t <= count * others // 16]
         target = root.kernel.parameter("item", target, [max(1, target // 4), max(1, target // 2), *larger])
         cut, block = blocks(tiles, target, 1)
+        if isinstance(tiles[cut], int):
+            block = -(-tiles[cut] // -(-tiles[cut] // block))
         wide = max(1, -(-self.least // (flops * count))) if count < least else 1
         return cut, block, wide
 
@@ -307,19 +311,24 @@ class Nest:
             self.next_rows = NextRows.of(root, operand, plan.rows[-1], order, memory, machine.line)
         self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
 
-    def _rows_inside(self, blocked: Size, panels: Size) -> bool:
+    def _rows_inside(self, tiles: list[Size], cut: int, block: int, panels: Size) -> bool:
         """Whether all blocks of rows pass by one panel before the next, and not all panels by one block of rows.
 
-        What is passed by comes from memory each time, unless all of it fits the second-level cache.
+        What is passed by comes from memory each time, unless all of it fits the second-level cache. Where all rows
+        fit, blocks of them outermost are better for threads: each goes on with the rows that it wrote before. Weights
+        then come once for each block, in the background, if they are used often enough.
         """
-        if self._streams() or blocked == 1 or not isinstance(blocked, int) or not isinstance(panels, int):
+        blocked = -(-tiles[cut] // block) if tiles and isinstance(tiles[cut], int) else 1
+        if self._streams() or blocked == 1 or not isinstance(panels, int):
             return False
-        across = 1 if self.root.depends(1, self.plan.columns) else 0
+        l2, across = self.frame.machine.l2, 1 if self.root.depends(1, self.plan.columns) else 0
         rows, weights = (self._bytes(operand) for operand in (1 - across, across))
         if None in (rows, weights):
             return False
-        again = 0 if rows + 2 * weights // panels <= self.frame.machine.l2 * 3 // 4 else rows * (panels - 1)
-        return again < weights * (blocked - 1)
+        if rows + 2 * weights // panels <= l2 * 3 // 4:
+            uses = block * self.plan.height * math.prod(t if isinstance(t, int) else 1 for t in tiles[cut + 1 :])
+            return weights > l2 // 2 and uses < _USES
+        return rows * (panels - 1) < weights * (blocked - 1)
 
     def _bytes(self, operand: int) -> int | None:
         """The size of an input of the reduction."""
