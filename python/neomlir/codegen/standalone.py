@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neomlir.codegen import elf_symbols, macho_symbols
+from neomlir.codegen import elf_symbols, macho_symbols, wasm_symbols
 from neomlir.codegen.program_source import Description, header, identifier, program_source
 from neomlir.codegen.runtime_library import FLAGS, write_sources
 from neomlir.codegen.zig import object_triple, run, static_triple
@@ -19,6 +19,8 @@ _ENTRY = "neo_main"
 _EMBED = "-Wno-c23-extensions"
 """`#embed` is newer than the C that the runtime keeps to."""
 _HEAP = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "free"}
+_FORMATS = {"macos": (macho_symbols, "cc"), "wasi": (wasm_symbols, "wasm-ld")}
+"""Who knows the symbols of a system's objects, and what links them to one."""
 _MOST_WEIGHTS = 1 << 30
 """Bytes of weights that fit the small code model, with room for the rest."""
 
@@ -49,11 +51,12 @@ def link_object(program: Any, target: Target, inputs: Any, outputs: Any, name: s
     """One relocatable object of a program, and its header.
 
     All global names but those of the header are hidden and prefixed, so that several models go into one program.
-    Raises CompileError for targets whose objects are neither ELF nor Mach-O.
+    Raises CompileError for targets whose objects are neither of ELF, Mach-O nor WebAssembly.
     """
     triple = object_triple(target)
-    is_mach = triple.endswith("-macos")
-    symbols = macho_symbols if is_mach else elf_symbols
+    symbols, *linker = _FORMATS.get(triple.partition("-")[2], (elf_symbols, "ld.lld"))
+    if symbols is macho_symbols:
+        linker += ["-target", triple, "-nostdlib"]
     symbol = identifier(name)
     with tempfile.TemporaryDirectory(prefix="neo-link-") as folder:
         place = Path(folder)
@@ -64,7 +67,6 @@ def link_object(program: Any, target: Target, inputs: Any, outputs: Any, name: s
         write_sources(place, with_main=False)
         # A Mach-O linker makes what is hidden local to the object.
         run("cc", "-target", triple, *FLAGS, _EMBED, "-fvisibility=default", "-c", source, "-o", f"{folder}/program.o")
-        linker = ("cc", "-target", triple, "-nostdlib") if is_mach else ("ld.lld",)
         run(*linker, "-r", "-o", f"{folder}/all.o", f"{folder}/program.o", *objects)
         kept = {symbol, f"{symbol}_run"}
         whole = Path(folder, "all.o").read_bytes()

@@ -76,8 +76,11 @@ def object_triple(target: Target) -> str:
     architecture, system = _parts(target.triple)
     if system.startswith("apple-macos"):
         return f"{architecture}-macos"
-    if not system.startswith("linux-"):
-        raise CompileError(f"target {target.name}: no object for embedding is made for {target.triple}; emit exe")
+    if system not in _STATIC:
+        raise CompileError(
+            f"target {target.name}: no object for embedding is made for {target.triple}; "
+            "they are made for Linux, macOS and WASI"
+        )
     return static_triple(target)
 
 
