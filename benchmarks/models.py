@@ -1,9 +1,12 @@
-"""Whole models on Neo beside ONNX Runtime, OpenVINO and PyTorch: batch 1, fp32, interleaved, medians.
+"""Whole models on Neo beside ONNX Runtime, OpenVINO and PyTorch: batch 1, interleaved, medians.
 
-    python benchmarks/models.py [MODEL …] [--threads N] [--runs N] [--against PEERS] [--json FILE]
+    python benchmarks/models.py [MODEL …] [--precision P] [--threads N] [--runs N] [--against PEERS] [--json FILE]
 
 The models are those of test/e2e/models. Each is compiled on all cores, then timed in a process of its own that is kept
 on as many cores as there are threads.
+
+With `--precision bf16` or `fp16` Neo and OpenVINO compute in it, the others in fp32. How exact Neo is stands beside the
+times: ‖out - ref‖ / ‖ref‖ over all outputs, where ref is OpenVINO's output in fp32, as a mean over random inputs.
 """
 
 import argparse
@@ -21,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "e2e"))
 
 DEFAULT = ("resnet50", "mobilenet_v2", "minilm", "bert", "ppocr_det")
 PEERS = "onnxruntime,openvino,torch"
+DRAWS = 8
+"""Random inputs that the error of a precision is the mean of."""
 
 
-def measure_one(name: str, threads: int, runs: int, wanted: list[str]) -> dict:
+def measure_one(name: str, threads: int, runs: int, wanted: list[str], precision: str) -> dict:
     """Compile and time one model in this process, which stays pinned."""
     import neomlir
     import numpy as np
@@ -33,9 +38,8 @@ def measure_one(name: str, threads: int, runs: int, wanted: list[str]) -> dict:
 
     source, example = MODELS[name].build()
     began = time.perf_counter()
-    compiled = neomlir.compile(
-        source, inputs={key: a.shape for key, a in example.items()} if isinstance(example, dict) else example
-    )
+    shapes = {key: a.shape for key, a in example.items()} if isinstance(example, dict) else example
+    compiled = neomlir.compile(source, inputs=shapes, precision=precision)
     compile_seconds = time.perf_counter() - began
     with tempfile.TemporaryDirectory() as folder:
         compiled.save(Path(folder) / "model.neo")
@@ -45,20 +49,56 @@ def measure_one(name: str, threads: int, runs: int, wanted: list[str]) -> dict:
     inputs = {spec.name: np.asarray(array) for spec, array in zip(model.inputs, arrays, strict=True)}
     if MODELS[name].kind == "onnx":
         wanted = [peer for peer in wanted if peer != "torch"]
-    result = measure(model, source, inputs, wanted, threads, runs)
+    result = measure(model, source, inputs, wanted, threads, runs, precision=precision)
+    inexact = errors(model, source, inputs, threads, precision) if precision != "fp32" else {}
     return {
         "model": name,
         "compile_seconds": compile_seconds,
         "times": {peer: dataclasses.asdict(timing_) for peer, timing_ in result.times.items()},
         "differences": result.errors,
         "missing": result.missing,
+        "errors": inexact,
     }
+
+
+def errors(model, source, example: dict, threads: int, precision: str) -> dict[str, float]:
+    """How far Neo and OpenVINO in `precision` are from OpenVINO in fp32, the mean over random inputs."""
+    import numpy as np
+    from neomlir import peers
+    from neomlir.checking import index_bounds
+    from neomlir.samples import Sampler
+
+    reference = peers.make("openvino", source, example, threads)
+    peer = peers.make("openvino", source, example, threads, precision)
+    sizes = {name: array.shape for name, array in example.items()}
+    calls = {"neo": lambda arrays: list(model.run(arrays).values()), "openvino": peer}
+    sums = dict.fromkeys(calls, 0.0)
+    for seed in range(DRAWS):
+        arrays = Sampler(model.inputs, index_bounds(source, example), sizes, seed=seed).draw()
+        exact = [np.array(array, "f8") for array in reference(arrays)]
+        for name, call in calls.items():
+            pairs = list(zip(call(arrays), exact, strict=True))
+            off, whole = (
+                sum(float(np.sum(np.square(a))) for a in each)
+                for each in zip(*((np.asarray(x, "f8") - y, y) for x, y in pairs), strict=True)
+            )
+            sums[name] += (off / whole) ** 0.5 / DRAWS
+    return sums
 
 
 def in_a_process(name: str, arguments: argparse.Namespace) -> dict:
     """The same in a child process; a failure is a row too."""
     command = [sys.executable, __file__, name, "--one"]
-    command += ["--threads", str(arguments.threads), "--runs", str(arguments.runs), "--against", arguments.against]
+    command += [
+        "--precision",
+        arguments.precision,
+        "--threads",
+        str(arguments.threads),
+        "--runs",
+        str(arguments.runs),
+        "--against",
+        arguments.against,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
@@ -73,11 +113,13 @@ def row(result: dict, peers: list[str]) -> list[str]:
     times = {name: timing["median"] * 1e3 for name, timing in result["times"].items()}
     cells = [f"{times[name]:.2f} ms ({times['neo'] / times[name]:.2f})" if name in times else "" for name in peers]
     difference = max(result["differences"].values(), default=0.0)
+    off = result["errors"]
+    exact = [f"{off['neo']:.2e} ({off['neo'] / off['openvino']:.2f})"] if off else []
     return [
         result["model"],
         f"{times['neo']:.2f} ms",
         *cells,
-        f"{difference:.1e}",
+        *(exact or [f"{difference:.1e}"]),
         f"{result['compile_seconds']:.1f} s",
     ]
 
@@ -85,6 +127,7 @@ def row(result: dict, peers: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=DEFAULT, metavar="MODEL", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--against", default=PEERS, help=f"default: {PEERS}")
@@ -93,19 +136,27 @@ def main() -> None:
     arguments = parser.parse_args()
     peers = [name for name in arguments.against.split(",") if name]
     if arguments.one:
-        print(json.dumps(measure_one(arguments.models[0], arguments.threads, arguments.runs, peers)))
+        result = measure_one(arguments.models[0], arguments.threads, arguments.runs, peers, arguments.precision)
+        print(json.dumps(result))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "Neo", *(f"{name} (Neo / it)" for name in peers), "difference", "compiled in")
+    table = Table(
+        "model",
+        "Neo",
+        *(f"{name} (Neo / it)" for name in peers),
+        "difference" if arguments.precision == "fp32" else "error (Neo / OpenVINO)",
+        "compiled in",
+    )
     results = []
     for name in arguments.models:
         results.append(in_a_process(name, arguments))
         table.add_row(*row(results[-1], peers))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     if arguments.json:
-        document = {"machine": platform.processor() or platform.machine(), "threads": arguments.threads}
+        document = {"machine": platform.processor() or platform.machine(), "precision": arguments.precision}
+        document["threads"] = arguments.threads
         arguments.json.write_text(json.dumps({**document, "runs": arguments.runs, "results": results}, indent=2) + "\n")
 
 

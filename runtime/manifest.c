@@ -14,7 +14,7 @@
 
 enum field {
   FORMAT_, NEO, INPUTS, OUTPUTS, TARGET, ARENA, WEIGHTS, ENTRY, KERNELS, PARTS, STEPS, BUFFERS, PIPELINES, VARIANTS, LABELS,
-  FIELDS
+  PRECISION, FIELDS
 };
 
 static const struct {
@@ -29,6 +29,7 @@ static const struct {
     [STEPS] = {"steps", 1}, [BUFFERS] = {"buffers", 1},
     [PIPELINES] = {"pipelines", 1}, [VARIANTS] = {"variants", 1},
     [LABELS] = {"labels", 1},
+    [PRECISION] = {"precision", 1},
 };
 
 /* Everything is read twice: first without memory, to learn how much it takes, then into it. */

@@ -305,6 +305,7 @@ def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, op
         buffers=program.report["buffers"],
         pipelines=program.report["pipelines"] if options["include_ir"] else None,
         labels=stairs.imported.labels,
+        precision=program.report["precision"],
     )
     ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
     artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts, variants)

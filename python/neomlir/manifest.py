@@ -73,6 +73,7 @@ def build(
     buffers: Iterable[Iterable[int]] = (),
     pipelines: Mapping[str, str] | None = None,
     labels: Mapping[str, Iterable[str]] | None = None,
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """The manifest of a program, without its parts.
 
@@ -84,6 +85,7 @@ def build(
         report: a mapping a kernel; what differs from run to run (seconds, cache hits) is left out.
         steps: the kernels of a run in order, each by its place in `report`.
         buffers: (offset, bytes, first step, last step) of each intermediate in the arena.
+        precision: what the factors of contractions are rounded to; told where it is not fp32.
         pipelines: what led each kernel to a level, by the level's name; for a file that holds IR.
         labels: what the numbers of an output stand for, by the output's name.
     """
@@ -105,6 +107,7 @@ def build(
         "buffers": [list(buffer) for buffer in buffers],
         **({"pipelines": dict(pipelines)} if pipelines else {}),
         **({"labels": {name: list(texts) for name, texts in labels.items()}} if labels else {}),
+        **({"precision": precision} if precision != "fp32" else {}),
     }
 
 
@@ -170,11 +173,13 @@ def check(manifest: Any) -> None:
         "format": int, "neo": str, "inputs": list, "outputs": list, "target": dict, "arena_bytes": int,
         "weight_bytes": int, "entry": str, "kernels": list, "parts": dict,
     }  # fmt: skip
-    more = {"steps": list, "buffers": list, "pipelines": dict, "variants": list, "labels": dict}
+    more = {"steps": list, "buffers": list, "pipelines": dict, "variants": list, "labels": dict, "precision": str}
     _fields(manifest, "the manifest", top, optional=more)
     if manifest["format"] != FORMAT:
         raise _wrong("format", f"is {manifest['format']}, not {FORMAT}")
     _text(manifest["neo"], "neo", 64)
+    if "precision" in manifest:
+        _text(manifest["precision"], "precision", 64)
     for field in ("arena_bytes", "weight_bytes"):
         _range(manifest[field], field, _MOST_BYTES)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", manifest["entry"]):

@@ -45,12 +45,17 @@ def names() -> list[str]:
     return list(_PACKAGES)
 
 
-def make(name: str, source: object, example: Mapping[str, np.ndarray], threads: int = 1) -> Peer:
+def make(
+    name: str, source: object, example: Mapping[str, np.ndarray], threads: int = 1, precision: str = "fp32"
+) -> Peer:
     """The peer `name` on `source` with `threads` threads; `example` holds inputs of the shapes that it will be given.
+
+    `precision` is what OpenVINO computes in (`fp32`, `bf16`, `fp16`), a hint to it; the others stay in fp32.
 
     Raises PeerUnavailable for an unknown name, a package that is not installed, or a model it can't run.
     """
-    makers = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}
+    openvino = functools.partial(_openvino, precision=precision)
+    makers = {"onnxruntime": _onnxruntime, "openvino": openvino, "torch": _torch}
     makers |= {own: functools.partial(_own, own) for own in _OWN}
     if name not in makers:
         raise PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(makers)}")
@@ -189,7 +194,7 @@ def _onnxruntime(source, example, threads) -> Peer:
     return run
 
 
-def _openvino(source, example, threads) -> Peer:
+def _openvino(source, example, threads, precision) -> Peer:
     import openvino
 
     core = openvino.Core()
@@ -197,7 +202,7 @@ def _openvino(source, example, threads) -> Peer:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "fp16": "f16"}.get(precision, precision),
     }
     data = onnx_bytes(source, example)
     model = core.read_model(data if isinstance(data, str) else io.BytesIO(data))

@@ -113,6 +113,7 @@ def profile(
     inputs: Any = None,
     target: str | Target = "host",
     pipeline: str | None = None,
+    precision: str = "fp32",
     threads: int | None = None,
     ir: bool = False,
 ) -> Profile:
@@ -122,7 +123,7 @@ def profile(
         model: a loaded `Model`, the path of a `.neo` file, or whatever `compile` takes.
         arrays: what to run it on, by input name; random by default.
         runs: how many are measured with kernels timed, and as many without.
-        inputs, target, pipeline: as for `compile`, where `model` is to be compiled.
+        inputs, target, pipeline, precision: as for `compile`, where `model` is to be compiled.
         threads: of the runs and of the roofs; by default those of a loaded model, else one.
         ir: keep the IR of each kernel at every level; a `.neo` file must hold it (`include_ir=True`).
 
@@ -130,7 +131,7 @@ def profile(
     little (compile it again), and what `compile` and `load` raise.
     """
     if not isinstance(model, Model):
-        model = _loaded(model, inputs, target, pipeline, threads or 1)
+        model = _loaded(model, inputs, target, pipeline, precision, threads or 1)
     elif threads is not None and threads != model.threads:
         model.threads = threads
     if "steps" not in model.report:
@@ -167,12 +168,12 @@ def code_target(name: str) -> Target:
     return next((variant for variant in each if variant.runs_here()), target)
 
 
-def _loaded(model: Any, inputs: Any, target: str | Target, pipeline: str | None, threads: int) -> Model:
+def _loaded(model: Any, inputs: Any, target: str | Target, pipeline: str | None, precision: str, threads: int) -> Model:
     from neomlir.api import compile
 
     if isinstance(model, str | os.PathLike) and Path(model).suffix == ".neo":
         return load(model, threads=threads)
-    compiled = compile(model, target, inputs, pipeline, threads=threads, include_ir=True)
+    compiled = compile(model, target, inputs, pipeline, precision=precision, threads=threads, include_ir=True)
     if compiled is None:
         raise ModelError(f"this machine cannot run programs for {target}; profile where it runs")
     return compiled

@@ -278,6 +278,7 @@ def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kernels": manifest["kernels"],
         **{key: manifest[key] for key in ("steps", "buffers", "pipelines") if key in manifest},
+        "precision": manifest.get("precision", "fp32"),
         "arena_bytes": manifest["arena_bytes"],
         "weight_bytes": manifest["weight_bytes"],
         "code_bytes": manifest["parts"][CODE]["size"],

@@ -23,7 +23,7 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
 from neomlir.passes.set_parameters import text_of
-from neomlir.pipeline import Pipeline, named_stages
+from neomlir.pipeline import Pipeline, named_stages, precision_of
 from neomlir.pipeline_run import reproducer_text
 from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
@@ -224,6 +224,7 @@ class Staircase:
             "levels": self.times,
             "kernels": [self._describe(k) for k in kernels],
             "cache_hits": self.hits,
+            "precision": precision_of(self.stages),
             "arena_bytes": arena_bytes,
             "weight_bytes": weight_bytes,
             "pipelines": passes,

@@ -22,7 +22,7 @@ from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
 from neomlir.frontends import source_name
 from neomlir.kernel_trial import Candidate, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
-from neomlir.pipeline import named_stages
+from neomlir.pipeline import named_stages, with_precision
 from neomlir.staircase import split_stage
 from neomlir.targets import Target
 from neomlir.tuned import Database, Entry, kernel_key
@@ -73,6 +73,7 @@ def tune(
     budget: float = 60.0,
     database: str | os.PathLike | None = None,
     pipeline: str | None = None,
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> list[Tuned]:
     """Measure the kernels of a model with other parameters, for about `budget` seconds.
@@ -84,7 +85,7 @@ def tune(
     Args:
         model: what `compile` takes, or the path of a `.mlir` file of level `kernels`: a whole module, or one kernel.
         target: whose code is measured; this machine must run it.
-        inputs, pipeline: as for `compile`.
+        inputs, pipeline, precision: as for `compile`.
         budget: seconds of measuring, the time of importing the model not among them.
         database: the file that is read and written; by default that which `compile` reads.
         progress: called as it goes.
@@ -98,10 +99,11 @@ def tune(
     chosen = target if isinstance(target, Target) else Target.named(target)
     if not chosen.runs_here():
         raise TargetError(f"neo-tune measures on this machine, which cannot run code for {chosen.name}")
-    stages = named_stages(pipeline or "cpu", chosen)
+    pipeline = with_precision(pipeline or "cpu", precision, chosen)
+    stages = named_stages(pipeline, chosen)
     found = Database(database)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
-        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline or "cpu")
+        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline)
     if not subjects:
         raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")
     passes = {level: split_stage(stages[level])[0] for level in ("vector", "memref", "llvm")}

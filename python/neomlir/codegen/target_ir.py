@@ -9,7 +9,10 @@ from neomlir.targets import Target
 _DEFINITION = re.compile(r"^(define .*?)((?: #\d+)? \{)$", re.MULTILINE)
 _SIZE_CALLS = re.compile(r"(call ptr @)(malloc|aligned_alloc)\(")
 _SIZE_DECLARATION = re.compile(r"^declare ptr @(malloc|aligned_alloc)\(([^)]*)\).*$", re.MULTILINE)
-_BFLOAT = re.compile(
+_WIDENED = re.compile(
+    r"^ *(%\S+) = fpext (?:<\d+ x bfloat>|bfloat) (\S+) to (<(\d+) x float>|float)(.*)$", re.MULTILINE
+)
+_ROUNDED = re.compile(
     r"^ *(%\S+) = fptrunc (<(\d+) x float>|float) (\S+) to (?:<\d+ x bfloat>|bfloat)(.*)$", re.MULTILINE
 )
 
@@ -21,11 +24,13 @@ def specialized(text: str, target: Target) -> str:
     plan are the same for every machine, and what runs at compile time can be run here. Only functions of libc that take
     a `size_t` must be called with one.
 
-    Where a target cannot round to bf16, that is written as arithmetic of integers: LLVM would call a function for each
-    element, or give up.
+    Conversions of bf16 are written as arithmetic of integers, but for rounding where an instruction does it. LLVM would
+    make maxima of widened numbers maxima of bf16, and round by calling a function for each element, or give up.
     """
-    if target.architecture != "aarch64" and "avx512bf16" not in target.needs:
-        text = _BFLOAT.sub(_rounded, text)
+    if target.architecture != "aarch64":
+        text = _WIDENED.sub(_widened, text)
+        if "avx512bf16" not in target.needs:
+            text = _ROUNDED.sub(_rounded, text)
     if target.architecture == "aarch64" and target.vector.scalable:
         text = _DEFINITION.sub(r"\1 vscale_range(1,16)\2", text)
     if target.pointer_bits == 32:
@@ -33,6 +38,21 @@ def specialized(text: str, target: Target) -> str:
         text = _SIZE_CALLS.sub(r"\1neo.\2(", text)
         text = _SIZE_DECLARATION.sub("", text) + "\n".join(wrappers)
     return text
+
+
+def _widened(found: re.Match) -> str:
+    """`fpext` from bf16: its bits are the upper half."""
+    result, value, wide, count, rest = found.groups()
+    name = f"%bf.{result[1:]}"
+    narrow, i16, i32 = (f"<{count} x {kind}>" if count else kind for kind in ("bfloat", "i16", "i32"))
+    sixteen = f"<{', '.join(['i32 16'] * int(count))}>" if count else "16"
+    lines = [
+        f"{name}.short = bitcast {narrow} {value} to {i16}",
+        f"{name}.bits = zext {i16} {name}.short to {i32}",
+        f"{name}.upper = shl {i32} {name}.bits, {sixteen}",
+        f"{result} = bitcast {i32} {name}.upper to {wide}{rest}",
+    ]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _rounded(found: re.Match) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neomlir import targets
 from neomlir.errors import PassFailure
 from neomlir.mlir import arith, ir
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, count, register
+from neomlir.passes.constants import bytes_of
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
 
@@ -31,16 +33,20 @@ class LowerPrecision(ModulePass):
     """Round the factors of contractions in f32 to a type of 16 bits; sums and all that follows them stay in f32.
 
     The tensors that contractions and windows (pooling) read are rounded where they are made, to nearest, ties to even,
-    so that they are stored in half the memory; views of them are of the narrow type too, and whatever else reads them
-    widens what it reads. Weights are rounded while compiling. All else is computed in f32: softmax, layer norm, the
-    epilogues of contractions. Filters of depthwise convolutions stay as they are, and so do the types of a function's
-    arguments and results. Values beyond the range of f16 become infinities.
+    so that they are stored in half the memory, and so are views of them. What else reads them, such as the addition at
+    the end of a residual block, widens what it reads, or, where half the second-level cache holds them in f32, reads
+    them unrounded: errors would add up along the blocks, and the memory traffic is small. Weights are rounded while
+    compiling. All else is computed in f32: softmax, layer norm, the epilogues of contractions. Filters of depthwise
+    convolutions stay as they are, and so do the types of a function's arguments and results. Values beyond the range of
+    f16 become infinities.
     """
 
     name = "neo-lower-precision"
 
     type: str = "f32"
     """`bf16` or `f16`; `f32` leaves everything as it is."""
+    target: str = "host"
+    """The target whose second-level cache is meant."""
 
     def run(self, module: ir.Module) -> None:
         if self.type not in TYPES:
@@ -48,23 +54,28 @@ class LowerPrecision(ModulePass):
         if self.type == "f32":
             return
         with module.context, module.operation.location:
+            small = targets.get(self.target).cache.l2 // 2
             narrow = ir.BF16Type.get() if self.type == "bf16" else ir.F16Type.get()
             for function in s.straight_line(module):
-                _Function(function, narrow).lower()
+                _Function(function, narrow, small).lower()
 
 
 class _Function:
     """One function; `made` gives the narrow value of each wide one that has one."""
 
-    def __init__(self, function: ir.Operation, narrow: ir.Type):
-        self.function, self.narrow = function, narrow
+    def __init__(self, function: ir.Operation, narrow: ir.Type, small: int):
+        self.function, self.narrow, self.small = function, narrow, small
         self.made: dict[ir.Value, ir.Value] = {}
+        self.readers: list[ir.Operation] = []
+        """The contractions and windows."""
         self.rounded: list[ir.Operation] = []
         """The operations that do nothing but round."""
 
     def lower(self) -> None:
         for op in s.operations(self.function):
-            for number in _wanted(op):
+            if numbers := _wanted(op):
+                self.readers.append(op)
+            for number in numbers:
                 self.lowered(op.operands[number])
         for wide, value in self.made.items():
             self._redirect(wide, value)
@@ -138,9 +149,12 @@ class _Function:
 
     def _redirect(self, wide: ir.Value, value: ir.Value) -> None:
         """Let the generics that read the wide value read the narrow one, and widen it."""
-        users = {use.owner.operation for use in wide.uses}
+        users = [use.owner.operation for use in wide.uses]
+        small = 0 < bytes_of(wide) <= self.small
         for op in users:
             if op.name != "linalg.generic" or op in self.rounded or (s.is_copy(op) and op.results[0] in self.made):
+                continue
+            if small and op not in self.readers:
                 continue
             for number in range(number_of_inputs(op)):
                 if op.operands[number] == wide:
@@ -163,24 +177,40 @@ class _Function:
         stand_in.operation.erase()
 
     def _join(self, op: ir.Operation) -> None:
-        """Round in the body that makes a tensor, where nobody else reads the tensor."""
+        """Round in the body that makes a tensor; where others read it unrounded, that body gives both."""
         value = op.operands[0]
         made = s.maker(value)
-        if made is None or made.name != "linalg.generic" or not s.is_parallel(made) or not s.one_use(value):
+        if made is None or made.name != "linalg.generic" or not s.is_parallel(made):
             return
+        inputs, operands, maps = number_of_inputs(made), list(made.operands), indexing_maps(made)
         position = list(made.results).index(value)
-        number = number_of_inputs(made) + position
-        block = made.regions[0].blocks[0]
-        if len(list(block.arguments[number].uses)):
+        both = not s.one_use(value)
+        if not both and len(list(made.regions[0].blocks[0].arguments[inputs + position].uses)):
             return
-        end = block.operations[len(block.operations) - 1].operation
         with ir.InsertionPoint(made), made.location:
-            made.operands[number] = self._empty(value, made.operands[number])
-        with ir.InsertionPoint(end), made.location:
-            end.operands[position] = arith.TruncFOp(self.narrow, end.operands[position]).result
-        block.arguments[number].set_type(self.narrow)
-        value.set_type(self._type(value))
-        s.replace(op, [value])
+            empty = self._empty(value, operands[inputs + position])
+            if both:
+                operands.append(empty)
+                maps.append(maps[inputs + position])
+            else:
+                operands[inputs + position] = empty
+            new, block = s.build_generic(operands[:inputs], operands[inputs:], maps, iterators(made), made.location)
+        values = s.copy_body(made, block, dict(zip(made.regions[0].blocks[0].arguments, block.arguments, strict=False)))
+        with ir.InsertionPoint(block), made.location:
+            rounded = arith.TruncFOp(self.narrow, values[position]).result
+        if both:
+            values.append(rounded)
+        else:
+            values[position] = rounded
+        s.yield_(block, values)
+        s.replace(op, [new.results[-1 if both else position]])
+        if both:
+            s.replace(made, list(new.results)[:-1])
+            return
+        for old, result in zip(made.results, new.results, strict=True):
+            if old != value:
+                old.replace_all_uses_with(result)
+        made.erase()
 
 
 def _is_wide(value: ir.Value) -> bool:

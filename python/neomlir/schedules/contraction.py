@@ -335,7 +335,7 @@ class Nest:
         kind = self.root.generic.inputs[operand].type
         if not _shaped(kind) or not kind.has_static_shape:
             return None
-        return math.prod(kind.shape) * self.frame.kernel.element_bits // 8
+        return math.prod(kind.shape) * max(8, getattr(kind.element_type, "width", 64)) // 8
 
     def _per_row(self, operand: int) -> int:
         """Elements of the row operand that one row of the result adds to the working set."""

@@ -99,7 +99,7 @@ class Memory:
         if chunk.width == 1 or not moving:
             return b.value("memref.load", element, buffer, *[b.compute(i) for i in indices])
         if element == b.i1:
-            byte = self.load(self._bytes(buffer), indices, chunk)
+            byte = self.load(self._bits(buffer, 8), indices, chunk)
             return b.value("arith.trunci", b.vector(chunk.width, element), byte)
         last = len(indices) - 1
         if moving == [last] and lane_like(indices[last]):
@@ -107,6 +107,9 @@ class Memory:
             places = [b.compute(i.put_lane(0)) for i in indices]
             if chunk.mask is None:
                 return b.value("vector.load", vector, buffer, *places)
+            if _is_half(element):
+                short = self.load(self._bits(buffer, 16), indices, chunk)
+                return b.value("vector.bitcast", vector, short)
             # Lanes that are off read one: an integer division by them must not trap. No machine with scalable vectors
             # traps, and zero is what its loads give.
             rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, 0 if b.scalable else 1)))
@@ -175,12 +178,15 @@ class Memory:
         value = b.splat(value, chunk.width)
         if element == b.i1:
             byte = b.vector(chunk.width, ir.IntegerType.get_signless(8, b.context))
-            self.store(self._bytes(buffer), indices, chunk, b.value("arith.extui", byte, value))
+            self.store(self._bits(buffer, 8), indices, chunk, b.value("arith.extui", byte, value))
             return
         if moving == [len(indices) - 1] and lane_like(indices[-1]):
             places = [b.compute(i.put_lane(0)) for i in indices]
             if chunk.mask is None:
                 b.op("vector.store", [], [value, buffer, *places])
+            elif _is_half(element):
+                short = b.vector(chunk.width, ir.IntegerType.get_signless(16, b.context))
+                self.store(self._bits(buffer, 16), indices, chunk, b.value("vector.bitcast", short, value))
             else:
                 b.op("vector.maskedstore", [], [buffer, *places, chunk.mask, value])
             return
@@ -246,11 +252,11 @@ class Memory:
         row = ir.MemRefType.get([math.prod(kind.shape)], kind.element_type, loc=self.b.location)
         return self._view("memref.collapse_shape", row, buffer, reassociation=ir.ArrayAttr.get([group], self.b.context))
 
-    def _bytes(self, buffer: ir.Value) -> ir.Value:
-        """A buffer of i1 as the bytes that it is: vectors of i1 would be read as bits."""
+    def _bits(self, buffer: ir.Value, width: int) -> ir.Value:
+        """A buffer as the integers that it is: vectors of i1 would be read as bits, bf16 be masked by conversions."""
         kind = ir.MemRefType(buffer.type)
-        byte = ir.MemRefType.get(kind.shape, ir.IntegerType.get_signless(8, self.b.context), loc=self.b.location)
-        return self._view("builtin.unrealized_conversion_cast", byte, buffer)
+        bits = ir.MemRefType.get(kind.shape, ir.IntegerType.get_signless(width, self.b.context), loc=self.b.location)
+        return self._view("builtin.unrealized_conversion_cast", bits, buffer)
 
     def _merged(self, buffer: ir.Value, indices: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
         """Collapse the dimensions of a buffer that are walked together."""
@@ -283,6 +289,10 @@ class Memory:
             [ir.ArrayAttr.get([ir.IntegerAttr.get(i64, d) for d in g], self.b.context) for g in groups], self.b.context
         )
         return self._view("memref.collapse_shape", result, buffer, reassociation=reassociation), tuple(places)
+
+
+def _is_half(element: ir.Type) -> bool:
+    return isinstance(element, ir.BF16Type | ir.F16Type)
 
 
 def memref(kind: ir.RankedTensorType) -> ir.Type:

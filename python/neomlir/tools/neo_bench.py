@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         help="what to compile a MODEL for (default: host)",
     )
     add("--pipeline", type=console.pipeline_argument, metavar="P", help="the pipeline to compile a MODEL with")
+    sources.add_precision_argument(parser)
     sources.add_tuned_arguments(parser)
     add("--profile", action="store_true", help="time every kernel inside the runs, beside what the machine can do")
     add("--html", metavar="REPORT.html", help="write the profile as one HTML page that needs no network")
@@ -93,7 +94,10 @@ def _body(arguments: argparse.Namespace) -> int:
         inputs = Sampler(model.inputs, index_bounds(source.model, inputs), sizes).draw()
     if profiled:
         return _profile(arguments, model, inputs)
-    result = measure(model, source and source.model, inputs, wanted, arguments.threads, arguments.runs)
+    precision = model.report.get("precision", "fp32")
+    result = measure(
+        model, source and source.model, inputs, wanted, arguments.threads, arguments.runs, precision=precision
+    )
     _print(arguments, result)
     return 1 if result.missing else 0
 
@@ -128,14 +132,16 @@ class Measured(NamedTuple):
     """Of a quantised model, how many steps of its outputs' quantisation an element is off at most."""
 
 
-def measure(model, source, inputs: dict, wanted: Sequence[str], threads: int, runs: int) -> Measured:
-    """Time `model.run(inputs)` beside the peers `wanted` on its `source`, in turn."""
+def measure(
+    model, source, inputs: dict, wanted: Sequence[str], threads: int, runs: int, precision: str = "fp32"
+) -> Measured:
+    """Time `model.run(inputs)` beside the peers `wanted` on its `source`, in turn; in `precision` those that can."""
     calls, errors, missing, quanta = {"neo": lambda: model.run(inputs)}, {}, {}, {}
     steps = output_quanta(source)
     outputs = list(model.run(inputs).items())
     for name in wanted:
         try:
-            peer = peers.make(name, source, inputs, threads)
+            peer = peers.make(name, source, inputs, threads, precision)
             pairs = zip(outputs, peer(inputs), strict=True)
             found = [compare(label, ours, theirs, steps) for (label, ours), theirs in pairs]
             errors[name] = max(a.error for a in found)
@@ -155,6 +161,7 @@ def _compile(arguments, source):
             target=arguments.target,
             inputs=source.with_shapes(arguments.input),
             pipeline=arguments.pipeline,
+            precision=arguments.precision,
             include_ir=bool(arguments.profile or arguments.html),
             tuned=sources.tuned(arguments),
             progress=progress,

@@ -21,6 +21,8 @@ from neomlir.tools import console, sources
 
 LEVELS = ("input", "linalg", "global", "kernels", "vector", "memref", "llvm")
 TOLERANCE = 1e-4
+ROUNDED = {"fp32": TOLERANCE, "fp16": 1e-2, "bf16": 5e-2}
+"""What a precision may differ by: some units in its last place, which add up from layer to layer."""
 # Below it a difference is what single precision leaves of numbers around one: frameworks approximate sigmoid and
 # softmax to about that much, which is a large part of an output that is next to nothing everywhere.
 NOISE = 1e-7
@@ -73,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         help="the shape of an input, ? for a dimension that stays dynamic; repeat for more inputs. The data type may "
         "be left out; if given, it must be the model's",
     )
+    sources.add_precision_argument(parser)
     add(
         "--no-winograd",
         dest="winograd",
@@ -90,9 +93,9 @@ def parser() -> argparse.ArgumentParser:
         "--check",
         action="store_true",
         help="run the program and the source framework on the same fresh random inputs; a relative difference above "
-        f"{TOLERANCE:g} (and above {NOISE:g} on the average element) is an error, and nothing is written; a quantised "
-        f"model may differ by up to {quanta.LARGEST:g} steps of its output's quantisation in one element, and "
-        f"{quanta.AVERAGE:g} on the average",
+        f"{TOLERANCE:g} ({ROUNDED['fp16']:g} in fp16, {ROUNDED['bf16']:g} in bf16), and above {NOISE:g} on the average "
+        f"element, is an error, and nothing is written; a quantised model may differ by up to {quanta.LARGEST:g} steps "
+        f"of its output's quantisation in one element, and {quanta.AVERAGE:g} on the average",
     )
     add(
         "--dry-run",
@@ -146,6 +149,7 @@ def _body(arguments: argparse.Namespace) -> int:
         "cache": not arguments.no_cache,
         "include_ir": arguments.include_ir,
         "tuned": sources.tuned(arguments),
+        "precision": arguments.precision,
         "winograd": arguments.winograd,
         "emit": arguments.emit,
     }
@@ -185,6 +189,7 @@ class _Foreign(NamedTuple):
         )
         report = {
             "kernels": file.manifest["kernels"],
+            "precision": file.manifest.get("precision", "fp32"),
             "arena_bytes": file.manifest["arena_bytes"],
             "weight_bytes": len(file.part("weights.bin")),
             "code_bytes": len(file.part("code.so")),
@@ -220,11 +225,12 @@ def _check(arguments, model, compiled) -> list | None:
     if isinstance(compiled, _Foreign) or (isinstance(compiled, Emitted) and not compiled.runs):
         raise CompileError(f"--check runs the program, and this machine can't run one for {arguments.target}")
     agreements = neomlir.check(model, compiled)
-    bad = [a for a in agreements if not a.within(TOLERANCE, NOISE)]
+    tolerance = ROUNDED[arguments.precision]
+    bad = [a for a in agreements if not a.within(tolerance, NOISE)]
     if bad:
         found = "\n".join(f"  {a}" for a in bad)
         raise CompileError(
-            f"the compiled model differs from its source by more than {TOLERANCE:g}:\n{found}\n"
+            f"the compiled model differs from its source by more than {tolerance:g}:\n{found}\n"
             "Nothing was written. Try --pipeline cpu-scalar to see whether a schedule is at fault, and report it."
         )
     return agreements
@@ -255,6 +261,8 @@ def _report(arguments, compiled, output: Path, agreements) -> None:
         ("weights", console.quantity(report["weight_bytes"], "B")),
         ("code", console.quantity(report["code_bytes"], "B")),
     ]
+    if report.get("precision", "fp32") != "fp32":
+        rows.append(("precision", report["precision"]))
     if "cache_hits" in report:
         rows.append(("kernels from the cache", f"{report['cache_hits']} of {len(report['kernels'])}"))
     console.print_table("Program", ("part ", "size"), rows)
@@ -357,6 +365,7 @@ def _dry_run(arguments, model, inputs) -> int:
             inputs,
             arguments.pipeline,
             tuned=tuned,
+            precision=arguments.precision,
             winograd=arguments.winograd,
             progress=progress,
         )

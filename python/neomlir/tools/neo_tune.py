@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         help="the shape of an input; repeat for more inputs. Kernels whose extents are dynamic are not tuned",
     )
     add("--pipeline", metavar="P", help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)")
+    sources.add_precision_argument(parser)
     add("--json", action="store_true", help="print what was found as JSON")
     return parser
 
@@ -81,6 +82,7 @@ def _body(arguments: argparse.Namespace) -> int:
             budget=arguments.budget,
             database=arguments.database,
             pipeline=arguments.pipeline,
+            precision=arguments.precision,
             progress=progress,
         )
     place = arguments.database or default_place()

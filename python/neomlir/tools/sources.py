@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from neomlir.errors import ImportFailure
 from neomlir.frontends import frontends
+from neomlir.pipeline import PRECISIONS
 
 _SUFFIXES = ", ".join(suffix for frontend in frontends().values() for suffix in frontend.suffixes)
 MODEL_HELP = (
@@ -46,6 +47,17 @@ class Source(NamedTuple):
                 raise ImportFailure(f"the model has no input {name!r}; its inputs are {', '.join(examples)}")
             examples = {**examples, name: (shape, dtype or str(examples[name].dtype).removeprefix("torch."))}
         return examples
+
+
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """`--precision`."""
+    parser.add_argument(
+        "--precision",
+        choices=tuple(PRECISIONS),
+        default="fp32",
+        help="what the factors of matrix products and convolutions are rounded to; sums, inputs and outputs keep "
+        "their precision (default: fp32)",
+    )
 
 
 def add_tuned_arguments(parser: argparse.ArgumentParser) -> None:
