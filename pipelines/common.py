@@ -29,6 +29,7 @@ def global_stage(target: str) -> str:
         "neo-split-transposed-convs",
         *tidy,
         "neo-fold-scales",
+        f"neo-quantize-weights{{target={target}}}",
         f"neo-lower-precision{{target={target}}}",
         f"neo-winograd{{target={target}}}",
         f"neo-pack-contractions{{target={target}}}",

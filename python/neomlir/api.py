@@ -18,7 +18,7 @@ from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, TargetError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
-from neomlir.pipeline import with_option, with_precision
+from neomlir.pipeline import with_option, with_precision, with_weights
 from neomlir.runtime import Model, check_threads, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
@@ -48,6 +48,7 @@ def compile(
     pipeline: str | None = None,
     *,
     precision: str = "fp32",
+    weights: str = "fp32",
     output: str | os.PathLike | None = None,
     threads: int | None = None,
     jobs: int | None = None,
@@ -73,6 +74,8 @@ def compile(
             with spaces between several: `cpu{neo-pack-forest.strategy=loops}`.
         precision: what the factors of contractions are rounded to: `fp32`, which changes nothing, `bf16` or `fp16`. All
             sums are in fp32, and inputs and outputs keep their dtypes (docs/precision.md).
+        weights: what the weights of matrix products are kept as in the program: `fp32`, `int8` (a scale a column),
+            `int4` or `int4:64` (a scale a group of 32, or of 64); all arithmetic stays in fp32 (docs/quantization.md).
         output: where the `.neo` file goes; without it the model is held in memory. Where the executable or the object
             goes, which need a place.
         threads: threads of the returned model.
@@ -115,7 +118,7 @@ def compile(
         except OSError as error:
             raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
     chosen = _target(target)
-    pipeline = with_precision(pipeline or "cpu", precision, chosen)
+    pipeline = with_weights(with_precision(pipeline or "cpu", precision, chosen), weights, chosen)
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
@@ -154,6 +157,7 @@ def dry_run(
     pipeline: str | None = None,
     *,
     precision: str = "fp32",
+    weights: str = "fp32",
     tuned: str | os.PathLike | bool = True,
     winograd: bool = True,
     isolate: bool = True,
@@ -161,7 +165,7 @@ def dry_run(
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
     chosen = _target(target)
-    pipeline = with_precision(pipeline or "cpu", precision, chosen)
+    pipeline = with_weights(with_precision(pipeline or "cpu", precision, chosen), weights, chosen)
     model = find(model).hold(model)
     with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
         named = _pipeline(pipeline, chosen, winograd)

@@ -18,7 +18,15 @@ from neomlir.pipeline_run import ROOT, Printing, Run, bytecode, has_ours, one_li
 from neomlir.pipeline_text import Step, parse
 from neomlir.workers import WorkerDied, isolated
 
-__all__ = ["Pipeline", "Printing", "named_stages", "pipeline_module", "pipeline_names", "with_precision"]
+__all__ = [
+    "Pipeline",
+    "Printing",
+    "named_stages",
+    "pipeline_module",
+    "pipeline_names",
+    "with_precision",
+    "with_weights",
+]
 
 
 class Pipeline:
@@ -262,6 +270,43 @@ def with_precision(pipeline: str, precision: str, target) -> str:
     if precision == "fp16" and not target.half:
         raise TargetError(f"target {target.name} has no instructions that read fp16; bf16 runs on every target")
     return with_option(pipeline, target, f"{_LOWER}.type={PRECISIONS[precision]}")
+
+
+WEIGHTS = {"fp32": 0, "int8": 8, "int4": 4}
+"""What the weights of matrix products may be kept as, and the bits of `neo-quantize-weights`."""
+_QUANTIZE = "neo-quantize-weights"
+
+
+def weight_bits(weights: str) -> tuple[int, int]:
+    """Bits and the length of a group of `fp32`, `int8`, `int4` or `int4:64`; 0 where there is none.
+
+    Raises PipelineError.
+    """
+    name, colon, group = weights.partition(":")
+    allowed = name in WEIGHTS and (not colon or (name == "int4" and group.isdecimal()))
+    if not allowed:
+        raise PipelineError(
+            f"weights are {', '.join(WEIGHTS)}, or int4:GROUP with the length of a group (32, 64, 128), not {weights!r}"
+        )
+    return WEIGHTS[name], int(group or 0)
+
+
+def with_weights(pipeline: str, weights: str, target) -> str:
+    """A named pipeline that keeps the weights of matrix products as `int8`, `int4`, or `int4:GROUP`.
+
+    Raises PipelineError for anything else, or a pipeline that has no such step.
+    """
+    bits, group = weight_bits(weights)
+    if not bits:
+        return pipeline
+    made = with_option(pipeline, target, f"{_QUANTIZE}.bits={bits}")
+    if made == pipeline:
+        raise PipelineError(
+            f"pipeline {pipeline!r} has no pass {_QUANTIZE}: weights={weights!r} takes the pipeline cpu"
+        )
+    made = with_option(made, target, f"{_QUANTIZE}.group={group}") if group else made
+    named_stages(made, target)
+    return made
 
 
 def precision_of(stages: Mapping[str, str]) -> str:

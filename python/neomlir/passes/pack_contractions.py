@@ -91,11 +91,11 @@ def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
             return
         at = named.index(c.n)
         r = panel_width(columns, s.shape(weight)[at])
-        panels = _panels(weight, at, r)
+        split = panels(weight, at, r)
         # After the split, dimension `at` counts panels and `at + 1` counts columns in a panel.
         place = {loop: p if p < at else p + 1 for p, loop in enumerate(named)}
         inner = [place[loop] for loop in order if loop != c.n]
-        packed = transpose(panels, [at, *inner, at + 1])
+        packed = transpose(split, [at, *inner, at + 1])
     n = ir.AffineDimExpr.get(c.n)
     middle = s.dims(loop for loop in order if loop != c.n)
     _read(c, packed, [ir.AffineExpr.get_floor_div(n, r), *middle, ir.AffineExpr.get_mod(n, r)])
@@ -107,9 +107,9 @@ def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit)
     at = named.index(c.n)
     extent = s.shape(weight)[at]
     r = unit.lanes if extent <= unit.lanes else 2 * unit.lanes
-    split, loops = _panels(weight, at, r), [*named[:at], c.n, None, *named[at + 1 :]]
+    split, loops = panels(weight, at, r), [*named[:at], c.n, None, *named[at + 1 :]]
     group = loops.index(inner)
-    split = _panels(split, group, unit.group)
+    split = panels(split, group, unit.group)
     # Dimension `group` counts groups now, and the one behind it what is in a group.
     loops = [*loops[: group + 1], None, *loops[group + 1 :]]
     between = [loop for loop in _weight_order(c, named) if loop not in (c.n, inner)]
@@ -162,7 +162,7 @@ def _drop_units(value: ir.Value, loops: list[int | None]) -> ir.Value:
     return tensor.collapse_shape(ir.RankedTensorType.get(kept, s.element_type(value)), value, groups)
 
 
-def _panels(value: ir.Value, at: int, r: int) -> ir.Value:
+def panels(value: ir.Value, at: int, r: int) -> ir.Value:
     """Split dimension `at` into panels of r, the last padded with zeros."""
     extents = s.shape(value)
     element = s.element_type(value)

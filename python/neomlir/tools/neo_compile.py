@@ -15,7 +15,7 @@ from neomlir.api import FORMS
 from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, ImportFailure
 from neomlir.frontends.base import Spec
-from neomlir.pipeline import pipeline_names
+from neomlir.pipeline import pipeline_names, weight_bits
 from neomlir.samples import format_shape, numpy_dtype
 from neomlir.tools import console, sources
 
@@ -26,6 +26,8 @@ ROUNDED = {"fp32": TOLERANCE, "fp16": 1e-2, "bf16": 5e-2}
 # Below it a difference is what single precision leaves of numbers around one: frameworks approximate sigmoid and
 # softmax to about that much, which is a large part of an output that is next to nothing everywhere.
 NOISE = 1e-7
+WEIGHTS = {0: TOLERANCE, 8: 2e-2, 4: 0.25}
+"""What weights of so many bits may make of the relative error: a model of random weights has nothing to spare."""
 _LONGEST_TABLE = 40
 
 
@@ -77,6 +79,13 @@ def parser() -> argparse.ArgumentParser:
     )
     sources.add_precision_argument(parser)
     add(
+        "--weights",
+        default="fp32",
+        metavar="W",
+        help="what the weights of matrix products are kept as: fp32 (the default), int8, int4, or int4:64 with 64 "
+        "weights to a scale (32 otherwise); arithmetic stays in fp32",
+    )
+    add(
         "--no-winograd",
         dest="winograd",
         action="store_false",
@@ -95,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
         help="run the program and the source framework on the same fresh random inputs; a relative difference above "
         f"{TOLERANCE:g} ({ROUNDED['fp16']:g} in fp16, {ROUNDED['bf16']:g} in bf16), and above {NOISE:g} on the average "
         f"element, is an error, and nothing is written; a quantised model may differ by up to {quanta.LARGEST:g} steps "
-        f"of its output's quantisation in one element, and {quanta.AVERAGE:g} on the average",
+        f"of its output's quantisation in one element, and {quanta.AVERAGE:g} on the average; "
+        f"--weights int8 by {WEIGHTS[8]:g}, int4 by {WEIGHTS[4]:g}",
     )
     add(
         "--dry-run",
@@ -150,6 +160,7 @@ def _body(arguments: argparse.Namespace) -> int:
         "include_ir": arguments.include_ir,
         "tuned": sources.tuned(arguments),
         "precision": arguments.precision,
+        "weights": arguments.weights,
         "winograd": arguments.winograd,
         "emit": arguments.emit,
     }
@@ -225,7 +236,7 @@ def _check(arguments, model, compiled) -> list | None:
     if isinstance(compiled, _Foreign) or (isinstance(compiled, Emitted) and not compiled.runs):
         raise CompileError(f"--check runs the program, and this machine can't run one for {arguments.target}")
     agreements = neomlir.check(model, compiled)
-    tolerance = ROUNDED[arguments.precision]
+    tolerance = max(ROUNDED[arguments.precision], WEIGHTS[weight_bits(arguments.weights)[0]])
     bad = [a for a in agreements if not a.within(tolerance, NOISE)]
     if bad:
         found = "\n".join(f"  {a}" for a in bad)
@@ -366,6 +377,7 @@ def _dry_run(arguments, model, inputs) -> int:
             arguments.pipeline,
             tuned=tuned,
             precision=arguments.precision,
+            weights=arguments.weights,
             winograd=arguments.winograd,
             progress=progress,
         )

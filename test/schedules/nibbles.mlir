@@ -1,0 +1,46 @@
+// RUN: neo-opt --neo-schedule="target=x86-64-v4" %s | FileCheck %s
+
+#even = affine_map<(d0, d1) -> (d1 * 2)>
+#odd = affine_map<(d0, d1) -> (d1 * 2 + 1)>
+#q = affine_map<(d0, d1) -> (d0 floordiv 64, d1, d0 mod 64)>
+#s = affine_map<(d0, d1) -> (d0 floordiv 64, d1 floordiv 16, d0 mod 64)>
+#c = affine_map<(d0, d1) -> (d0)>
+
+// A byte makes two floats in registers; the scale multiplies once a group of sixteen bytes.
+// CHECK-LABEL: func.func @k
+// CHECK-SAME:    neo.schedule = "nibbles"
+// CHECK:         scf.for {{.*}} iter_args
+// CHECK:           scf.for {{.*}} to %c16{{.*}} iter_args
+// CHECK:             memref.prefetch
+// CHECK:             vector.load {{.*}} vector<16xi8>
+// CHECK:             arith.andi
+// CHECK:             arith.shrui
+// CHECK:             arith.sitofp
+// CHECK:             math.fma
+// CHECK:             scf.yield
+// CHECK:           %[[SCALE:.*]] = vector.load {{.*}} vector<16xf32>
+// CHECK:           math.fma %{{.*}}, %[[SCALE]]
+func.func @k(%a: tensor<128xf32>, %q: tensor<2x64x64xi8>, %s: tensor<2x4x64xf32>, %out: tensor<128xf32>) -> tensor<128xf32> {
+  %zero = arith.constant 0.0 : f32
+  %c15 = arith.constant 15 : i32
+  %c4 = arith.constant 4 : i32
+  %c8 = arith.constant 8 : i32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<128xf32>) -> tensor<128xf32>
+  %r = linalg.generic {indexing_maps = [#even, #q, #odd, #s, #c], iterator_types = ["parallel", "reduction"]} ins(%a, %q, %a, %s : tensor<128xf32>, tensor<2x64x64xi8>, tensor<128xf32>, tensor<2x4x64xf32>) outs(%f : tensor<128xf32>) {
+  ^bb0(%x: f32, %b: i8, %y: f32, %step: f32, %o: f32):
+    %0 = arith.extui %b : i8 to i32
+    %1 = arith.andi %0, %c15 : i32
+    %2 = arith.shrui %0, %c4 : i32
+    %3 = arith.subi %1, %c8 : i32
+    %4 = arith.subi %2, %c8 : i32
+    %5 = arith.sitofp %3 : i32 to f32
+    %6 = arith.sitofp %4 : i32 to f32
+    %7 = arith.mulf %x, %5 : f32
+    %8 = arith.mulf %y, %6 : f32
+    %9 = arith.addf %7, %8 : f32
+    %10 = arith.mulf %9, %step : f32
+    %11 = arith.addf %o, %10 : f32
+    linalg.yield %11 : f32
+  } -> tensor<128xf32>
+  return %r : tensor<128xf32>
+}
