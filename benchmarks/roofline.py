@@ -25,7 +25,7 @@ import neomlir
 import numpy as np
 import torch
 import torch.utils.mkldnn
-from neomlir import peers, timing
+from neomlir import artifact, peers, timing
 from neomlir.machine import Meter, best
 from neomlir.targets import Target
 
@@ -94,6 +94,7 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
         "group": layer.group,
         "name": layer.name,
         "count": layer.count,
+        "algorithm": algorithm(program),
         "flops": layer.flops,
         "bytes": layer.bytes,
         "runs": runs,
@@ -117,11 +118,19 @@ def compiled(layer: layers.Layer, place: Path) -> Path:
     return place
 
 
+def algorithm(program: Path) -> str:
+    """What does the layer's arithmetic: a schedule's name, or F(m, 3) where that is Winograd's."""
+    kernels = [kernel for kernel in artifact.read(program).manifest["kernels"] if "main" in kernel["in"]]
+    main = max(kernels, key=lambda kernel: kernel["flops"] or 0)
+    return f"F({main['parameters']['tile']}, 3)" if main["schedule"] == "winograd" else main["schedule"]
+
+
 def row(result: dict) -> list[str]:
     rate = result["flops"] / result["best"]["neo"] / 1e9
     median = result["median"]
     return [
         result["name"],
+        result["algorithm"],
         f"{result['best']['neo'] * 1e3:.3f}",
         f"{rate:.0f}",
         f"{result['of_peak']['neo']:.0%}",
@@ -145,7 +154,7 @@ def summary(results: list[dict]) -> list[str]:
     onednn = mean([r["median"]["neo"] / r["median"]["onednn"] for r in results])
     call = mean([r["neo_call"] / r["median"]["onnxruntime"] for r in results])
     shares = [f"{share[name]:.0%}" for name in ("neo", "onednn", "onnxruntime")]
-    return ["geometric mean", "", "", f"{of_peak:.0%}", *shares, f"{onednn:.2f}", f"{call:.2f}", ""]
+    return ["geometric mean", "", "", "", f"{of_peak:.0%}", *shares, f"{onednn:.2f}", f"{call:.2f}", ""]
 
 
 def main() -> None:
@@ -173,7 +182,18 @@ def main() -> None:
             results.append(measure(layer, program, meter, arguments.seconds))
             print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    heads = ("best ms", "GFLOP/s", "of peak", "of the roof", "oneDNN's", "ORT's", "Neo / oneDNN", "call / ORT", "error")
+    heads = (
+        "by",
+        "best ms",
+        "GFLOP/s",
+        "of peak",
+        "of the roof",
+        "oneDNN's",
+        "ORT's",
+        "Neo / oneDNN",
+        "call / ORT",
+        "error",
+    )
     for group in dict.fromkeys(r["group"] for r in results):
         table = Table(title=f"{group}, {arguments.threads} thread(s)", title_justify="left")
         table.add_column("layer")

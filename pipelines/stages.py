@@ -33,7 +33,7 @@ def llvm_stage(math: str = EXPAND_MATH) -> str:
 def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False) -> str:
     """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel.
 
-    With `borders` a depthwise convolution leaves out the zeros around its input, where nothing else writes them.
+    With `borders` depthwise and Winograd convolutions read no zeros around their inputs if nothing else writes them.
     """
     options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "") + (" borders=true" if borders else "")
     return f"builtin.module(neo-relate-extents,neo-form-kernels{{{options}}})"

@@ -44,8 +44,11 @@ def test_matrices_filter_as_taps_do(m):
     assert operations(b) + operations(a) < (a != 0).sum() + (b != 0).sum()
 
 
-def text_of(m, planes, height, width, c, k, panel, dynamic, epilogue):
-    """The kernel that `neo-winograd` and `neo-form-kernels` make, and the shapes of its arguments."""
+def text_of(m, planes, height, width, c, k, panel, dynamic, epilogue, border=0):
+    """The kernel that `neo-winograd` and `neo-form-kernels` make, and the shapes of its arguments.
+
+    `border` rows and columns of zeros before and behind the input are none of it.
+    """
     n, tiles = m + 2, [-(-height // m), -(-width // m)]
     o = len(planes) + 2
     d = [f"d{i}" for i in range(o + 5)]
@@ -53,19 +56,29 @@ def text_of(m, planes, height, width, c, k, panel, dynamic, epilogue):
     flexible = {0} if dynamic else ()
     source = tensor((*planes, tiles[0] * m + 2, tiles[1] * m + 2, c), dynamic=flexible)
     filters = (-(-k // panel), n, n, c, panel)
+    inner = [t * m + 2 - 2 * border for t in tiles]
+    given = tensor((*planes, *inner, c), dynamic=flexible)
     gathered = tensor((*planes, *tiles, n, n, c), dynamic=flexible)
     products = tensor((*planes, *tiles, n, n, k), dynamic=flexible)
     out = tensor((*planes, height, width, k), dynamic=flexible)
     extents = "%n" if dynamic else ""
     a, _, b = (x.astype("f4") for x in matrices(m))
-    text = "%c0 = arith.constant 0 : index\n" + (f"%n = tensor.dim %a0, %c0 : {source}\n" if dynamic else "")
+    text = "%c0 = arith.constant 0 : index\n" + (f"%n = tensor.dim %a0, %c0 : {given}\n" if dynamic else "")
+    read = "%a0"
+    if border:
+        low, read = [*[0] * len(planes), border, border, 0], "%q"
+        block = ", ".join(f"%q{x}: index" for x in range(len(low)))
+        text += (
+            f"%qz = arith.constant 0.0 : f32\n%q = tensor.pad %a0 low{low} high{low} {{\n^bb0({block}):\n"
+            f"tensor.yield %qz : f32\n}} : {given} to {source}\n"
+        )
     for name, matrix in (("b", b), ("a", a)):
         rows = ", ".join("[" + ", ".join(f"{float(x):.9e}" for x in row) + "]" for row in matrix)
         text += f"%{name} = arith.constant dense<[{rows}]> : {tensor(matrix.shape)}\n"
     text += filled("f0", "0.0", gathered, extents=extents)
     maps = [[*p, f"{r} * {m} + {u}", f"{q} * {m} + {v}", e], [i, u], [j, v], [*p, r, q, i, j, e]]
     body = "%m = arith.mulf %x0, %x1 : f32\n%l = arith.mulf %m, %x2 : f32\n%y = arith.addf %o, %l : f32"
-    ins = [("%a0", source), *[("%b", tensor(b.shape))] * 2]
+    ins = [(read, source), *[("%b", tensor(b.shape))] * 2]
     text += generic("v", [", ".join(x) for x in maps], "p" * (o + 3) + "rr", ins, ("%f0", gathered), body)
     text += filled("f1", "0.0", products, extents=extents)
     kk, cc = d[o + 2], d[o + 3]
@@ -93,8 +106,8 @@ def text_of(m, planes, height, width, c, k, panel, dynamic, epilogue):
     text += "%zero = arith.constant 0.0 : f32\n"
     ins, maps = [("%s", out), ("%a2", extra[0])], [identity, extra[2], identity]
     text += generic("r0", maps, "p" * (o + 1), ins, ("%out0", out), body)
-    shapes = [(*planes, tiles[0] * m + 2, tiles[1] * m + 2, c), filters, extra[1]]
-    return kernel([source, tensor(filters), extra[0]], [out], text), shapes, (*planes, height, width, k)
+    shapes = [(*planes, *inner, c), filters, extra[1]]
+    return kernel([given, tensor(filters), extra[0]], [out], text), shapes, (*planes, height, width, k)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -106,7 +119,8 @@ def test_schedule_against_plain_loops(seed):
     panel = r.choice((8, 16, 32)) if target.vector.bits > 128 else 8
     k = r.choice((panel, panel - 3, 2 * panel + 5))
     dynamic = bool(planes) and r.random() < 0.5
-    text, shapes, out = text_of(m, planes, height, width, c, k, panel, dynamic, r.choice(("bias", "residual")))
+    after, border = r.choice(("bias", "residual")), r.choice((0, 1))
+    text, shapes, out = text_of(m, planes, height, width, c, k, panel, dynamic, after, border)
     inputs = [normal(*s) for s in shapes]
     # Products and sums in another order: the errors of single precision, and no more.
     check(text, inputs, [np.zeros(out, "f4")], target, "winograd", tolerance=2e-5)

@@ -33,7 +33,7 @@ class FormKernels(ModulePass):
     scores: int = 0
     """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
     borders: bool = False
-    """Whether a depthwise convolution and the zeros around its input that no other kernel writes are one kernel."""
+    """Whether depthwise and Winograd convolutions are one kernel with zeros around their inputs if none writes them."""
 
     def run(self, module: ir.Module) -> None:
         """Rebuild every function that has a body."""

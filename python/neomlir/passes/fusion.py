@@ -113,8 +113,8 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
     same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
     the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
     between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
-    are one kernel. With `borders`, so are a depthwise convolution and the pad of its input, where nothing else writes
-    or reads that.
+    are one kernel. With `borders`, so are a depthwise or a Winograd convolution and the pad of its input, where nothing
+    else writes or reads that.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -131,11 +131,12 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
             groups.merge(groups.group[producer], number)
     for number in range(len(block.ops)):
         if roles[number].kind == "contraction":
-            if borders:
-                _join_border(groups, number)
             join_winograd(groups, number)
             if scores:
                 join_attention(groups, number, scores)
+    for number in range(len(block.ops)):
+        if borders and roles[number].kind in ("contraction", "window"):
+            _join_border(groups, number)
     return groups
 
 
@@ -153,14 +154,15 @@ def _pads_result(groups: Groups, pad: ir.Operation) -> bool:
 
 
 def _join_border(groups: Groups, number: int) -> None:
-    """Make one group of a depthwise convolution and of the static pad of zeros that only it reads."""
+    """Make one group of a depthwise or a Winograd convolution and of the static pad of zeros that only it reads."""
     block, op = groups.block, groups.block.ops[number]
     pad = block.maker.get(op.operands[0])
     if pad is None or block.ops[pad].name != "tensor.pad" or len(block.ops[pad].operands) > 1:
         return
     found = Contraction.match(op)
+    depthwise = found is not None and found.depthwise and found.a == 0
     alone = len(groups.members[groups.group[pad]]) == 1 and len(block.users[op.operands[0]]) == 1
-    if found is None or not found.depthwise or found.a != 0 or not alone:
+    if not alone or not (depthwise or groups.kind[groups.group[number]] == "winograd"):
         return
     planes = ir.RankedTensorType(op.results[0].type).shape[1:]
     border = captured_values(block.ops[pad])[1:]

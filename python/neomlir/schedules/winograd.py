@@ -16,9 +16,10 @@ from neomlir.schedules.accumulate import finish
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk, Size
-from neomlir.schedules.frame import Frame
+from neomlir.schedules.evaluate import Bound
+from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.kernel import DYNAMIC, Generic, Kernel
 from neomlir.schedules.nest import Tile, full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.winograd_math import Vectors, multiply
@@ -172,12 +173,23 @@ def _is_zero(kernel: Kernel, init: ir.Value) -> bool:
     return not isinstance(value, ir.Block) and value.name == "arith.constant" and value.attributes["value"].value == 0
 
 
+def _border(source: ir.Value) -> ir.Operation | None:
+    """The pad that makes the input, of static extents but for planes; None where it is made elsewhere."""
+    if isinstance(source.owner, ir.Block) or source.owner.name != "tensor.pad":
+        return None
+    pad = source.owner.operation
+    if DYNAMIC in (*pad.attributes["static_low"], *pad.attributes["static_high"]):
+        raise NotApplicable("a border is not static")
+    return pad
+
+
 class Nest:
     """The loops: blocks of tiles outside, then panels of output channels."""
 
     def __init__(self, frame: Frame, form: Form, target):
         b = self.b = frame.b
         self.frame, self.form = frame, form
+        self.border = _border(form.gather.inputs[0])
         self.arithmetic = Vectors(b, frame.machine.fma)
         sizes = form.gather.sizes()
         self.counts: list[Size] = [frame.memory.dim(*sizes[d], frame.evaluator) for d in range(form.outer)]
@@ -190,6 +202,7 @@ class Nest:
         if cut is None:
             raise NotApplicable("too few tiles fit into scratch memory")
         ask = frame.kernel.parameter
+        ask("tile", form.m, ())
         self.rows = cut.rows
         self.strips = ask("strips", cut.strips, [s for s in (1, 2, 3, 4) if s < cut.strips])
         self.lanes = min(frame.machine.lanes(32), form.panel)
@@ -245,7 +258,7 @@ class Nest:
         form, frame, b = self.form, self.frame, self.b
         source, map_ = form.gather.inputs[0], form.gather.maps[0]
 
-        def emit(tile: Tile) -> None:
+        def emit(tile: Tile, read: Bound) -> None:
             with b.scope():
                 for c, chunk in tile:
                     columns = []
@@ -254,7 +267,7 @@ class Nest:
                         for u in range(form.n):
                             loops = [*place, Index(), Index(), c, Index({}, u), Index({}, v)]
                             at = tuple(apply(e, loops) for e in map_.results)
-                            column.append(b.splat(frame.evaluator.at(source, at, chunk), chunk.width))
+                            column.append(b.splat(read(at, chunk), chunk.width))
                         columns.append(multiply(self.arithmetic, form.b, column))
                     for i in range(form.n):
                         row = multiply(self.arithmetic, form.b, [column[i] for column in columns])
@@ -263,7 +276,39 @@ class Nest:
 
         channels = form.channels
         lanes = min(frame.machine.lanes(32), 1 << (channels - 1).bit_length())
-        vectors(b, 0, channels, channels, lanes, 1, frame.machine.masks, emit)
+
+        def all_channels(read: Bound) -> None:
+            vectors(b, 0, channels, channels, lanes, 1, frame.machine.masks, lambda tile: emit(tile, read))
+
+        def anywhere(at: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+            return frame.evaluator.at(source, at, chunk)
+
+        if self.border is None:
+            all_channels(anywhere)
+            return
+
+        def inside(at: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+            low = self.border.attributes["static_low"]
+            at = tuple(index + -offset for index, offset in zip(at, low, strict=True))
+            return frame.evaluator.at(self.border.operands[0], at, chunk)
+
+        self._where_clear(place, lambda: all_channels(inside), lambda: all_channels(anywhere))
+
+    def _where_clear(self, place: list[Index], then, otherwise) -> None:
+        """One way for a tile that reads no zeros of the border, another for one that may."""
+        form, b = self.form, self.b
+        low = list(self.border.attributes["static_low"])
+        sizes = static_shape(self.border.operands[0])
+        conditions = []
+        for loop in (form.outer - 2, form.outer - 1):
+            dims = [d for d, e in enumerate(form.gather.maps[0].results) if f"d{loop} *" in str(e)]
+            first = place[loop] * form.m + -low[dims[0]]
+            conditions.append(b.less(-1, b.compute(first)))
+            conditions.append(b.less(b.compute(first + (form.n - 1)), sizes[dims[0]]))
+        clear = conditions[0]
+        for each in conditions[1:]:
+            clear = b.value("arith.andi", b.i1, clear, each)
+        b.when(clear, then, otherwise)
 
     def _multiply(self, p: Index, i: Index, j: Index, strips: Size) -> None:
         """The products of all tiles with the filters of panel `p` at one place of the transform."""
