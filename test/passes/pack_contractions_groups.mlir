@@ -29,3 +29,33 @@ func.func @product(%x: tensor<4x8xbf16>) -> tensor<4x40xf32> {
   } -> tensor<4x40xf32>
   return %c : tensor<4x40xf32>
 }
+
+// Three channels are padded to two groups of two, in the pad that is there already.
+// CHECK-LABEL: func.func @stem
+// CHECK: tensor.pad %{{.*}} low[1, 0] high[1, 1]
+// CHECK: tensor<6x3xbf16> to tensor<8x4xbf16>
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<8x4xbf16>, tensor<1x3x2x16x2xbf16>)
+#sa = affine_map<(d0, d1, d2, d3) -> (d0 + d2, d3)>
+#sb = affine_map<(d0, d1, d2, d3) -> (d1, d2, d3)>
+#sc = affine_map<(d0, d1, d2, d3) -> (d0, d1)>
+ml_program.global private @s(#ml_program.extern) : tensor<16x3x3xbf16>
+func.func @stem(%x: tensor<6x3xbf16>) -> tensor<6x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %none = arith.constant 0.0 : bf16
+  %w = ml_program.global_load_const @s : tensor<16x3x3xbf16>
+  %p = tensor.pad %x low[1, 0] high[1, 0] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %none : bf16
+  } : tensor<6x3xbf16> to tensor<8x3xbf16>
+  %e = tensor.empty() : tensor<6x16xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<6x16xf32>) -> tensor<6x16xf32>
+  %c = linalg.generic {indexing_maps = [#sa, #sb, #sc], iterator_types = ["parallel", "parallel", "reduction", "reduction"]} ins(%p, %w : tensor<8x3xbf16>, tensor<16x3x3xbf16>) outs(%f : tensor<6x16xf32>) {
+  ^bb0(%p0: bf16, %q: bf16, %o: f32):
+    %0 = arith.extf %p0 : bf16 to f32
+    %1 = arith.extf %q : bf16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %o, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<6x16xf32>
+  return %c : tensor<6x16xf32>
+}

@@ -24,9 +24,9 @@ class PackContractions(ModulePass):
     batched products count) a weight B becomes `[n floordiv r, batch…, k…, n mod r]`, padded with zeros where r does
     not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of two
-    vectors, as `neomlir.schedules.panels` has it. A weight of a depthwise convolution gets its channels innermost.
-    An operand B that is not a weight is transposed if n is not its innermost dimension. The transposes of weights are
-    ordinary operations on weights, for `neo-hoist-constants` to move.
+    vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a depthwise
+    convolution gets its channels innermost. An operand B that is not a weight is transposed if n is not its innermost
+    dimension. The transposes of weights are ordinary operations on weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -59,7 +59,8 @@ def _unit(c: Contraction, target) -> Unit | None:
     if unit is None or c.n in rows or rows[-1] not in c.reductions or rows[-1] not in columns:
         return None
     channels = c.extents[rows[-1]]
-    return unit if channels is not None and channels % unit.group == 0 else None
+    whole = channels is not None and (channels % unit.group == 0 or s.has_static_shape(c.op.operands[c.a]))
+    return unit if whole else None
 
 
 def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
@@ -104,6 +105,8 @@ def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
 def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit) -> None:
     """Panels for a dot-product unit, at the current insertion point; `named` are the loops of the weight."""
     inner = s.positions(c.maps[c.a])[-1]
+    if c.extents[inner] % unit.group:
+        c.op.operands[c.a] = _whole_groups(c.op.operands[c.a], unit.group)
     at = named.index(c.n)
     extent = s.shape(weight)[at]
     r = unit.lanes if extent <= unit.lanes else 2 * unit.lanes
@@ -118,6 +121,27 @@ def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit)
     n, k = ir.AffineDimExpr.get(c.n), ir.AffineDimExpr.get(inner)
     div, mod = ir.AffineExpr.get_floor_div, ir.AffineExpr.get_mod
     _read(c, packed, [div(n, r), *s.dims(between), div(k, unit.group), mod(n, r), mod(k, unit.group)])
+
+
+def _whole_groups(value: ir.Value, group: int) -> ir.Value:
+    """`value` with zeros behind its innermost dimension, up to whole groups; before a pad of zeros, if it is one."""
+    pad = s.maker(value)
+    last = s.shape(value)[-1]
+    if pad is None or pad.name != "tensor.pad" or not s.one_use(value) or not _pads_zeros(pad):
+        return pad_high(value, len(s.shape(value)) - 1, -last % group)
+    high = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
+    high[-1] += -last % group
+    pad.attributes["static_high"] = ir.DenseI64ArrayAttr.get(high)
+    value.set_type(ir.RankedTensorType.get([*s.shape(value)[:-1], last + -last % group], s.element_type(value)))
+    return value
+
+
+def _pads_zeros(pad: ir.Operation) -> bool:
+    """Whether a pad of static amounts adds zeros."""
+    block = pad.regions[0].blocks[0]
+    number = s.constant_of(block.operations[len(block.operations) - 1].operands[0])
+    is_zero = isinstance(number, ir.FloatAttr | ir.IntegerAttr) and number.value == 0
+    return is_zero and len(pad.operands) == 1
 
 
 def _weight_order(c: Contraction, named: list[int]) -> list[int]:

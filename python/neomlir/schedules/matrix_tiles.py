@@ -11,16 +11,17 @@ LLVM, which configures them anew wherever shapes differ and spills what is live 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk
+from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.contraction import Nest, Plan
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index
+from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import memref
 from neomlir.schedules.nest import Tile, lane_index
@@ -33,6 +34,10 @@ _ROWS = 16
 _ROW_BYTES = 64
 _SUMS, _LEFT, _RIGHT = (0, 2), (4, 5), (6, 7)
 """Tile registers: of the sums the first of each row of tiles, of the row operand, of the column operand."""
+_SHARES = 5
+"""The next panel is fetched by 2^5 register tiles at most."""
+_L2 = 2
+"""The locality hint of data for the second-level cache."""
 _ITEM = 4_000_000
 """Operations of a work item, at least: each configures the tiles."""
 
@@ -77,6 +82,9 @@ class TileNest(Nest):
         self.step = _step(panels)
         kind = root.generic.results[0].type.element_type
         self.scratch = frame.memory.scratch([2 * _ROWS, plan.lanes * plan.vectors], kind)
+        self.shift: int | None = None
+        """The next panel is fetched in 2^shift shares, one a register tile; None where it is not."""
+        self.share: Index | None = None
         self.configurations: dict[tuple[int, ...], ir.Value] = {}
         if plan.vectors > len(_RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
@@ -86,7 +94,18 @@ class TileNest(Nest):
         self.b.items([self._items(), *around])
 
     def fetch_ahead(self, tiles: int) -> None:
-        """Nothing is fetched ahead by the steps of the tile."""
+        """Let `tiles` register tiles, which use one panel, fetch the next, if the panels do not stay in the cache."""
+        value, _ = self.root.accesses[1 - self.panels.rows][0]
+        shape = ir.RankedTensorType(value.type).shape
+        size = math.prod(shape) * self.unit.element_bytes
+        if shape[0] > 1 and size > self.frame.machine.l2 // 4:
+            self.shift = min(tiles.bit_length() - 1, _SHARES)
+
+    def _rows_inside(self, tiles: list[Size], cut: int, block: int, panels: Size) -> bool:
+        """All rows pass by a panel before the next where the rows stay in the second-level cache."""
+        rows = self._bytes(self.panels.rows)
+        small = rows is not None and rows <= self.frame.machine.l2 // 2
+        return (small and not self._streams()) or super()._rows_inside(tiles, cut, block, panels)
 
     def _items(self):
         axes, item = super()._items()
@@ -197,6 +216,8 @@ class TileNest(Nest):
                         self._call("llvm.x86.tilezero", sums + j)
 
             def step(reduced: list[Index], along: Index) -> None:
+                if self.share is not None:
+                    self._fetch(reduced, along)
                 for left, part in zip(_LEFT, parts, strict=False):
                     place, stride = self._strided(part, row, first, reduced, along)
                     address = intrinsics.pointer(b, self._operand(0), b.compute(place * size))
@@ -241,7 +262,34 @@ class TileNest(Nest):
         with b.scope():
             b.loop(0, count, 1, finish)
 
+    def _fetch(self, outer: list[Index], along: Index) -> None:
+        """Fetch what falls to one step of the reduction of the panel behind the one in use."""
+        b, panels, buffer = self.b, self.panels, self._operand(1)
+        shape = ir.MemRefType(buffer.type).shape
+        size = math.prod(shape[1:])
+        place = self.share * size + along * panels.width
+        for d, index in zip(panels.reduced, outer, strict=False):
+            place = place + index * panels.places[1].terms[self.root.reduced_probes[d]]
+        element = b.size(b.compute(place))
+        if self.shift:
+            element = b.value("arith.shrui", b.index_type, element, b.index(self.shift))
+        following = b.min(b.add(b.compute(self.panel), 1), shape[0] - 1)
+        start = b.add(b.mul(following, size), element)
+        line = self.frame.machine.line // self.unit.element_bytes
+        for offset in range(0, max(1, self.step * panels.width >> self.shift), line):
+            b.fetch(self.frame.memory.flat(buffer), [b.size(b.add(start, offset))], _L2)
+
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
+        self.share = None
+        if self.shift is not None:
+            number = Index()
+            for dim, count in zip(self.plan.rows[:-1], self._tiles(), strict=False):
+                number = number * count + fixed[id(dim)]
+            if self.plan.rows:
+                number = number * self.strips.count + self.strips.number
+            mask = self.b.index((1 << self.shift) - 1)
+            share = self.b.value("arith.andi", self.b.index_type, self.b.compute(number), mask)
+            self.share = of(Var(share)) if self.shift else Index()
         self.tile(height, self.row(fixed, base), tile)
 
 
