@@ -90,3 +90,22 @@ func.func @contraction(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16
   } -> tensor<4x16xf32>
   return %r : tensor<4x16xf32>
 }
+
+// A window of one place along a dimension that only views have: the input is read through its view, and the weight is
+// not, or nothing would say how many steps the loop d4 has.
+// CHECK-LABEL: func.func @one_place
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<5x19xf32>, tensor<5x3x1xf32>)
+func.func @one_place(%x: tensor<5x19xf32>, %w: tensor<5x3xf32>, %o: tensor<5x17x1xf32>) -> tensor<5x17x1xf32> {
+  %wide = tensor.expand_shape %x [[0], [1, 2]] output_shape [5, 19, 1] : tensor<5x19xf32> into tensor<5x19x1xf32>
+  %weight = tensor.expand_shape %w [[0], [1, 2]] output_shape [5, 3, 1] : tensor<5x3xf32> into tensor<5x3x1xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(d0, d1, d2, d3, d4) -> (d0, d1 + d3, d2 + d4)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d3, d4)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]
+  } ins(%wide, %weight : tensor<5x19x1xf32>, tensor<5x3x1xf32>) outs(%o : tensor<5x17x1xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<5x17x1xf32>
+  return %r : tensor<5x17x1xf32>
+}

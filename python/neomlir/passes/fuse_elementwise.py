@@ -157,10 +157,17 @@ class _Consumer:
 
     def _look_through(self, value: ir.Value, source: ir.Value, back: ir.AffineMap) -> bool:
         """Read `source` where `value` was read: element e of `value` is element `back(e)` of `source`."""
+        maps = [s.substitute(back, list(map_.results), self.loops) for map_ in self.reads[value]]
+        left = [m for other, found in self.reads.items() if other != value and self._is_read(other) for m in found]
+        if len(_covered([*maps, *left, *self.maps[self.inputs :]])) != self.loops:
+            return False  # the extent of a loop over one place would be known from nothing
         self.through[value] = (source, back)
-        for map_ in self.reads[value]:
-            self._read(source, s.substitute(back, list(map_.results), self.loops))
+        for map_ in maps:
+            self._read(source, map_)
         return True
+
+    def _is_read(self, value: ir.Value) -> bool:
+        return value not in self.through and value not in self.scalars and s.maker(value) not in self.merged
 
     def _inline(self, value: ir.Value, maker: ir.Operation) -> bool:
         maps = self.reads[value]
