@@ -9,6 +9,7 @@ def global_stage(target: str) -> str:
     passes = [
         f"neo-pack-forest{{target={target}}}",
         "neo-generalize",
+        "neo-trim-windows",
         "neo-simplify-bodies",
         "neo-narrow-doubles",
         *tidy,
