@@ -90,16 +90,20 @@ def test_matmul(r):
 
 def test_five_loops(r):
     """Blocks of rows are copied, and sums wait between parts of the reduction; with an epilogue behind the last."""
-    m, k, panel = r.randint(15, 60), r.choice((63, 64, 150, 201)), r.choice((16, 32, 48))
-    n = panel * r.randint(3, 6) - r.choice((0, 1, 7))
-    b = packed(normal(k, n), panel)
+    m, k, panel = r.randint(15, 60), r.choice((63, 64, 150, 201)), r.choice((0, 16, 32, 48))
+    if not panel:
+        m, k = m + 25, k + 150
+    n = (panel or 32) * r.randint(3, 6) - r.choice((0, 1, 7))
+    b = packed(normal(k, n), panel) if panel else normal(k, n)
     c = tensor((m, n))
-    maps = ["d0, d2", f"d1 floordiv {panel}, d2, d1 mod {panel}", "d0, d1"]
+    maps = ["d0, d2", f"d1 floordiv {panel}, d2, d1 mod {panel}" if panel else "d2, d1", "d0, d1"]
     ins = [("%a0", tensor((m, k))), ("%a1", tensor(b.shape))]
     text = filled("f", r.choice(("0.0", "0.5")), c) + generic("c", maps, "ppr", ins, ("%f", c), MULTIPLY)
     after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", c, (m, n), "", "%a2")
     machine = targets.get("x86-64-v4")
-    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=r.choice((6144, 12288, 24576))))
+    machine = dataclasses.replace(
+        machine, cache=dataclasses.replace(machine.cache, l2=r.choice((6144, 12288, 24576)[0 if panel else 2 :]))
+    )
     text = kernel([tensor((m, k)), tensor(b.shape), *more], [c], text + after)
     assert scheduled(text, machine)[1].count("memref.alloca") >= 2, "nothing waits, or nothing is copied"
     check(text, [normal(m, k), b, *arrays], [np.zeros((m, n), "f4")], machine, "contraction")

@@ -3,7 +3,7 @@
 The reduction is cut into parts of k_c steps. Of each part a block of rows is copied to scratch memory, where it stays
 in the second-level cache while panel after panel of columns passes by, and no two of its rows meet in a set of the
 first-level cache, whatever their distance in the operand. Sums wait between two parts in scratch memory too, a register
-tile behind the other.
+tile behind the other; and a panel of columns that is no packed weight is copied before the rows pass by.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from neomlir.mlir import ir
 from neomlir.schedules import scalable
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.nest import lane_index, vectors
+from neomlir.schedules.nest import Tile, lane_index, vectors
 from neomlir.schedules.root import stored_at
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: it lies on the stack."""
 _ITEMS = 8
 """Work items, at least, where the matrices are large enough."""
+_LEAST = 512
+"""Steps of a part, at least, for which all rows are one block, so that panels come by once."""
 _COLUMNS = 384
 """Columns of a work item, at least: a copy of its rows costs as much as the arithmetic on four columns."""
 _UNROLL = 4
@@ -45,6 +47,8 @@ class Blocks:
     """Of a work item."""
     packs: bool
     """Whether blocks of rows are copied."""
+    packs_columns: bool
+    """Whether panels of columns are."""
 
 
 def blocks(nest: Nest) -> Blocks | None:
@@ -54,40 +58,44 @@ def blocks(nest: Nest) -> Blocks | None:
     if len(order) != 1 or plan.batch or plan.inner or len(plan.rows) != 1:
         return None
     depth, rows, columns = root.extents[order[0]], plan.rows[0].size, plan.columns.size
-    if None in (depth, rows, columns) or plan.panel != plan.width:
+    if None in (depth, rows, columns) or plan.panel not in (None, plan.width):
         return None
     result, destination = root.generic.results[0].type, kernel.destinations[0].type
-    if nest.b.scalable and result.element_type != destination.element_type:
+    if nest.b.scalable and (result.element_type != destination.element_type or plan.panel is None):
         return None
     width, height = kernel.element_bits // 8, nest.strips.height
     if min(rows, columns) * depth * width <= l2 // 2:
         return None
     scratch = min(_SCRATCH, l2 // 2)
-    for_rows, for_sums = scratch * 2 // 3, scratch // 3
-    steps = _steps(kernel, depth, plan, l2 // 8, for_rows // (width * height))
+    for_rows, for_panel, for_sums = scratch * 2 // 3, l2 // 8, scratch // 3
+    if plan.panel is None:
+        for_rows, for_panel, for_sums = scratch // 2, scratch // 6, scratch // 3
+    strips, panels, line = nest.strips.count, -(-columns // plan.width), width * plan.width
+    few = strips * height * width * _LEAST <= for_rows
+    fitting = for_rows // (width * height * (strips if few else 1))
+    steps = _steps(kernel, depth, plan, for_panel // line, fitting)
     if not steps:
         return None
-    strips, panels = nest.strips.count, -(-columns // plan.panel)
     block = _share(kernel, "block", strips, for_rows // (steps * width * height))
-    most = for_sums // (block * height * plan.panel * width) if steps < depth else panels
-    groups = min(-(-_ITEMS // -(-strips // block)), panels * plan.panel // _COLUMNS)
+    most = for_sums // (block * height * line) if steps < depth else panels
+    groups = min(-(-_ITEMS // -(-strips // block)), panels * plan.width // _COLUMNS)
     wide = _share(kernel, "panels", panels, most, max(1, groups))
     packs = kernel.parameter("pack", int(_packable(nest)), (0, 1))
-    return Blocks(steps, block, wide, bool(packs))
+    return Blocks(steps, block, wide, bool(packs), plan.panel is None)
 
 
 def _steps(kernel: Kernel, depth: int, plan: Plan, panel: int, most: int) -> int:
-    """Steps of a part: at most `most`, and so many that what they read of a panel takes no more than `panel` bytes."""
+    """Steps of a part: at most `most`, and at most `panel` where a part may be so short."""
     lanes = plan.lanes
 
     def even(parts: int) -> int:
         return min(depth, -(-depth // parts // lanes) * lanes)
 
-    fits = [steps for steps in dict.fromkeys(map(even, range(1, 17))) if steps <= most]
+    most = most if plan.panel is not None else min(most, panel)
+    fits = [steps for steps in dict.fromkeys(map(even, range(1, 33))) if steps <= most]
     if not fits:
         return 0
-    width = kernel.element_bits // 8
-    return kernel.parameter("part", next((n for n in fits if n * plan.panel * width <= panel), fits[-1]), (0, *fits))
+    return kernel.parameter("part", next((n for n in fits if n <= panel), fits[-1]), (0, *fits))
 
 
 def _share(kernel: Kernel, name: str, number: int, most: int, groups: int = 1) -> int:
@@ -123,7 +131,7 @@ class _Loops:
         self.nest, self.cut, self.b = nest, cut, nest.b
         self.loop = nest.sums.order[0]
         self.depth = nest.root.extents[self.loop]
-        self.panels = -(-nest.plan.columns.size // nest.plan.panel)
+        self.panels = -(-nest.plan.columns.size // nest.plan.width)
         self.rows = nest.plan.rows[0]
         self.operand = _rows_operand(nest)
         nest.fetch_ahead(min(cut.strips, nest.strips.count), rows=not cut.packs)
@@ -138,6 +146,9 @@ class _Loops:
             line = nest.frame.machine.line * 8 // nest.frame.kernel.element_bits
             shape = [cut.strips * nest.strips.height, cut.steps + line]
             self.copy = memory.scratch(shape, element)
+        if cut.packs_columns:
+            element = ir.RankedTensorType(root.generic.inputs[1 - self.operand].type).element_type
+            self.panel = memory.scratch([cut.steps, nest.plan.width], element)
 
     def items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         b, cut, strips = self.b, self.cut, self.nest.strips.count
@@ -181,9 +192,13 @@ class _Loops:
             nest.panel = p
             if nest.next_panel:
                 self._aim(k, p, start, end)
-            nest.column_tile(
-                p, nest.plan.columns.size, nest.plan.panel, lambda tile: nest.rows({}, 0, low, high, [tiles], tile)
-            )
+
+            def strips(tile: Tile) -> None:
+                if cut.packs_columns:
+                    self._pack_columns(k, p, tile)
+                nest.rows({}, 0, low, high, [tiles], tile)
+
+            nest.column_tile(p, nest.plan.columns.size, nest.plan.width, strips)
 
         b.loop(start, end, 1, column)
 
@@ -231,3 +246,27 @@ class _Loops:
             return memory.load(self.copy, place, Chunk(1))
 
         nest.sums.factors[self.operand] = read
+
+    def _pack_columns(self, k: Index, p: Index, tile: Tile) -> None:
+        """Copy a part of the columns of panel `p`, and let the tiles read the copy."""
+        nest, memory = self.nest, self.nest.frame.memory
+        root, g = nest.root, nest.root.generic
+        operand, columns = 1 - self.operand, nest.plan.columns
+        first = p * -nest.plan.width
+
+        def step(at: Index) -> None:
+            for index, chunk in tile:
+                loops = root.loops([index if d is columns else Index() for d in root.dims])
+                loops[self.loop] = at
+                place = tuple(apply(e, loops) for e in g.maps[operand].results)
+                value = self.b.splat(nest.frame.evaluator.at(g.inputs[operand], place, chunk), chunk.width)
+                memory.store(self.panel, (at + k * -1, index + first), chunk, value)
+
+        low, high = nest.sums.part
+        self.b.loop(low.const if low.constant is not None else self.b.compute(low), high, 1, step)
+
+        def read(loops: list[Index], chunk: Chunk) -> ir.Value:
+            place = (loops[self.loop] + k * -1, loops[columns.loops[-1]] + first)
+            return memory.load(self.panel, place, chunk)
+
+        nest.sums.factors[operand] = read

@@ -1,0 +1,117 @@
+"""Which dimension of a product plays which part, and how large its register tile is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.builder import GRANULE
+from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.tiles import register_tile
+
+_ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
+"""Heights of a register tile that are worth a measurement."""
+GUESS = 256
+"""What an extent is taken for where it is dynamic and only a cost hangs on it."""
+
+
+@dataclass
+class Plan:
+    """Which dimensions play which part, and the register tile."""
+
+    columns: Dim
+    rows: list[Dim]
+    """Dimensions along which the panel is used again, the last one in registers."""
+    inner: Dim | None
+    """A short dimension that lies whole inside the register tile, inside `rows[-1]`."""
+    batch: list[Dim]
+    lanes: int
+    """Of a scalable vector: those of a granule."""
+    vectors: int
+    """Vectors of a register tile's row."""
+    height: int
+    """Rows of a register tile, at most."""
+    panel: int | None
+    width: int = 0
+    """Columns of a register tile, or, where vectors are scalable, of the panels that tiles step along together."""
+    panels: int = 1
+    """Panels that a register tile is spread over where vectors are scalable; in each lie as many of its vectors."""
+
+    def __post_init__(self):
+        self.width = self.width or self.lanes * self.vectors
+
+    @staticmethod
+    def make(root: Root, kernel: Kernel, target) -> Plan:
+        if root.product() is None:
+            raise NotApplicable("the reduction is not a sum of products")
+        if not root.dims:
+            raise NotApplicable("there is no dimension to vectorise")
+        columns = Plan.columns_of(root)
+        across = [i for i in range(2) if root.depends(i, columns)]
+        others = [d for d in root.dims if d is not columns]
+        rows = [d for d in others if not any(root.depends(i, d) for i in across)]
+        batch = [d for d in others if d not in rows]
+        is_scalable = target.vector.scalable
+        lanes = max(1, target.vector.bits // kernel.element_bits)
+        panel = root.panel(columns)
+        if is_scalable:
+            if columns.size is not None and columns.size < GRANULE // kernel.element_bits:
+                raise NotApplicable("the columns fill no scalable vector")
+        elif panel is not None:
+            lanes = math.gcd(lanes, panel)
+        if columns.size is not None and columns.size < lanes:
+            lanes = 1 << (columns.size - 1).bit_length()
+        height, wide = register_tile(target, kernel.element_bits)
+        vectors = max(1, wide // lanes if lanes * kernel.element_bits == target.vector.bits else 2)
+        if panel is not None and panel <= 4 * lanes:
+            vectors = max(1, panel // lanes)
+        if columns.size is not None:
+            vectors = min(vectors, -(-columns.size // lanes))
+        budget = target.vector.registers
+        height = max(1, min((budget - vectors - 2) // vectors, 28 if budget > 16 else 12))
+        inner = None
+        if len(rows) > 1 and rows[-1].size is not None and rows[-1].size * 2 <= height:
+            inner = rows.pop()
+        tall = (rows[-1].size or height) * (inner.size if inner else 1) if rows else 1
+        if tall * vectors < 8:
+            # Few rows: more columns, so that enough independent sums hide the latency of the multiply-add.
+            more = max(1, min(8, (budget - 2) // (tall + 1)) // vectors)
+            if columns.size is not None:
+                more = min(more, max(1, columns.size // (vectors * lanes)))
+            vectors *= more
+        most = 8 if columns.size is None else min(8, -(-columns.size // lanes))
+        fits = [
+            v
+            for v in (1, 2, 3, 4, 6, 8)
+            if v <= most and (panel is None or not max(panel, v * lanes) % min(panel, v * lanes))
+        ]
+        analytic, vectors = vectors, kernel.parameter("vectors", vectors, fits)
+        if vectors != analytic:
+            height = max(1, min((budget - vectors - 2) // vectors, height))
+        height = kernel.parameter(
+            "rows", height, [r for r in _ROWS if r * vectors + vectors < budget and r < 2 * height]
+        )
+        if not is_scalable:
+            return Plan(columns, rows, inner, batch, lanes, vectors, height, panel)
+        width, panels = vectors * lanes, 1
+        if panel is not None:
+            inside = min(vectors, max(1, panel // lanes))
+            panels = max(1, vectors // inside)
+            width, vectors = panels * panel, panels * inside
+        lanes = GRANULE // kernel.element_bits
+        return Plan(columns, rows, inner, batch, lanes, vectors, height, panel, width, panels)
+
+    @staticmethod
+    def columns_of(root: Root) -> Dim:
+        """The dimension that is vectorised: contiguous in what depends on it, and best in the result as well."""
+        fit = []
+        for place, dim in enumerate(root.dims):
+            across = [i for i in range(2) if root.depends(i, dim)]
+            if len(across) == 1 and all(root.contiguous(i, dim) for i in across):
+                last = place == len(root.dims) - 1
+                fit.append(((dim.size or GUESS) >= 4, last, dim.size or GUESS, -place, dim))
+        if not fit:
+            raise NotApplicable("no dimension lies contiguous in one factor and not in the other")
+        return max(fit, key=lambda f: f[:-1])[-1]
