@@ -132,3 +132,17 @@ def test_rounding_without_an_instruction(target, tmp_path):
         for at in range(0, len(wide), step):
             functions[f"f{i}"](ctypes.c_void_p(wide[at:].ctypes.data), ctypes.c_void_p(found[at:].ctypes.data))
         np.testing.assert_array_equal(found.astype("f4"), wide.astype(ml_dtypes.bfloat16).astype("f4"))
+
+
+@pytest.mark.parametrize("element", ["bf16", "i8"])
+@pytest.mark.parametrize("maps", ["d1, d0, d3, d2, d4", "d1, d2, d4, d0, d3"])
+def test_interleaving(element, maps):
+    """[columns / r, heads, groups, r, g] from [heads, columns, groups, g] and from [heads, groups, g, columns]."""
+    group = 2 if element == "bf16" else 4
+    sizes = [2, 3, 12, 16, group]
+    source = draw("bf16" if element == "bf16" else "s8", [sizes[int(d[1])] for d in maps.split(", ")], 0)
+    kind, result = tensor(source.shape, element), tensor(sizes, element)
+    identity = ", ".join(f"d{i}" for i in range(5))
+    code = generic("r0", [maps, identity], "ppppp", [("%a0", kind)], ("%out0", result), "").replace("%y", "%x0")
+    found = np.zeros(sizes, source.dtype)
+    check(kernel([kind], [result], code), [source], [found], targets.get("x86-64-v4"), "interleave")

@@ -25,8 +25,9 @@ class PackContractions(ModulePass):
     not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of two
     vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a depthwise
-    convolution gets its channels innermost. An operand B that is not a weight is transposed if n is not its innermost
-    dimension. The transposes of weights are ordinary operations on weights, for `neo-hoist-constants` to move.
+    convolution gets its channels innermost. An operand B that is not a weight is packed so for a unit of tiles, if
+    nothing has to be padded, and else transposed if n is not its innermost dimension. The transposes of weights are
+    ordinary operations on weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -47,7 +48,7 @@ class PackContractions(ModulePass):
                         unit = _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit)
-                    elif not found.depthwise:
+                    elif not found.depthwise and not _pack_for_tiles(found, target):
                         _put_innermost(found)
 
 
@@ -149,6 +150,20 @@ def _weight_order(c: Contraction, named: list[int]) -> list[int]:
     reductions = [loop for loop in c.reductions if loop in named]
     batch = [loop for loop in named if loop != c.n and loop not in reductions]
     return [*batch, *reductions, c.n]
+
+
+def _pack_for_tiles(c: Contraction, target) -> bool:
+    """Panels of an operand that is not a weight, where tiles read them and nothing has to be padded."""
+    unit, value = _unit(c, target), c.op.operands[c.b]
+    loops = s.positions(c.maps[c.b])
+    if unit is None or not unit.tiles or None in loops or len(set(loops)) != len(loops):
+        return False
+    channels = c.extents[s.positions(c.maps[c.a])[-1]]
+    if not s.has_static_shape(value) or c.extents[c.n] % (2 * unit.lanes) or channels % unit.group:
+        return False
+    with ir.InsertionPoint(c.op), c.op.location:
+        _pack_groups(c, value, loops, unit)
+    return True
 
 
 def _put_innermost(c: Contraction) -> None:
