@@ -30,17 +30,17 @@ def trees(kind, seed, outputs=1, count=6, depth=4, modes=MODES, positive=False, 
 
     for tree in range(count):
         waiting = [0]
-        for node in waiting:
+        for number, node in enumerate(waiting):
             inner = node < (1 << depth) - 1 and (node == 0 or rng.random() < 0.8)
-            children = (2 * node + 1, 2 * node + 2) if inner else (0, 0)
-            values = (tree, node, int(rng.integers(FEATURES)), float(rng.integers(-3, 4) / 2))
+            children = (len(waiting), len(waiting) + 1) if inner else (0, 0)
+            values = (tree, number, int(rng.integers(FEATURES)), float(rng.integers(-3, 4) / 2))
             values += (str(rng.choice(modes)) if inner else "LEAF", *children, int(rng.integers(2)))
             for key, value in zip(fields, values, strict=True):
                 fields[key].append(value)
-            waiting += children if inner else ()
+            waiting += (2 * node + 1, 2 * node + 2) if inner else ()
             if not inner:
                 for output in range(outputs) if several else [tree % outputs]:
-                    weigh(tree, node, output)
+                    weigh(tree, number, output)
     if prefix == "class":
         labels = {"classlabels_int64s": [7, 3, 5][: 2 if more.pop("binary", False) else outputs]}
     else:
