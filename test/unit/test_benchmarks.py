@@ -15,6 +15,7 @@ import compile as compile_bench  # noqa: E402
 import int8  # noqa: E402
 import layers  # noqa: E402
 import roofline  # noqa: E402
+import weight_only  # noqa: E402
 
 
 def test_distinct_convolutions_of_a_network():
@@ -72,3 +73,14 @@ def test_a_quantised_model_beside_onnx_runtime():
     assert result["quanta"]["onnxruntime"] <= 1.01
     line = int8.row(result, ["onnxruntime"])
     assert line[0] == "mobilenet_small" and "ms (" in line[2]
+
+
+def test_products_of_one_row_beside_onnx_runtime(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(weight_only, "BYTES", 1)
+    found = weight_only.measure("64x64", 32, 2)
+    assert found["products"] == 2 and set(found["microseconds"]) == set(found["errors"]) == set(found["file_bytes"])
+    # The two round weights alike, and multiply them alike but for the order of sums.
+    assert found["errors"]["neo int4:32"] == pytest.approx(found["errors"]["onnxruntime int4"], rel=1e-3)
+    assert found["errors"]["neo int8"] < 0.02 < found["errors"]["neo int4:32"] < 0.2
+    assert found["errors"]["onnxruntime fp32"] < 1e-5

@@ -196,3 +196,45 @@ def test_a_bad_scale_is_refused(change, message):
     source = model(nodes, [value("x", F32, 2, 3)], [value("y", F32, 2, 5)], arrays)
     with pytest.raises(ImportFailure, match=message):
         neomlir.compile(source, stop_at="input", isolate=False)
+
+
+def packed(depth, columns, block, zeros):
+    """A MatMulNBits of 4 bits as a model: symmetric, or with a zero point a block."""
+    q = RNG.integers(0, 16, (columns, depth // block, block)).astype(np.uint8)
+    q[..., 0] = 0  # the largest magnitude of each symmetric block
+    arrays = {"w": q[..., ::2] | q[..., 1::2] << 4, "s": RNG.random(columns * depth // block).astype(np.float32) + 0.1}
+    if zeros:
+        z = RNG.integers(0, 16, (columns, depth // block)).astype(np.uint8)
+        arrays["z"] = (z[:, ::2] | z[:, 1::2] << 4).reshape(-1)
+    made = node(
+        "MatMulNBits",
+        "x w s z" if zeros else "x w s",
+        "y",
+        domain="com.microsoft",
+        K=depth,
+        N=columns,
+        bits=4,
+        block_size=block,
+    )
+    source = model([made], [value("x", F32, 3, depth)], [value("y", F32, 3, columns)], arrays)
+    with_domain = onnx.load_from_string(source)
+    with_domain.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return with_domain
+
+
+@pytest.mark.parametrize(("zeros", "weights"), [(True, "fp32"), (False, "int4:32")])
+def test_products_with_packed_weights(zeros, weights):
+    source = packed(128, 20, 32, zeros).SerializeToString()
+    compiled = neomlir.compile(source, weights=weights, isolate=False, jobs=1)
+    (agreement,) = neomlir.check(source, compiled)
+    assert agreement.error < 1e-6
+    assert (compiled.report["weight_bytes"] < 128 * 64) == (weights != "fp32")
+
+
+def test_packed_weights_that_contradict_themselves():
+    source = packed(128, 20, 32, False)
+    source.graph.node[0].attribute[1].i = 24
+    with pytest.raises(
+        ImportFailure, match="1280 bytes and 80 scales are not what K=128, N=24, block_size=32 and 4 bits"
+    ):
+        neomlir.compile(source, stop_at="input", isolate=False)

@@ -92,7 +92,7 @@ def test_a_scale_of_zeros_and_an_exact_weight():
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(64, 48, bias=False).eval()
     weight = torch.randint(-7, 8, (48, 64)).float() * 0.25
-    weight[:, ::32] = 7 * 0.25  # so that every group's step is a quarter
+    weight[:, ::32] = -8 * 0.25  # so that every group's step is a quarter
     weight[5] = 0
     layer.weight = torch.nn.Parameter(weight, requires_grad=False)
     compiled = neomlir.compile(layer, inputs=(torch.randn(2, 64),), weights="int4", isolate=False, jobs=1)

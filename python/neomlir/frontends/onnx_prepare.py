@@ -17,6 +17,7 @@ from neomlir.frontends.onnx_check import DEFAULT_DOMAINS, check, in_order
 from neomlir.frontends.onnx_expand import expand, resolve_cast_like
 from neomlir.frontends.onnx_external import MOST_ELEMENTS, tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
+from neomlir.frontends.onnx_nbits import expand_nbits
 from neomlir.frontends.onnx_quantized import check_scales, expand_quantized
 from neomlir.frontends.onnx_shapes import fix_inputs
 
@@ -56,6 +57,7 @@ class Prepared:
 
 def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source_name: str) -> Prepared:
     """Everything that is done to a model before it is imported; `source` is left as it is. Raises ImportFailure."""
+    source = expand_nbits(source, folder)
     check(source, source_name)
     model, arrays = _without_weights(source, folder)
     if model.functions:

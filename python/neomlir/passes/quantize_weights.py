@@ -30,9 +30,10 @@ class QuantizeWeights(ModulePass):
     Of `C[m, n] += A[m, k] * B[k, n]` with a weight B of two dimensions: with `bits=8` B becomes 8-bit integers, a
     column at a time, `q = round(B / s)` with `s[n] = max |B[:, n]| / 127`, and the scale multiplies the sums. With
     `bits=4` a scale belongs to `group` neighbours along k (to the largest half of that which divides k; 8 bits are
-    taken where none does), `s = max |B| / 7`, and two neighbours along k are one byte, the first the low half, each 8
-    higher: `[n floordiv r, k floordiv 2, n mod r]`, scales `[n floordiv r, k floordiv group, n mod r]`, r columns a
-    panel. The contraction reads them so:
+    taken where none does), `s = m / -8` for the m of largest magnitude in it: weights that were such integers before
+    are found again. Two neighbours along k are one byte, the first the low half, each 8 higher:
+    `[n floordiv r, k floordiv 2, n mod r]`, scales `[n floordiv r, k floordiv group, n mod r]`, r columns a panel. The
+    contraction reads them so:
 
         out + (a[2 k] * (low(q) - 8) + a[2 k + 1] * (high(q) - 8)) * s
 
@@ -138,25 +139,24 @@ def _one(name: str, value: ir.Value) -> ir.Value:
     return ir.Operation.create(name, results=[value.type], operands=[value]).results[0]
 
 
-def _scales(weight: ir.Value, maps: list[list[ir.AffineExpr]], kinds: str, shape: list[int], steps: int) -> ir.Value:
-    """The largest magnitude along the reduced loops by `steps`; 1 where all is zero."""
-    f32 = ir.F32Type.get()
-    start = linalg.fill(_f32(0.0), outs=[_empty(shape, f32)])
-    most = _generic([weight], start, maps, kinds, lambda w, out: arith.MaximumFOp(out, _one("math.absf", w)).result)
-
-    def step(largest: ir.Value, _: ir.Value) -> ir.Value:
-        divided = arith.MulFOp(largest, _f32(1.0 / steps)).result
-        some = arith.CmpFOp(arith.CmpFPredicate.OGT, divided, _f32(0.0)).result
-        return arith.SelectOp(some, divided, _f32(1.0)).result
-
-    every = s.dims(range(len(shape)))
-    return _generic([most], _empty(shape, f32), [every, every], "p" * len(shape), step)
+def _largest(
+    weight: ir.Value, maps: list[list[ir.AffineExpr]], kinds: str, shape: list[int], body: Callable
+) -> ir.Value:
+    """A reduction of a weight from zero on."""
+    start = linalg.fill(_f32(0.0), outs=[_empty(shape, ir.F32Type.get())])
+    return _generic([weight], start, maps, kinds, body)
 
 
-def _rounded(w: ir.Value, scale: ir.Value, steps: int) -> ir.Value:
-    """`w / scale` rounded half to even and clamped to plus and minus `steps`, in 32 bits."""
+def _nonzero(scale: ir.Value) -> ir.Value:
+    """A scale, 1 in place of 0: what it scales is zero throughout."""
+    is_zero = arith.CmpFOp(arith.CmpFPredicate.OEQ, scale, _f32(0.0)).result
+    return arith.SelectOp(is_zero, _f32(1.0), scale).result
+
+
+def _rounded(w: ir.Value, scale: ir.Value, low: int, high: int) -> ir.Value:
+    """`w / scale` rounded half to even and clamped, in 32 bits."""
     whole = _one("math.roundeven", arith.DivFOp(w, scale).result)
-    whole = arith.MinimumFOp(arith.MaximumFOp(whole, _f32(-steps)).result, _f32(steps)).result
+    whole = arith.MinimumFOp(arith.MaximumFOp(whole, _f32(low)).result, _f32(high)).result
     return arith.FPToSIOp(ir.IntegerType.get_signless(32), whole).result
 
 
@@ -169,13 +169,27 @@ def _bytes(c: Contraction) -> None:
     both, column = s.dims([0, 1]), s.dims([at])
     with ir.InsertionPoint(op), op.location:
         kinds = "".join("p" if d == at else "r" for d in (0, 1))
-        scale = _scales(weight, [both, column], kinds, [shape[at]], 127)
+        most = _largest(
+            weight,
+            [both, column],
+            kinds,
+            [shape[at]],
+            lambda w, out: arith.MaximumFOp(out, _one("math.absf", w)).result,
+        )
+        first = s.dims([0])
+        scale = _generic(
+            [most],
+            _empty([shape[at]], ir.F32Type.get()),
+            [first, first],
+            "p",
+            lambda m, _: _nonzero(arith.MulFOp(m, _f32(1 / 127)).result),
+        )
         quantised = _generic(
             [weight, scale],
             _empty(shape, byte),
             [both, column, both],
             "pp",
-            lambda w, step, _: arith.TruncIOp(byte, _rounded(w, step, 127)).result,
+            lambda w, step, _: arith.TruncIOp(byte, _rounded(w, step, -127, 127)).result,
         )
         operands = [quantised if i == c.b else op.operands[i] for i in (0, 1)]
         new, block = s.build_generic(operands, [op.operands[2]], c.maps, c.kinds, op.location)
@@ -210,7 +224,7 @@ def _nibbles(c: Contraction, group: int, width: int) -> None:
         p, h, j = s.dims(range(3))
 
         def pair(low: ir.Value, high: ir.Value, step: ir.Value, _: ir.Value) -> ir.Value:
-            halves = [arith.AddIOp(_rounded(w, step, 7), _i32(8)).result for w in (low, high)]
+            halves = [arith.AddIOp(_rounded(w, step, -8, 7), _i32(8)).result for w in (low, high)]
             joined = arith.OrIOp(halves[0], arith.ShLIOp(halves[1], _i32(4)).result).result
             return arith.TruncIOp(byte, joined).result
 
@@ -227,11 +241,23 @@ def _nibbles(c: Contraction, group: int, width: int) -> None:
 
 
 def _group_scales(packed: ir.Value, number: int, depth: int, group: int, width: int) -> ir.Value:
+    """The number of largest magnitude in each group by -8."""
     shape = [number, depth // group, group, width]
     type_ = ir.RankedTensorType.get(shape, ir.F32Type.get())
     groups = tensor.expand_shape(type_, packed, [[0], [1, 2], [3]], [], shape)
-    p, g, inside, j = s.dims(range(4))
-    return _scales(groups, [[p, g, inside, j], [p, g, j]], "pprp", [number, depth // group, width], 7)
+    p, g, _, j = every = s.dims(range(4))
+    small = [number, depth // group, width]
+    ends = [
+        _largest(groups, [every, [p, g, j]], "pprp", small, lambda w, out, end=end: end(out, w).result)
+        for end in (arith.MaximumFOp, arith.MinimumFOp)
+    ]
+
+    def scale(high: ir.Value, low: ir.Value, _: ir.Value) -> ir.Value:
+        above = arith.CmpFOp(arith.CmpFPredicate.OGT, high, arith.NegFOp(low).result).result
+        return _nonzero(arith.MulFOp(arith.SelectOp(above, high, low).result, _f32(-1 / 8)).result)
+
+    three = s.dims(range(3))
+    return _generic(ends, _empty(small, ir.F32Type.get()), [three] * 3, "ppp", scale)
 
 
 def _product(c: Contraction, quantised: ir.Value, scale: ir.Value, group: int, width: int) -> ir.Value:
