@@ -30,6 +30,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-pull-scales",
         "neo-share-maxima",
+        "neo-invert-sums",
         "neo-fuse-elementwise{views=false}",
         *tidy,
         "neo-join-quantizers",

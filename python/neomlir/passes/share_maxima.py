@@ -30,7 +30,7 @@ class ShareMaxima(ModulePass):
                     if op.name != "linalg.generic" or len(op.operands) != 2 or s.is_parallel(op):
                         continue
                     key = (op.operands[0], tuple(indexing_maps(op)), tuple(iterators(op)))
-                    if _is_maximum(op):
+                    if is_maximum(op):
                         maxima.setdefault(key, op)
                     elif key in maxima and _asks_for_minus_infinity(op):
                         _share(op, maxima[key].results[0])
@@ -46,7 +46,8 @@ def _filled_with(value: ir.Value) -> ir.Value | None:
     return fill.operands[0] if fill is not None and fill.name == "linalg.fill" else None
 
 
-def _is_maximum(op: ir.Operation) -> bool:
+def is_maximum(op: ir.Operation) -> bool:
+    """Whether it is the maximum over its reduced loops."""
     block, start = op.regions[0].blocks[0], _filled_with(op.operands[1])
     last = s.maker(s.yielded(op)[0])
     if start is None or not _minus_infinity(start) or last is None or last.name != "arith.maximumf":
