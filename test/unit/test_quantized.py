@@ -160,7 +160,7 @@ def test_integer_products_are_exact():
     arrays = {"w": weights(4, 3, 3, 3), "xz": np.uint8(200)}
     made = node("ConvInteger", "x w xz", "y", pads=[1, 1, 1, 1])
     source = model([made], [value("x", U8, 1, 3, 8, 8)], [value("y", TensorProto.INT32, 1, 4, 8, 8)], arrays)
-    compare(source, folded=False)
+    compare(source)
 
 
 def test_dynamic_quantisation():

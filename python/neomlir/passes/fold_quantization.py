@@ -19,6 +19,7 @@ from neomlir.passes.quantized_bodies import (
     make_unsigned,
     normalise_quantisers,
     pool_integers,
+    split_zero_points,
 )
 
 _GROUP = 4
@@ -52,6 +53,7 @@ class FoldQuantization(ModulePass):
     def run(self, module: ir.Module) -> None:
         with module.context, module.operation.location:
             for function in s.straight_line(module):
+                split_zero_points(function)
                 if not self.signed:
                     make_unsigned(function)
                 self._contractions(function)

@@ -58,6 +58,76 @@ def _constant(value: ir.Value) -> float | None:
     return float(attribute.value) if isinstance(attribute, ir.FloatAttr) else None
 
 
+def split_zero_points(function: ir.Operation) -> None:
+    """Write contractions that take scalar zero points, as `linalg.conv_2d_nchw_fchw_q` does, as those of differences.
+
+    `out + (a - za) * (b - zb)` of four inputs, in 32 bits, becomes two elementwise subtractions, a contraction of two
+    inputs from zero on, and an addition of what it started from.
+    """
+    for op in s.operations(function):
+        signs = _signs_beside_zeros(op)
+        if signs is not None and all(s.has_static_shape(v) for v in (*list(op.operands)[:2], op.results[0])):
+            _split_zero_points(op, signs)
+
+
+def _signs_beside_zeros(op: ir.Operation) -> list[bool] | None:
+    """Whether the factors of such a contraction are signed; None for any other operation."""
+    if op.name != "linalg.generic" or s.is_parallel(op) or len(op.results) != 1 or number_of_inputs(op) != 4:
+        return None
+    i32, block = ir.IntegerType.get_signless(32), op.regions[0].blocks[0]
+    a, b, za, zb, out = block.arguments
+    if any(v.type != i32 for v in list(op.operands)[2:4]) or out.type != i32:
+        return None
+    total = s.maker(s.yielded(op)[0])
+    if total is None or total.name != "arith.addi" or out not in list(total.operands):
+        return None
+    product = s.maker(next((v for v in total.operands if v != out), out))
+    if product is None or product.name != "arith.muli":
+        return None
+    signs = []
+    for factor, narrow, zero in zip(product.operands, (a, b), (za, zb), strict=True):
+        minus = s.maker(factor)
+        wide = s.maker(minus.operands[0]) if minus is not None and minus.name == "arith.subi" else None
+        if wide is None or minus.operands[1] != zero or wide.name not in ("arith.extsi", "arith.extui"):
+            return None
+        if wide.operands[0] != narrow:
+            return None
+        signs.append(wide.name == "arith.extsi")
+    return signs
+
+
+def _split_zero_points(op: ir.Operation, signs: list[bool]) -> None:
+    i32, operands, maps = ir.IntegerType.get_signless(32), list(op.operands), indexing_maps(op)
+    with ir.InsertionPoint(op), op.location:
+        factors = []
+        for value, zero, signed in zip(operands[:2], operands[2:4], signs, strict=True):
+            kind = ir.RankedTensorType.get(list(value.type.shape), i32)
+            identity = ir.AffineMap.get_identity(kind.rank)
+            empty = ir.Operation.create("tensor.empty", results=[kind]).results[0]
+            made, block = s.build_generic([value], [empty], [identity] * 2, [s.PARALLEL] * kind.rank, op.location)
+            with ir.InsertionPoint(block):
+                wide = (arith.ExtSIOp if signed else arith.ExtUIOp)(i32, block.arguments[0]).result
+                less = arith.SubIOp(wide, zero).result
+            s.yield_(block, [less])
+            factors.append(made.results[0])
+        kind = ir.RankedTensorType(op.results[0].type)
+        empty = ir.Operation.create("tensor.empty", results=[kind]).results[0]
+        start = linalg.fill(arith.ConstantOp(i32, ir.IntegerAttr.get(i32, 0)).result, outs=[empty])
+        sums, block = s.build_generic(factors, [start], [*maps[:2], maps[-1]], iterators(op), op.location)
+        with ir.InsertionPoint(block):
+            product = arith.MulIOp(block.arguments[0], block.arguments[1]).result
+            total = arith.AddIOp(block.arguments[2], product).result
+        s.yield_(block, [total])
+        identity = ir.AffineMap.get_identity(kind.rank)
+        added, block = s.build_generic(
+            [sums.results[0], operands[4]], [empty], [identity] * 3, [s.PARALLEL] * kind.rank, op.location
+        )
+        with ir.InsertionPoint(block):
+            total = arith.AddIOp(block.arguments[0], block.arguments[1]).result
+        s.yield_(block, [total])
+    s.replace(op, [added.results[0]])
+
+
 def make_unsigned(function: ir.Operation) -> None:
     """Let tensors of signed integers that are quantised and only dequantised again be unsigned, 128 higher."""
     quantisers = [op for op in s.operations(function) if quantiser_of(op) is not None]

@@ -59,7 +59,7 @@ class Nibbles(Schedule):
 def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
     """The register tile, and bytes of a group; NotApplicable where the kernel is no product with 4-bit weights."""
     g = root.generic
-    types = [str(ir.ShapedType(v.type).element_type) for v in (*g.inputs, *g.results)]
+    types = [str(ir.RankedTensorType(v.type).element_type) for v in (*g.inputs, *g.results) if _shaped(v)]
     if types != ["f32", "i8", "f32", "f32", "f32"] or not {"arith.andi", "arith.shrui"} <= g.names:
         raise NotApplicable("the inputs are not rows, 4-bit weights and scales")
     if len(root.reduced) != 1 or any(len(a) != 1 or a[0][0] is None for a in root.accesses):
@@ -84,6 +84,10 @@ def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
     vectors = min(width // lanes, _VECTORS if target.vector.registers > 16 or tall == 1 else 2)
     height = max(1, (target.vector.registers - 2 * vectors - 2) // (3 * vectors))
     return Plan(columns, rows, None, [], lanes, vectors, height, width), group
+
+
+def _shaped(value: ir.Value) -> bool:
+    return isinstance(value.type, ir.RankedTensorType)
 
 
 class NibbleNest(Nest):
