@@ -42,19 +42,53 @@ def sklearn():
     return model, model.predict_proba(data(1)[0])
 
 
+def categorical():
+    """Sets of categories, in vectors of rows that gather."""
+    package = pytest.importorskip("lightgbm")
+    x, y = data(4)
+    x[:, 0] = np.arange(ROWS) % 40
+    settings = {"num_leaves": 12, "min_data_in_leaf": 3, "min_data_per_group": 2, "num_threads": 1, "verbose": -1}
+    made = package.Dataset(x, y + (x[:, 0] % 3), categorical_feature=[0])
+    booster = package.train(settings, made, 4)
+    test = data(1)[0]
+    test[:, 0] = np.arange(ROWS) % 43 - 1
+    return booster, booster.predict(test), test
+
+
+def branches():
+    """A few rows through a small ensemble: code without tables."""
+    booster, wanted = xgboost()
+    return booster, wanted[:3], data(1)[0][:3]
+
+
+def shared():
+    """A few rows through many trees, whose values are added by a kernel of its own."""
+    package = pytest.importorskip("xgboost")
+    x, y = data(5)
+    booster = package.train({"max_depth": 2, "nthread": 1, "num_parallel_tree": 40}, package.DMatrix(x, y), 26)
+    test = data(1)[0][:2]
+    return booster, booster.predict(package.DMatrix(test)), test
+
+
 def agrees(make, target, folder):
     chosen = Target.named(target)
     emulate.emulator(chosen)
-    model, wanted = make()
-    there = neomlir.compile(
-        model, target, inputs=(((ROWS, FEATURES), "float32"),), emit="exe", output=folder / "program"
-    )
-    (got,) = emulate.run(there, chosen, {"x": data(1)[0]}, folder)
+    model, wanted, *more = make()
+    x = more[0] if more else data(1)[0]
+    there = neomlir.compile(model, target, inputs=((x.shape, "float32"),), emit="exe", output=folder / "program")
+    (got,) = emulate.run(there, chosen, {"x": x}, folder)
     np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize(
-    ("make", "target"), [(xgboost, "cortex-a72"), (lightgbm, "riscv64-v"), (sklearn, "armv7-neon")]
+    ("make", "target"),
+    [
+        (xgboost, "cortex-a72"),
+        (lightgbm, "riscv64-v"),
+        (sklearn, "armv7-neon"),
+        (categorical, "cortex-a72"),
+        (branches, "wasm32-simd128"),
+    ],
 )
 def test_forests_agree_with_their_framework(make, target, tmp_path):
     agrees(make, target, tmp_path)
@@ -62,6 +96,6 @@ def test_forests_agree_with_their_framework(make, target, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("make", [xgboost, lightgbm, sklearn])
+@pytest.mark.parametrize("make", [xgboost, lightgbm, sklearn, categorical, branches, shared])
 def test_forests_agree_everywhere(make, target, tmp_path):
     agrees(make, target, tmp_path)
