@@ -158,6 +158,19 @@ def index_constant(value: int) -> ir.Value:
     return arith.ConstantOp(ir.IndexType.get(), ir.IntegerAttr.get(ir.IndexType.get(), value)).result
 
 
+def pad_zeros(value: ir.Value, low: Sequence[int], high: Sequence[int]) -> ir.Value:
+    """`value` with zeros before and behind each dimension, at the current insertion point."""
+    element, location = s.element_type(value), ir.Location.current
+    extents = [n if n < 0 else n + x + y for n, x, y in zip(value.type.shape, low, high, strict=True)]
+    is_float = not isinstance(element, ir.IntegerType | ir.IndexType)
+    zero = arith.ConstantOp(element, ir.FloatAttr.get(element, 0.0) if is_float else ir.IntegerAttr.get(element, 0))
+    op = tensor.PadOp(ir.RankedTensorType.get(extents, element), value, [], [], list(low), list(high))
+    block = op.regions[0].blocks.append(*[ir.IndexType.get()] * len(extents), arg_locs=[location] * len(extents))
+    with ir.InsertionPoint(block):
+        tensor.YieldOp(zero.result)
+    return op.result
+
+
 def transpose(value: ir.Value, order: Sequence[int]) -> ir.Value:
     """`value` with dimension i of the result its dimension `order[i]`, at the current insertion point.
 

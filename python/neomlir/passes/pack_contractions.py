@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neomlir import targets
-from neomlir.mlir import arith, ir, tensor
+from neomlir.mlir import ir, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
-from neomlir.passes.layouts import transpose
+from neomlir.passes.layouts import pad_zeros, transpose
 from neomlir.schedules.tiles import panel_width, register_tile
 from neomlir.schedules.units import Unit, factor_types, unit_of
 
@@ -216,23 +216,5 @@ def panels(value: ir.Value, at: int, r: int) -> ir.Value:
 
 def pad_high(value: ir.Value, at: int, count: int) -> ir.Value:
     """`value` with `count` zeros behind dimension `at`, at the current insertion point."""
-    extents = s.shape(value)
-    element = s.element_type(value)
-    zero = _zero(element)
-    low, high = [0] * len(extents), [count if p == at else 0 for p in range(len(extents))]
-    extents[at] += count
-    location = ir.Location.current
-    op = tensor.PadOp(ir.RankedTensorType.get(extents, element), value, [], [], low, high)
-    block = op.regions[0].blocks.append(*[ir.IndexType.get()] * len(low), arg_locs=[location] * len(low))
-    with ir.InsertionPoint(block):
-        tensor.YieldOp(zero)
-    return op.result
-
-
-def _zero(element: ir.Type) -> ir.Value:
-    attribute = ir.FloatAttr.get(element, 0.0) if _is_float(element) else ir.IntegerAttr.get(element, 0)
-    return arith.ConstantOp(element, attribute).result
-
-
-def _is_float(element: ir.Type) -> bool:
-    return not isinstance(element, ir.IntegerType | ir.IndexType)
+    rank = len(s.shape(value))
+    return pad_zeros(value, [0] * rank, [count if p == at else 0 for p in range(rank)])

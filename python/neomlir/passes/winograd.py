@@ -13,7 +13,7 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction
-from neomlir.passes.layouts import index_constant
+from neomlir.passes.layouts import index_constant, pad_zeros
 from neomlir.schedules.winograd_math import POINTS, TAPS, matrices
 from neomlir.schedules.winograd_plan import Shape, choose
 
@@ -219,8 +219,8 @@ class _Rewrite:
         if pad is not None and pad.name == "tensor.pad" and len(pad.operands) == 1 and _pads_zero(pad):
             low = list(ir.DenseI64ArrayAttr(pad.attributes["static_low"]))
             before = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
-            return _pad(pad.operands[0], low, [x + y for x, y in zip(before, high, strict=True)])
-        return _pad(conv.source, [0] * len(high), high)
+            return pad_zeros(pad.operands[0], low, [x + y for x, y in zip(before, high, strict=True)])
+        return pad_zeros(conv.source, [0] * len(high), high)
 
     def _filters(self, g: np.ndarray) -> ir.Value:
         """The transformed filters `[i, j, c, k]`, computed in double precision."""
@@ -281,17 +281,3 @@ def _pads_zero(pad: ir.Operation) -> bool:
     """Whether a pad adds zeros."""
     value = s.constant_of(list(pad.regions[0].blocks[0].operations)[-1].operands[0])
     return isinstance(value, ir.FloatAttr) and value.value == 0.0
-
-
-def _pad(value: ir.Value, low: list[int], high: list[int]) -> ir.Value:
-    """`value` with zeros around it."""
-    dynamic = ir.ShapedType.get_dynamic_size()
-    extents = [n if n < 0 else n + x + y for n, x, y in zip(s.shape(value), low, high, strict=True)]
-    type_ = ir.RankedTensorType.get([dynamic if n < 0 else n for n in extents], s.element_type(value))
-    zero = arith.ConstantOp(s.element_type(value), ir.FloatAttr.get(s.element_type(value), 0.0)).result
-    op = tensor.PadOp(type_, value, [], [], low, high)
-    location = ir.Location.current
-    block = op.regions[0].blocks.append(*[ir.IndexType.get()] * len(low), arg_locs=[location] * len(low))
-    with ir.InsertionPoint(block):
-        tensor.YieldOp(zero)
-    return op.result
