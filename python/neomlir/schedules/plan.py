@@ -75,8 +75,9 @@ class Plan:
         if len(rows) > 1 and rows[-1].size is not None and rows[-1].size * 2 <= height:
             inner = rows.pop()
         tall = (rows[-1].size or height) * (inner.size if inner else 1) if rows else 1
-        if tall * vectors < 8:
-            # Few rows: more columns, so that enough independent sums hide the latency of the multiply-add.
+        if tall * vectors < 14:
+            # Few rows: more columns, so that enough independent sums hide the latency of the multiply-add, and weights
+            # come from memory as several streams.
             more = max(1, min(8, (budget - 2) // (tall + 1)) // vectors)
             if columns.size is not None:
                 more = min(more, max(1, columns.size // (vectors * lanes)))
