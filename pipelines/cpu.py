@@ -9,7 +9,7 @@ def stages(target) -> dict[str, str]:
     """The pipeline of each level, in order, from `global` down."""
     return {
         "global": global_stage(target.name),
-        "kernels": form_kernels_stage(scores=scores_bytes(target), borders=True),
+        "kernels": form_kernels_stage(scores=scores_bytes(target), borders=True, portable=target.is_scalable),
         "vector": schedule_stage(target),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
         "llvm": llvm_stage(),

@@ -30,13 +30,15 @@ def llvm_stage(math: str = EXPAND_MATH) -> str:
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 
-def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False) -> str:
+def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False, portable: bool = False) -> str:
     """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel.
 
-    With `borders` depthwise and Winograd convolutions read no zeros around their inputs if nothing else writes them.
+    With `borders` depthwise and Winograd convolutions read no zeros around their inputs if nothing else writes them;
+    with `portable` kernels that run at compile time are kept from scalable vectors.
     """
     options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "") + (" borders=true" if borders else "")
-    return f"builtin.module(neo-relate-extents,neo-form-kernels{{{options}}})"
+    last = ",neo-keep-portable" if portable else ""
+    return f"builtin.module(neo-relate-extents,neo-form-kernels{{{options}}}{last})"
 
 
 def schedule_stage(target, ladder: str = "") -> str:

@@ -71,6 +71,11 @@ class Target:
         return replace(self, vector=replace(self.vector, bits=128, scalable=False))
 
     @property
+    def is_scalable(self) -> bool:
+        """Whether there are scalable vectors in its code, or in that of a variant."""
+        return self.vector.scalable or any(Target.named(name).is_scalable for name in self.variants)
+
+    @property
     def architecture(self) -> str:
         """The first part of the triple."""
         return self.triple.split("-")[0]

@@ -26,9 +26,10 @@ class ScheduleKernels(ModulePass):
     A kernel that no schedule takes keeps its body. The attribute `neo.schedule` of the function names the schedule,
     or the way that is left: `affine`, and `scalar` where the ladder is empty. Schedules named in the module's
     attribute `neo.refuse` (an array of strings) are passed over; its attribute `neo.rung`, left by
-    `neo-limit-schedules`, allows none and says what is left. Parameters in a function's attribute `neo.parameters`,
-    left by `neo-set-parameters`, are taken instead of a schedule's own, and the schedule named there is tried first;
-    afterwards the attribute holds all parameters that were taken.
+    `neo-limit-schedules`, allows none and says what is left; `neo.portable`, by `neo-keep-portable`, allows no scalable
+    vectors. Parameters in a function's attribute `neo.parameters`, left by `neo-set-parameters`, are taken instead of a
+    schedule's own, and the schedule named there is tried first; afterwards the attribute holds all parameters that were
+    taken.
     """
 
     name = "neo-schedule"
@@ -48,8 +49,10 @@ class ScheduleKernels(ModulePass):
         for name in names:
             if name not in known:
                 raise PassFailure(f"{self.name}: no schedule is called {name!r}; there are {', '.join(known)}")
-        target = get(self.target)
         op = module.operation
+        target = get(self.target)
+        if "neo.portable" in op.attributes:
+            target = target.fixed
         refused = {a.value for a in op.attributes["neo.refuse"]} if "neo.refuse" in op.attributes else set()
         rung = None
         if "neo.rung" in op.attributes:
