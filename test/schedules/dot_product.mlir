@@ -1,4 +1,5 @@
 // RUN: neo-opt --neo-schedule=target=icelake-server %s | FileCheck %s
+// RUN: neo-opt --neo-schedule=target=neoverse-n1 %s | FileCheck %s --check-prefix=ARM
 
 // Signed rows become unsigned by an exclusive or; the sums of the columns times 128 are taken off in the end.
 // CHECK-LABEL: func.func @product
@@ -12,6 +13,9 @@
 // CHECK:           llvm.call @llvm.x86.avx512.vpdpbusd.512
 // CHECK:           llvm.call @llvm.x86.avx512.vpdpbusd.512(%{{.*}}, %[[SIGNS]], %[[COLUMNS]])
 // CHECK:         arith.subi {{.*}} : vector<16xi32>
+// ARM-LABEL:     func.func @product
+// ARM:             vector.broadcast %{{.*}} : i32 to vector<4xi32>
+// ARM:             llvm.call @llvm.aarch64.neon.sdot.v4i32.v16i8
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d1 floordiv 16, d2 floordiv 4, d1 mod 16, d2 mod 4)>
 #c = affine_map<(d0, d1, d2) -> (d0, d1)>

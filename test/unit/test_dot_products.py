@@ -146,3 +146,20 @@ def test_interleaving(element, maps):
     code = generic("r0", [maps, identity], "ppppp", [("%a0", kind)], ("%out0", result), "").replace("%y", "%x0")
     found = np.zeros(sizes, source.dtype)
     check(kernel([kind], [result], code), [source], [found], targets.get("x86-64-v4"), "interleave")
+
+
+@pytest.mark.parametrize(("target", "kinds"), list(units()))
+@pytest.mark.parametrize("rows", [3, 70])
+def test_dynamic_rows(target, kinds, rows):
+    group = 2 if kinds[0] == "bf16" else 4
+    narrow, wide, text = body(kinds)
+    a, b = draw(kinds[0], (rows, 24), 0), panels(draw(kinds[1], (24, 40), 1), 32, group)
+    types, out = [tensor(a.shape, narrow, (0,)), tensor(b.shape, narrow)], tensor((rows, 40), wide, (0,))
+    packed = f"d1 floordiv 32, d2 floordiv {group}, d1 mod 32, d2 mod {group}"
+    code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
+    code += generic(
+        "r0", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text
+    )
+    found = np.zeros((rows, 40), "f4" if wide == "f32" else "i4")
+    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
