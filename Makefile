@@ -4,7 +4,7 @@
 #   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
 #   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
 #                bench-forest: decision trees; bench-compile: time to the first result, and memory;
-#                bench-int8: quantised models; bench-weights: weights as integers
+#                bench-int8: quantised models; bench-weights: weights as integers; bench-bf16: whole models in bf16
 #   make docs    write the generated reference pages under docs/
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test lint bench bench-layers bench-forest bench-compile bench-int8 bench-weights docs emulators
+.PHONY: setup demo test lint bench bench-layers bench-forest bench-compile bench-int8 bench-weights bench-bf16 docs emulators
 
 setup: $(STAMP)
 
@@ -56,6 +56,9 @@ bench-compile: setup
 
 bench-int8: setup
 	$(BIN)/python benchmarks/int8.py
+
+bench-bf16: setup
+	$(BIN)/python benchmarks/models.py --precision bf16 --against openvino
 
 bench-weights: setup
 	$(BIN)/python benchmarks/weight_only.py --models
