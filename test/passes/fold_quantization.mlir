@@ -115,6 +115,11 @@ func.func @padded(%x: tensor<2x6xi8>) -> tensor<2x6xf32> {
 // CHECK:         arith.addf %{{.*}}, %cst
 // CHECK:         arith.bitcast
 // CHECK:         arith.addi %{{.*}}, %c133_i32
+// Where both factors are to be signed it stays so.
+// SIGNED-LABEL: func.func @between
+// SIGNED:         arith.addi %{{.*}}, %c5_i32
+// SIGNED:         arith.trunci %{{.*}} : i32 to i8
+// SIGNED:         arith.extsi
 // CHECK:         arith.trunci %{{.*}} : i32 to i8
 // CHECK:         arith.extui
 func.func @between(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {

@@ -14,9 +14,9 @@ from neomlir.passes.dataflow import indexing_maps, iterators, loop_extents
 from neomlir.passes.pack_contractions import pad_high
 from neomlir.passes.quantized import Affine, Factor, Resolver
 from neomlir.passes.quantized_bodies import (
+    choose_signs,
     dequantise_in_readers,
     drop_quantisers,
-    make_unsigned,
     normalise_quantisers,
     pool_integers,
     split_zero_points,
@@ -54,8 +54,7 @@ class FoldQuantization(ModulePass):
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 split_zero_points(function)
-                if not self.signed:
-                    make_unsigned(function)
+                choose_signs(function, self.signed)
                 self._contractions(function)
                 pool_integers(function)
                 drop_quantisers(function)

@@ -128,12 +128,13 @@ def _split_zero_points(op: ir.Operation, signs: list[bool]) -> None:
     s.replace(op, [added.results[0]])
 
 
-def make_unsigned(function: ir.Operation) -> None:
-    """Let tensors of signed integers that are quantised and only dequantised again be unsigned, 128 higher."""
+def choose_signs(function: ir.Operation, signed: bool) -> None:
+    """Let tensors that are quantised and only dequantised again be signed, 128 lower, or unsigned, 128 higher."""
+    shift = -128 if signed else 128
     quantisers = [op for op in s.operations(function) if quantiser_of(op) is not None]
     for op in quantisers:
         found = quantiser_of(op)
-        if found.low >= 0:
+        if (found.low < 0) == signed:
             continue
         readers = {use.owner.operation for use in op.results[0].uses}
         affine = {reader: affine_of(reader) for reader in readers}
@@ -141,9 +142,9 @@ def make_unsigned(function: ir.Operation) -> None:
             continue
         if any(len(reader.operands) != 2 for reader in readers):
             continue
-        _quantise(op, Quantiser(found.value, found.zero + 128, found.low + 128, found.high + 128))
+        _quantise(op, Quantiser(found.value, found.zero + shift, found.low + shift, found.high + shift))
         for reader, a in affine.items():
-            made = _dequantised(reader, Affine(a.source, False, a.zero + 128, a.scale))
+            made = _dequantised(reader, Affine(a.source, signed, a.zero + shift, a.scale))
             s.replace(reader, [made])
 
 
