@@ -125,9 +125,10 @@ end:
     def measure(self, bursts: int = 5) -> Machine:
         """The roofs: of each the best of `bursts` measurements of a few milliseconds."""
         sizes = [_SMALLEST << i for i in range((_LARGEST // _SMALLEST).bit_length())]
-        return Machine(self.threads, self._flops(bursts), tuple((s, self._copies(s, bursts)) for s in sizes))
+        return Machine(self.threads, self.peak(bursts), tuple((s, self._copies(s, bursts)) for s in sizes))
 
-    def _flops(self, bursts: int) -> float:
+    def peak(self, bursts: int = 5) -> float:
+        """`Machine.flops`: the best of `bursts` measurements."""
         data = [np.full((self._chains + 2) * self._lanes, 0.5, np.float32) for _ in range(self.threads)]
         work = 2 * self._lanes * self._chains * self.threads
 
