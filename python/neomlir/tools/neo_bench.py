@@ -98,7 +98,7 @@ def _body(arguments: argparse.Namespace) -> int:
     result = measure(
         model, source and source.model, inputs, wanted, arguments.threads, arguments.runs, precision=precision
     )
-    _print(arguments, result)
+    _print(arguments, result, precision)
     return 1 if result.missing else 0
 
 
@@ -106,7 +106,7 @@ def _profile(arguments, model, inputs) -> int:
     from neomlir.profiling import profile
     from neomlir.tools import bench_profile
 
-    title = Path(arguments.model).name
+    title = f"{Path(arguments.model).name}, {model.report.get('precision', 'fp32')}"
     has_ir = "pipelines" in model.report
     result = profile(model, inputs, runs=arguments.runs, ir=bool(arguments.html) and has_ir)
     if arguments.html:
@@ -168,7 +168,7 @@ def _compile(arguments, source):
         )
 
 
-def _print(arguments, result: Measured) -> None:
+def _print(arguments, result: Measured, precision: str) -> None:
     times, errors, missing, quanta = result
     neo = times["neo"].median
     if arguments.json:
@@ -181,7 +181,8 @@ def _print(arguments, result: Measured) -> None:
             }
             for name, time in times.items()
         }
-        console.print_json({"threads": arguments.threads, "results": results, "missing": missing})
+        document = {"threads": arguments.threads, "precision": precision, "results": results, "missing": missing}
+        console.print_json(document)
     else:
         rows = [
             (
@@ -194,7 +195,7 @@ def _print(arguments, result: Measured) -> None:
             )
             for name, time in times.items()
         ]
-        title = f"{arguments.model}: {arguments.threads} thread(s), median of {arguments.runs}"
+        title = f"{arguments.model}: {precision}, {arguments.threads} thread(s), median of {arguments.runs}"
         columns = ["framework ", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"]
         console.print_table(title, (*columns, *(["largest, in quanta"] if quanta else [])), rows)
     for name, why in missing.items():
