@@ -24,7 +24,7 @@ FAST = [
     ("mobilenet_small", "armv7-neon"),
     ("lstm_small", "riscv64-v"),
 ]
-PACKAGED = {"ppocr_cls": None, "ppocr_rec": {"x": (1, 3, 48, 64)}}
+PACKAGED = {"ppocr_cls": None, "ppocr_rec": {"x": (1, 3, 48, 64)}, "ppocr_det": {"x": (1, 3, 64, 64)}}
 
 
 def build(name):
