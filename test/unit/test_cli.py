@@ -185,9 +185,11 @@ def test_an_end_half_way_leaves_nothing(folder, tmp_path, number, code):
     scratch, out = tmp_path / "scratch", tmp_path / "out"
     scratch.mkdir(), out.mkdir()
     environment = {**os.environ, "TMPDIR": str(scratch), "NEO_CACHE_DIR": str(tmp_path / "cache")}
+    # A shell's background jobs ignore SIGINT, and what they start inherits that.
     process = subprocess.Popen(
         [BIN / "neo-compile", folder / "good.onnx", "--no-cache", "-o", out / "x.neo"],
         env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(scratch.rglob("*")) and process.poll() is None and time.monotonic() < deadline:
