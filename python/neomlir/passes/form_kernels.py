@@ -13,7 +13,8 @@ from neomlir.passes.dataflow import CHEAP, Block, is_tensor
 from neomlir.passes.destinations import give_destinations
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions
-from neomlir.passes.fusion import Groups, form_groups
+from neomlir.passes.fusion import form_groups
+from neomlir.passes.groups import Groups
 from neomlir.passes.kernel_body import KernelBody, destination
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import (
@@ -14,10 +13,8 @@ from neomlir.passes.dataflow import (
     number_of_inputs,
     results_of,
 )
+from neomlir.passes.groups import Groups
 from neomlir.passes.plan_memory import type_bytes
-
-if TYPE_CHECKING:
-    from neomlir.passes.fusion import Groups
 
 
 def join_attention(groups: Groups, number: int, limit: int) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import is_contraction, number_of_inputs
-
-if TYPE_CHECKING:
-    from neomlir.passes.fusion import Groups
+from neomlir.passes.groups import Groups
 
 
 def join_winograd(groups: Groups, number: int) -> None:

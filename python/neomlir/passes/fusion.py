@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import (
-    CHEAP,
     MATERIALIZE,
     Block,
     captured_values,
@@ -22,6 +21,7 @@ from neomlir.passes.dataflow import (
 )
 from neomlir.passes.fuse_attention import join_attention
 from neomlir.passes.fuse_winograd import join_winograd
+from neomlir.passes.groups import Groups
 
 Domain = tuple[int | None, ...]
 
@@ -57,53 +57,6 @@ def role(op: ir.Operation) -> Role:
     reduced = {i for i, kind in enumerate(loops) if kind == "reduction"}
     by_rows = is_identity(maps[0]) and innermost <= reduced and max(reduced) == len(loops) - 1
     return Role("row" if by_rows else "window", domain, kept)
-
-
-class Groups:
-    """A partition of the kernel operations of a block, grown by merges that keep the graph of groups acyclic."""
-
-    def __init__(self, block: Block, max_ops: int) -> None:
-        """Each kernel operation starts alone; no group grows past `max_ops` operations."""
-        self.block = block
-        self.max_ops = max_ops
-        self.group: list[int] = list(range(len(block.ops)))
-        self.members: dict[int, list[int]] = {i: [i] for i in range(len(block.ops))}
-        self.kind: dict[int, str] = {}
-        self.rows: dict[int, tuple[Domain, Domain] | None] = {}
-        self.next: list[list[int]] = [[] for _ in block.ops]
-        for number, values in enumerate(block.reads):
-            for value in values:
-                if value in block.maker:
-                    self.next[block.maker[value]].append(number)
-
-    def is_kernel(self, number: int) -> bool:
-        """Whether the operation is computed by kernels (and not by the host or cloned where it is read)."""
-        op = self.block.ops[number]
-        return not runs_on_host(op) and op.name not in CHEAP
-
-    def may_merge(self, a: int, b: int) -> bool:
-        """Whether groups a and b can be one without a cycle through others."""
-        inside = {a, b}
-        if len(self.members[a]) + len(self.members[b]) > self.max_ops:
-            return False
-        todo = [g for m in inside for i in self.members[m] for n in self.next[i] if (g := self.group[n]) not in inside]
-        seen = set(todo)
-        while todo:
-            for i in self.members[todo.pop()]:
-                for n in self.next[i]:
-                    g = self.group[n]
-                    if g in inside:
-                        return False
-                    if g not in seen:
-                        seen.add(g)
-                        todo.append(g)
-        return True
-
-    def merge(self, into: int, other: int) -> None:
-        """Make two groups one."""
-        for i in self.members[other]:
-            self.group[i] = into
-        self.members[into] = sorted(self.members[into] + self.members.pop(other))
 
 
 def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = False) -> Groups:

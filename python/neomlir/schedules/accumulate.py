@@ -12,11 +12,10 @@ from collections.abc import Callable
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, apply
 from neomlir.schedules.kernel import Generic
-from neomlir.schedules.nest import Tile
 from neomlir.schedules.root import Root, computed, stored_at
 
 Row = Callable[[Index, Index], list[Index]]

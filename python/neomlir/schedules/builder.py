@@ -34,6 +34,10 @@ class Chunk:
         return (self.width, self.count if isinstance(self.count, int) else self.tag)
 
 
+Tile = list[tuple[Index, Chunk]]
+"""Vectors side by side: the index of each (a lane in it) and its chunk."""
+
+
 class Builder:
     """Operations are emitted into the innermost open scope; equal requests in an open scope give the same value.
 

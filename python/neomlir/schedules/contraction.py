@@ -16,11 +16,11 @@ from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Size
+from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of, split
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Strips, Tile, blocks, full_tile, lane_index, rest_tile
+from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index, rest_tile
 from neomlir.schedules.plan import GUESS, Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root

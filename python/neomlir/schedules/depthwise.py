@@ -15,12 +15,12 @@ from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import DYNAMIC, Generic, Kernel
-from neomlir.schedules.nest import Tile, vectors
+from neomlir.schedules.nest import vectors
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root

@@ -12,12 +12,13 @@ from neomlir.schedules import intrinsics
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.contraction import Nest, Plan
+from neomlir.schedules.builder import Tile
+from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Tile
 from neomlir.schedules.panels import Panels
+from neomlir.schedules.plan import Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 from neomlir.schedules.tiles import tile_of

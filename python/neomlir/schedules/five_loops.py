@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from neomlir.mlir import ir
 from neomlir.schedules import scalable
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.nest import Tile, lane_index, vectors
+from neomlir.schedules.nest import lane_index, vectors
 from neomlir.schedules.root import stored_at
 
 if TYPE_CHECKING:
-    from neomlir.schedules.contraction import Nest, Plan
+    from neomlir.schedules.contraction import Nest
     from neomlir.schedules.kernel import Kernel
+    from neomlir.schedules.plan import Plan
 
 _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: it lies on the stack."""

@@ -18,14 +18,15 @@ from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk, Size
-from neomlir.schedules.contraction import Nest, Plan
+from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import memref
-from neomlir.schedules.nest import Tile, lane_index
+from neomlir.schedules.nest import lane_index
 from neomlir.schedules.panels import Panels
+from neomlir.schedules.plan import Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from neomlir.schedules import scalable
-from neomlir.schedules.builder import Builder, Chunk, Size
+from neomlir.schedules.builder import Builder, Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, lane, of
-
-Tile = list[tuple[Index, Chunk]]
-"""Vectors side by side: the index of each (a lane in it) and its chunk."""
 
 
 def full_tile(base: Index, lanes: int, number: int) -> Tile:

@@ -13,12 +13,12 @@ from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk
-from neomlir.schedules.contraction import Nest, Plan
+from neomlir.schedules.builder import Chunk, Tile
+from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Part, apply
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Tile
+from neomlir.schedules.plan import Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder
-from neomlir.schedules.contraction import Plan
 from neomlir.schedules.index import MERGED, Index, Part
 from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim, Root
 from neomlir.schedules.units import Unit, factor_types, unit_of
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import merge, point
-from neomlir.schedules.nest import Tile, blocks, vectors
+from neomlir.schedules.nest import blocks, vectors
 
 _ITEM = 16384
 """Points of a work item: about what takes as long as waking a thread."""

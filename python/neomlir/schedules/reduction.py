@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from neomlir.mlir import ir
 from neomlir.schedules import scalable
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.combine import Combination, combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Generic, Kernel
-from neomlir.schedules.nest import Tile, blocks, full_tile, lane_index, vectors
+from neomlir.schedules.nest import blocks, full_tile, lane_index, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384

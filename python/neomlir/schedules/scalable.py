@@ -7,13 +7,9 @@ end (N. Stephens et al., The ARM Scalable Vector Extension, IEEE Micro 2017).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from neomlir.schedules.builder import Builder, Size
+from neomlir.schedules.builder import Builder, Size, Tile
 from neomlir.schedules.index import Index, Var, of
-
-if TYPE_CHECKING:
-    from neomlir.schedules.nest import Tile
 
 
 def place(size: Size) -> Index:

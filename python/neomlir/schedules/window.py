@@ -12,11 +12,11 @@ from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Size
+from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Strips, Tile, blocks, vectors
+from neomlir.schedules.nest import Strips, blocks, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
 

@@ -13,12 +13,12 @@ from neomlir.mlir import ir
 from neomlir.schedules.accumulate import finish
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk, Size
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Tile, full_tile, rest_tile, vectors
+from neomlir.schedules.nest import full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.winograd_form import Form, border_of, is_zero
 from neomlir.schedules.winograd_math import Vectors, multiply
