@@ -124,7 +124,7 @@ def compile(
     model = find(model).hold(model)
     if output is not None and stop_at is None and (why := files.why_not_writable(output)):
         raise CompileError(f"{output} cannot be written: {why}")
-    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+    with files.scratch_folder() as scratch:
         result = Path(scratch) / "model.neo"
         options = {
             "inputs": inputs,
@@ -167,7 +167,7 @@ def dry_run(
     chosen = _target(target)
     pipeline = with_weights(with_precision(pipeline or "cpu", precision, chosen), weights, chosen)
     model = find(model).hold(model)
-    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+    with files.scratch_folder() as scratch:
         named = _pipeline(pipeline, chosen, winograd)
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, named, tuned)
 

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from neomlir.workers import no_signals
+
 _STEP = 1 << 24
+
+
+def scratch_folder() -> tempfile.TemporaryDirectory:
+    """A folder for intermediate files, for a `with` statement; an ending between making and minding it has to wait."""
+    with no_signals():
+        return tempfile.TemporaryDirectory(prefix="neo-")
 
 
 def as_path(place: Any, what: str, error: type[Exception]) -> Path:

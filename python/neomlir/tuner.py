@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neomlir import files
 from neomlir.cache import compiler
 from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
 from neomlir.frontends import source_name
@@ -102,7 +102,7 @@ def tune(
     pipeline = with_precision(pipeline or "cpu", precision, chosen)
     stages = named_stages(pipeline, chosen)
     found = Database(database)
-    with tempfile.TemporaryDirectory(prefix="neo-") as scratch:
+    with files.scratch_folder() as scratch:
         subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline)
     if not subjects:
         raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")

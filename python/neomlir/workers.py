@@ -34,8 +34,8 @@ def die_with_the_parent() -> None:
 
 
 @contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
-    """Keep Ctrl-C waiting over a fork: raised in what Python and libraries run around one, it would be lost."""
+def no_signals() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM waiting: raised in what Python and libraries run around a fork, they would be lost."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
         yield
@@ -90,7 +90,7 @@ class Job:
         context = multiprocessing.get_context("fork")
         self.connection, child = context.Pipe(duplex=False)
         self.process = context.Process(target=_answer, args=(child, function, arguments, quiet), daemon=False)
-        with _no_signals():
+        with no_signals():
             self.process.start()
         child.close()
 
@@ -133,7 +133,7 @@ def isolated(function: Callable, *arguments: Any, on_event: Callable[[Any], None
     job = Job.__new__(Job)
     job.connection = receive
     job.process = context.Process(target=_answer, args=(send, run, arguments, False), daemon=False)
-    with _no_signals():
+    with no_signals():
         job.process.start()
     send.close()
     return job.result(on_event)
