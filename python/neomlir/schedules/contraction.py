@@ -14,7 +14,7 @@ from neomlir.mlir import ir
 from neomlir.schedules import five_loops, scalable
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
-from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.base import Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
@@ -44,13 +44,7 @@ class Contraction(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
         plan = Plan.make(root, kernel, target)
-        frame = Frame(kernel, target)
-        try:
-            Nest(frame, root, plan).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: Nest(frame, root, plan).emit())
 
 
 class Nest:
@@ -93,10 +87,13 @@ class Nest:
         self.sums.order.sort(key=lambda d: place[d])
 
     def emit(self) -> None:
-        blocks = five_loops.blocks(self)
-        main = five_loops.emit(self, blocks) if blocks else self._items()
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([main, *around])
+        self.b.items([self._main(), *around])
+
+    def _main(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
+        """The work items without those of borders."""
+        blocks = five_loops.blocks(self)
+        return five_loops.emit(self, blocks) if blocks else self._items()
 
     def _items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         """The sizes of the work items, and what an item does."""

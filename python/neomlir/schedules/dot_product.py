@@ -11,7 +11,6 @@ from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Tile
 from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
@@ -19,7 +18,6 @@ from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 from neomlir.schedules.tiles import tile_of
 
@@ -38,13 +36,7 @@ class DotProduct(Schedule):
             raise NotApplicable("the target's dot-product unit has tiles")
         rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
         plan = panels.plan(root, rows - 2 * panels.unit.flip)
-        frame = Frame(kernel, target)
-        try:
-            DotNest(frame, root, plan, panels).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: DotNest(frame, root, plan, panels).emit())
 
 
 class DotNest(Nest):
@@ -54,9 +46,8 @@ class DotNest(Nest):
         super().__init__(frame, root, plan)
         self.sums = DotSums(frame, root, panels)
 
-    def emit(self) -> None:
-        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([self._items(), *around])
+    def _main(self):
+        return self._items()
 
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing: the panels are a half or a quarter of what `ahead` is made for."""

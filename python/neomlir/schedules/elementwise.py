@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neomlir.mlir import ir
-from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.base import Schedule
 from neomlir.schedules.boxes import all_boxes
 from neomlir.schedules.builder import Chunk
 from neomlir.schedules.frame import Frame
@@ -21,18 +21,16 @@ class Elementwise(Schedule):
         return not kernel.roots
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
-        frame = Frame(kernel, target)
-        try:
-            nests = [Points(frame, box) for box in all_boxes(frame)]
-            if any(nest.box.overlaps for nest in nests):
-                for nest in nests:
-                    nest.inside([], 0, nest.sizes[0]) if nest.sizes else nest.store([], [(Index(), Chunk(1))])
-            else:
-                frame.b.items([nest.items() for nest in nests])
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(_emit)
+
+
+def _emit(frame: Frame) -> None:
+    nests = [Points(frame, box) for box in all_boxes(frame)]
+    if any(nest.box.overlaps for nest in nests):
+        for nest in nests:
+            nest.inside([], 0, nest.sizes[0]) if nest.sizes else nest.store([], [(Index(), Chunk(1))])
+    else:
+        frame.b.items([nest.items() for nest in nests])
 
 
 SCHEDULE = Elementwise()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
+from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import GRANULE, Builder, Size
 from neomlir.schedules.evaluate import Evaluator
 from neomlir.schedules.kernel import Kernel
@@ -46,7 +48,8 @@ class Machine:
 
 
 class Frame:
-    """A new function beside the kernel's; `close` ends it and gives it, `drop` takes it back."""
+    """A new function beside the kernel's; `close` ends it and gives it, `drop` takes it back, `made_by` does the one or
+    the other."""
 
     def __init__(self, kernel: Kernel, target):
         self.kernel = kernel
@@ -85,6 +88,15 @@ class Frame:
     def sizes(self, value: ir.Value) -> list[Size]:
         """The extents of a tensor, numbers where they are static."""
         return [self.memory.dim(value, d, self.evaluator) for d in range(ir.RankedTensorType(value.type).rank)]
+
+    def made_by(self, emit: Callable[[Frame], object]) -> ir.Operation:
+        """The function with what `emit(frame)` writes; where that raises NotApplicable there is no function."""
+        try:
+            emit(self)
+            return self.close()
+        except NotApplicable:
+            self.drop()
+            raise
 
     def close(self) -> ir.Operation:
         b, context = self.b, self.func.context

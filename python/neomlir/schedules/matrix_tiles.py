@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
@@ -27,7 +26,6 @@ from neomlir.schedules.memory import memref
 from neomlir.schedules.nest import lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 
 _ROWS = 16
@@ -56,13 +54,7 @@ class MatrixTiles(Schedule):
         if not panels.unit.tiles:
             raise NotApplicable("the target's dot-product unit has no tiles")
         plan = panels.plan(root, 2 * _ROWS, short=_ROWS)
-        frame = Frame(kernel, target)
-        try:
-            TileNest(frame, root, plan, panels).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: TileNest(frame, root, plan, panels).emit())
 
 
 @dataclass(frozen=True)
@@ -90,9 +82,8 @@ class TileNest(Nest):
         if plan.vectors > len(_RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
 
-    def emit(self) -> None:
-        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([self._items(), *around])
+    def _main(self):
+        return self._items()
 
     def fetch_ahead(self, tiles: int) -> None:
         """Let `tiles` register tiles, which use one panel, fetch the next, if the panels do not stay in the cache."""

@@ -40,15 +40,7 @@ class Narrow(Schedule):
         root = Root(kernel)
         lanes = max(1, target.vector.bits // kernel.element_bits)
         rows, columns, depth = _split(root, lanes)
-        frame = Frame(kernel, target)
-        try:
-            if borders(frame):
-                raise NotApplicable("the result is padded")
-            _emit(frame, root, rows, columns, depth, lanes)
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: _emit(frame, root, rows, columns, depth, lanes))
 
 
 def _split(root: Root, lanes: int) -> tuple[list[Dim], list[Dim], int]:
@@ -73,6 +65,8 @@ def _split(root: Root, lanes: int) -> tuple[list[Dim], list[Dim], int]:
 
 
 def _emit(frame: Frame, root: Root, rows: list[Dim], columns: list[Dim], depth: int, lanes: int) -> None:
+    if borders(frame):
+        raise NotApplicable("the result is padded")
     b, memory, g = frame.b, frame.memory, root.generic
     sums = Accumulator(frame, root)
     loop, inner = root.reduced[0], rows[-1].size

@@ -12,14 +12,12 @@ from __future__ import annotations
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk, Tile
 from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Part, apply
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 
 _AHEAD = 32
@@ -47,13 +45,7 @@ class Nibbles(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
         plan, group = _plan(root, kernel, target)
-        frame = Frame(kernel, target)
-        try:
-            NibbleNest(frame, root, plan, group).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: NibbleNest(frame, root, plan, group).emit())
 
 
 def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
@@ -97,9 +89,8 @@ class NibbleNest(Nest):
         super().__init__(frame, root, plan)
         self.sums = NibbleSums(frame, root, group)
 
-    def emit(self) -> None:
-        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([self._items(), *around])
+    def _main(self):
+        return self._items()
 
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing: one row after the other is read from end to end, as the hardware fetches by itself."""

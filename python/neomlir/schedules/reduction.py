@@ -39,13 +39,7 @@ class Reduction(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         rows = Rows.of(kernel)
-        frame = Frame(kernel, target)
-        try:
-            Nest(frame, rows).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: Nest(frame, rows).emit())
 
 
 class Nest:

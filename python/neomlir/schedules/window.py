@@ -37,13 +37,7 @@ class Window(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
         columns = _columns(root)
-        frame = Frame(kernel, target)
-        try:
-            Nest(frame, root, columns).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: Nest(frame, root, columns).emit())
 
 
 def _columns(root: Root) -> Dim:

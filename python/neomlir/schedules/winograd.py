@@ -39,13 +39,7 @@ class Winograd(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         form = Form.of(kernel)
-        frame = Frame(kernel, target)
-        try:
-            Nest(frame, form, target).emit()
-            return frame.close()
-        except NotApplicable:
-            frame.drop()
-            raise
+        return Frame(kernel, target).made_by(lambda frame: Nest(frame, form, target).emit())
 
 
 class Nest:
