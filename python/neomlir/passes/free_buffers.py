@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir, passmanager
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.functions import holds
 
 _ALLOCATES = frozenset({"memref.alloc", "memref.realloc"})
 
@@ -22,15 +23,6 @@ class FreeBuffers(ModulePass):
     name = "neo-free-buffers"
 
     def run(self, module: ir.Module) -> None:
-        found = []
-
-        def visit(op: ir.Operation) -> ir.WalkResult:
-            if op.name in _ALLOCATES:
-                found.append(op.name)
-                return ir.WalkResult.INTERRUPT
-            return ir.WalkResult.ADVANCE
-
-        module.operation.walk(visit)
-        text = "buffer-deallocation-pipeline" if found else "canonicalize,cse"
+        text = "buffer-deallocation-pipeline" if holds(module.operation, _ALLOCATES) else "canonicalize,cse"
         with module.context:
             passmanager.PassManager.parse(f"builtin.module({text})").run(module.operation)

@@ -1,6 +1,8 @@
-"""Finding functions and kernels in a module."""
+"""Finding functions, kernels and operations in a module."""
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 from neomlir.mlir import ir
 
@@ -32,3 +34,17 @@ def kernel_modules(module: ir.Operation) -> list[ir.Operation]:
 def kernels(module: ir.Operation) -> dict[str, ir.Operation]:
     """The function of each nested kernel module by name; declarations count, `.grid` functions too."""
     return {name_of(f): f for nested in kernel_modules(module) for f in functions(nested)}
+
+
+def holds(root: ir.Operation, names: Container[str]) -> bool:
+    """Whether an operation of one of these names is `root` or inside it, however deep."""
+    found = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name in names:
+            found.append(op.name)
+            return ir.WalkResult.INTERRUPT
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit)
+    return bool(found)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neomlir.mlir import ir, passmanager
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.functions import defined_functions
+from neomlir.passes.functions import defined_functions, holds
 
 _VIEWS = frozenset(
     f"memref.{name}" for name in ("subview", "reinterpret_cast", "expand_shape", "collapse_shape", "cast", "view")
@@ -42,7 +42,8 @@ class LowerLinalg(ModulePass):
         if "affine" not in rungs:
             _run(module, _SCALAR)
             return
-        fuse = "" if _has_views(module.operation) else "affine-loop-fusion,affine-scalrep,"
+        # Affine fusion and scalar replacement believe that no two names stand for one buffer.
+        fuse = "" if holds(module.operation, _VIEWS) else "affine-loop-fusion,affine-scalrep,"
         _run(module, f"func.func(convert-linalg-to-affine-loops,{fuse}affine-loop-invariant-code-motion),canonicalize")
         if self.tile and _divides(self.tile, module):
             _run(module, f"func.func(affine-loop-tile{{tile-size={self.tile}}}),canonicalize")
@@ -77,17 +78,3 @@ def _divides(size: int, module: ir.Module) -> bool:
 
     module.operation.walk(visit)
     return bool(trips) and all(trip is not None and trip % size == 0 for trip in trips)
-
-
-def _has_views(root: ir.Operation) -> bool:
-    """Whether two names may stand for one buffer: affine fusion and scalar replacement believe that none do."""
-    found = []
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name in _VIEWS:
-            found.append(op.name)
-            return ir.WalkResult.INTERRUPT
-        return ir.WalkResult.ADVANCE
-
-    root.walk(visit)
-    return bool(found)
