@@ -33,26 +33,14 @@ class JoinQuantizers(ModulePass):
 
 
 def _join(op: ir.Operation) -> None:
-    value, offset = op.operands[0], 0
-    minus = s.maker(value)
-    if minus is not None and minus.name == "arith.subi":
-        number = s.constant_of(minus.operands[1])
-        if not isinstance(number, ir.IntegerAttr):
-            return
-        value, offset = minus.operands[0], -number.value
+    minus, value, taken = _shift("arith.subi", op.operands[0])
     wide = s.maker(value)
     if wide is None or wide.name not in ("arith.extui", "arith.extsi") or wide.results[0].type.width != 32:
         return
     narrow = s.maker(wide.operands[0])
     if narrow is None or narrow.name != "arith.trunci" or narrow.results[0].type.width != 8:
         return
-    value, zero = narrow.operands[0], 0
-    plus = s.maker(value)
-    if plus is not None and plus.name == "arith.addi":
-        number = s.constant_of(plus.operands[1])
-        if not isinstance(number, ir.IntegerAttr):
-            return
-        value, zero = plus.operands[0], number.value
+    plus, value, zero = _shift("arith.addi", narrow.operands[0])
     bits = s.maker(value)
     if bits is None or bits.name != "arith.bitcast":
         return
@@ -66,8 +54,8 @@ def _join(op: ir.Operation) -> None:
     f32 = rounded.results[0].type
     with ir.InsertionPoint(op), op.location:
         whole = arith.SubFOp(rounded.results[0], rounded.operands[1]).result
-        if zero + offset:
-            shift = arith.ConstantOp(f32, ir.FloatAttr.get(f32, float(zero + offset))).result
+        if zero != taken:
+            shift = arith.ConstantOp(f32, ir.FloatAttr.get(f32, float(zero - taken))).result
             whole = arith.AddFOp(whole, shift).result
     op.results[0].replace_all_uses_with(whole)
     for dead in (op, minus, wide, narrow, plus, bits):
@@ -78,6 +66,13 @@ def _join(op: ir.Operation) -> None:
 _STEPS = frozenset(
     {"arith.sitofp", "arith.subi", "arith.extui", "arith.extsi", "arith.trunci", "arith.addi", "arith.bitcast"}
 )
+
+
+def _shift(name: str, value: ir.Value) -> tuple[ir.Operation | None, ir.Value, int]:
+    """The operation `name` by a constant that made a value, what it shifted and by how much; else None, `value`, 0."""
+    made = s.maker(value)
+    number = s.constant_of(made.operands[1]) if made is not None and made.name == name else None
+    return (made, made.operands[0], number.value) if isinstance(number, ir.IntegerAttr) else (None, value, 0)
 
 
 def _bounds(value: ir.Value) -> tuple[float, float] | None:
