@@ -7,18 +7,16 @@ The models are those of test/e2e/models, exported to ONNX and quantised by `onnx
 own that is kept on as many cores as there are threads.
 """
 
-import argparse
 import dataclasses
 import json
 import logging
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
+
+import side_by_side
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "e2e"))
 
@@ -92,26 +90,13 @@ def measure_one(name: str, threads: int, runs: int, wanted: list[str], activatio
     }
 
 
-def in_a_process(name: str, arguments: argparse.Namespace) -> dict:
-    """The same in a child process; a failure is a row too."""
-    command = [sys.executable, __file__, name, "--one", "--activations", arguments.activations]
-    command += ["--threads", str(arguments.threads), "--runs", str(arguments.runs), "--against", arguments.against]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        return {"model": name, "failed": f"exit code {done.returncode}"}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def row(result: dict, peers: list[str]) -> list[str]:
     """A line of the table: medians (and the ratio of Neo to each peer), least times, quanta apart, compile time."""
     if "failed" in result:
         return [result["model"], result["failed"]]
     times = {name: timing["median"] * 1e3 for name, timing in result["times"].items()}
     low = {name: timing["low"] * 1e3 for name, timing in result["times"].items()}
-    cells = [
-        f"{times[name]:.2f} ms ({times['neo'] / times[name]:.2f})" if name in times else "missing" for name in peers
-    ]
+    cells = side_by_side.beside(times, peers, "missing")
     return [
         result["model"],
         f"{times['neo']:.2f} ms",
@@ -123,33 +108,16 @@ def row(result: dict, peers: list[str]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=DEFAULT, metavar="MODEL", help=f"default: {' '.join(DEFAULT)}")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--against", default=PEERS, help=f"default: {PEERS}")
+    parser = side_by_side.parser(__doc__.splitlines()[0], DEFAULT, PEERS)
     parser.add_argument("--activations", choices=("u8", "s8"), default="u8", help="default: u8")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    peers = [name for name in arguments.against.split(",") if name]
     if arguments.one:
+        peers = [name for name in arguments.against.split(",") if name]
         result = measure_one(arguments.models[0], arguments.threads, arguments.runs, peers, arguments.activations)
         print(json.dumps(result))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    ratios = (f"{name} (Neo / it)" for name in peers)
-    table = Table("model", "Neo", *ratios, "10 % least, ms", "quanta apart", "compiled in")
-    results = []
-    for name in arguments.models:
-        results.append(in_a_process(name, arguments))
-        table.add_row(*row(results[-1], peers))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-    if arguments.json:
-        document = {"machine": platform.processor() or platform.machine(), "threads": arguments.threads}
-        arguments.json.write_text(json.dumps({**document, "runs": arguments.runs, "results": results}, indent=2) + "\n")
+    columns = ["10 % least, ms", "quanta apart"]
+    side_by_side.measure_all(__file__, arguments, "activations", columns, row)
 
 
 if __name__ == "__main__":

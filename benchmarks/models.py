@@ -9,16 +9,14 @@ With `--precision bf16` or `fp16` Neo and OpenVINO compute in it, the others in 
 times: ‖out - ref‖ / ‖ref‖ over all outputs, where ref is OpenVINO's output in fp32, as a mean over random inputs.
 """
 
-import argparse
 import dataclasses
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import side_by_side
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test" / "e2e"))
 
@@ -86,32 +84,12 @@ def errors(model, source, example: dict, threads: int, precision: str) -> dict[s
     return sums
 
 
-def in_a_process(name: str, arguments: argparse.Namespace) -> dict:
-    """The same in a child process; a failure is a row too."""
-    command = [sys.executable, __file__, name, "--one"]
-    command += [
-        "--precision",
-        arguments.precision,
-        "--threads",
-        str(arguments.threads),
-        "--runs",
-        str(arguments.runs),
-        "--against",
-        arguments.against,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        return {"model": name, "failed": f"exit code {done.returncode}"}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def row(result: dict, peers: list[str]) -> list[str]:
     """A line of the table: Neo's median, then each peer's with the ratio of Neo to it."""
     if "failed" in result:
         return [result["model"], result["failed"]]
     times = {name: timing["median"] * 1e3 for name, timing in result["times"].items()}
-    cells = [f"{times[name]:.2f} ms ({times['neo'] / times[name]:.2f})" if name in times else "" for name in peers]
+    cells = side_by_side.beside(times, peers, "")
     difference = max(result["differences"].values(), default=0.0)
     off = result["errors"]
     exact = [f"{off['neo']:.2e} ({off['neo'] / off['openvino']:.2f})"] if off else []
@@ -125,39 +103,16 @@ def row(result: dict, peers: list[str]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=DEFAULT, metavar="MODEL", help=f"default: {' '.join(DEFAULT)}")
+    parser = side_by_side.parser(__doc__.splitlines()[0], DEFAULT, PEERS)
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--against", default=PEERS, help=f"default: {PEERS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    peers = [name for name in arguments.against.split(",") if name]
     if arguments.one:
+        peers = [name for name in arguments.against.split(",") if name]
         result = measure_one(arguments.models[0], arguments.threads, arguments.runs, peers, arguments.precision)
         print(json.dumps(result))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        "model",
-        "Neo",
-        *(f"{name} (Neo / it)" for name in peers),
-        "difference" if arguments.precision == "fp32" else "error (Neo / OpenVINO)",
-        "compiled in",
-    )
-    results = []
-    for name in arguments.models:
-        results.append(in_a_process(name, arguments))
-        table.add_row(*row(results[-1], peers))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-    if arguments.json:
-        document = {"machine": platform.processor() or platform.machine(), "precision": arguments.precision}
-        document["threads"] = arguments.threads
-        arguments.json.write_text(json.dumps({**document, "runs": arguments.runs, "results": results}, indent=2) + "\n")
+    columns = ["difference" if arguments.precision == "fp32" else "error (Neo / OpenVINO)"]
+    side_by_side.measure_all(__file__, arguments, "precision", columns, row)
 
 
 if __name__ == "__main__":
