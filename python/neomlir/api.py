@@ -118,7 +118,7 @@ def compile(
         except OSError as error:
             raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
     chosen = _target(target)
-    pipeline = with_weights(with_precision(pipeline or "cpu", precision, chosen), weights, chosen)
+    pipeline = _pipeline(pipeline, chosen, precision, weights, winograd)
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
@@ -128,7 +128,7 @@ def compile(
         result = Path(scratch) / "model.neo"
         options = {
             "inputs": inputs,
-            "pipeline": _pipeline(pipeline, chosen, winograd),
+            "pipeline": pipeline,
             "jobs": jobs or os.cpu_count() or 1,
             "dump": dump,
             "stop_at": stop_at,
@@ -165,16 +165,15 @@ def dry_run(
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
     chosen = _target(target)
-    pipeline = with_weights(with_precision(pipeline or "cpu", precision, chosen), weights, chosen)
+    pipeline = _pipeline(pipeline, chosen, precision, weights, winograd)
     model = find(model).hold(model)
     with files.scratch_folder() as scratch:
-        named = _pipeline(pipeline, chosen, winograd)
-        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, named, tuned)
+        return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline, tuned)
 
 
-def _pipeline(name: str | None, target: Target, winograd: bool) -> str:
-    """The pipeline to take, Winograd's algorithm forbidden in it if need be."""
-    name = name or "cpu"
+def _pipeline(name: str | None, target: Target, precision: str, weights: str, winograd: bool) -> str:
+    """The pipeline to take, with the options of its passes that the arguments of `compile` stand for."""
+    name = with_weights(with_precision(name or "cpu", precision, target), weights, target)
     return name if winograd else with_option(name, target, "neo-winograd.use=never")
 
 
