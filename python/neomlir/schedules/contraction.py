@@ -70,6 +70,8 @@ class Nest:
         self.panel = Index()
         """The panel of columns that is being emitted."""
         self.depth = math.prod(root.extents[d] or GUESS for d in root.reduced)
+        self.rows_operand = 1 if root.depends(0, plan.columns) else 0
+        """The factor that the columns do not depend on; the other one is read panel by panel."""
         self.least = _ITEM
         """Floating-point operations of a work item, at least."""
 
@@ -157,8 +159,7 @@ class Nest:
         count = math.prod(t if isinstance(t, int) else GUESS for t in tiles)
         others = math.prod(t if isinstance(t, int) else 16 for t in [panels, *batch])
         least = max(1, -(-self.least // flops))
-        rows_input = 0 if root.depends(1, plan.columns) else 1
-        footprint = height * 4 * self._per_row(rows_input)
+        footprint = height * 4 * self._per_row(self.rows_operand)
         most = max(1, min(self.frame.machine.l2 // 2 // max(1, footprint), count * others // 16))
         if self._streams():
             most = min(most, self.frame.machine.l2 // _STREAM // (height * self._streams()))
@@ -180,7 +181,7 @@ class Nest:
         so that large tensors are read and written from end to end.
         """
         l2 = self.frame.machine.l2
-        weights = self._bytes(0 if self.root.depends(0, self.plan.columns) else 1)
+        weights = self._bytes(1 - self.rows_operand)
         sizes = [d.size for d in (*self.plan.rows, self.plan.inner) if d is not None]
         if weights is None or weights > l2 // 4 or self.plan.batch or not sizes or None in sizes:
             return 0
@@ -196,7 +197,7 @@ class Nest:
         plan, root, machine, memory = self.plan, self.root, self.frame.machine, self.frame.memory
         order = self.sums.order
         self.next_panel = NextPanel.of(root, plan.columns, order, memory, tiles, machine.line)
-        operand = 1 if root.depends(0, plan.columns) else 0
+        operand = self.rows_operand
         sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
         read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
         if rows and plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
@@ -213,8 +214,8 @@ class Nest:
         blocked = -(-tiles[cut] // block) if tiles and isinstance(tiles[cut], int) else 1
         if self._streams() or blocked == 1 or not isinstance(panels, int):
             return False
-        l2, across = self.frame.machine.l2, 1 if self.root.depends(1, self.plan.columns) else 0
-        rows, weights = (self._bytes(operand) for operand in (1 - across, across))
+        l2 = self.frame.machine.l2
+        rows, weights = (self._bytes(operand) for operand in (self.rows_operand, 1 - self.rows_operand))
         if None in (rows, weights):
             return False
         if rows + 2 * weights // panels <= l2 * 3 // 4:

@@ -110,16 +110,12 @@ def _share(kernel: Kernel, name: str, number: int, most: int, groups: int = 1) -
 def _packable(nest: Nest) -> bool:
     """Whether what the rows' operand reads lies along the reduction."""
     probe = nest.root.reduced_probes[nest.sums.order[0]]
-    for value, access in nest.root.accesses[_rows_operand(nest)]:
+    for value, access in nest.root.accesses[nest.rows_operand]:
         if value is None or any(index.uses(probe) for index in access[:-1]):
             return False
         if access and access[-1].uses(probe) and access[-1].terms.get(probe) != 1:
             return False
     return True
-
-
-def _rows_operand(nest: Nest) -> int:
-    return 1 if nest.root.depends(0, nest.plan.columns) else 0
 
 
 def emit(nest: Nest, cut: Blocks) -> tuple[list[Size], Callable[[list[Index]], None]]:
@@ -134,7 +130,7 @@ class _Loops:
         self.depth = nest.root.extents[self.loop]
         self.panels = -(-nest.plan.columns.size // nest.plan.width)
         self.rows = nest.plan.rows[0]
-        self.operand = _rows_operand(nest)
+        self.operand = nest.rows_operand
         nest.fetch_ahead(min(cut.strips, nest.strips.count), rows=not cut.packs)
         root, memory = nest.root, nest.frame.memory
         if cut.steps < self.depth and not self.b.scalable:
