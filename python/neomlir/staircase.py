@@ -17,6 +17,7 @@ from neomlir.costs import kernel_costs
 from neomlir.elements import numpy_dtype
 from neomlir.errors import CompileError, NeoError
 from neomlir.frontends.base import Imported
+from neomlir.host_plan import HostPlan
 from neomlir.initialize import run_initialize
 from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
@@ -25,7 +26,6 @@ from neomlir.passes.limit_schedules import RUNGS
 from neomlir.passes.set_parameters import text_of
 from neomlir.pipeline import Pipeline, named_stages, precision_of
 from neomlir.pipeline_run import reproducer_text
-from neomlir.steps import Steps, steps_of
 from neomlir.targets import Target
 from neomlir.tuned import Database
 from neomlir.workers import parallel
@@ -337,7 +337,7 @@ class Staircase:
             if level == "memref":
                 for nested in kernel_modules(self.module.operation):
                     nested.erase()
-                self.plan = {name_of(f): _Plan.of(f) for f in defined_functions(self.module.operation)}
+                self.plan = {name_of(f): HostPlan.of(f) for f in defined_functions(self.module.operation)}
 
     def _host_object(self, entry: str, target: Target) -> bytes:
         text = to_llvm_ir(self.module, (entry,))
@@ -362,53 +362,6 @@ class Staircase:
             known.update(defined)
         plan = self.plan["main"]
         return [(offset, known[name]) for name, offset in plan.weights], plan.weights_size, plan.arena
-
-
-@dataclass
-class _Plan:
-    """The attributes that `neo-plan-memory` left on a host function."""
-
-    arena: int
-    weights: list[tuple[str, int]]
-    weights_size: int
-    reads: list[str]
-    defines: list[tuple[str, ir.MemRefType]]
-    steps: Steps
-    allocates: bool = False
-
-    @property
-    def layout(self) -> tuple[int, list[tuple[str, int]]]:
-        """Where everything lies."""
-        return self.arena, self.weights
-
-    @classmethod
-    def of(cls, function: ir.Operation) -> _Plan:
-        attributes = function.attributes
-        if "neo.arena" not in attributes:
-            return cls(0, [], 0, [], [], Steps([], []))
-        arguments = [
-            dict((a.name, a.attr) for a in d) if not hasattr(d, "items") else dict(d.items())
-            for d in (ir.DictAttr(x) for x in ir.ArrayAttr(attributes["arg_attrs"]))
-        ]
-        reads = [ir.FlatSymbolRefAttr(a["neo.weight"]).value for a in arguments if "neo.weight" in a]
-        names = [ir.FlatSymbolRefAttr(a["neo.defines"]).value for a in arguments if "neo.defines" in a]
-        types = [ir.MemRefType(ir.TypeAttr(t).value) for t in ir.ArrayAttr(attributes["neo.outputs"])]
-        offsets = [(a.name, ir.IntegerAttr(a.attr).value) for a in ir.DictAttr(attributes["neo.weights"])]
-        return cls(
-            ir.IntegerAttr(attributes["neo.arena"]).value,
-            sorted(offsets, key=lambda pair: pair[1]),
-            ir.IntegerAttr(attributes["neo.weights_size"]).value,
-            reads,
-            list(zip(names, types, strict=True)) if names else [],
-            steps_of(function),
-            any(_asks_for_memory(op.operation) for op in function.regions[0].blocks[0].operations),
-        )
-
-
-def _asks_for_memory(op: ir.Operation) -> bool:
-    return op.name == "func.call" and ir.FlatSymbolRefAttr(op.attributes["callee"]).value.startswith(
-        ("neo_alloc", "neo_output")
-    )
 
 
 def with_rung(text: str, rung: int) -> str:
