@@ -7,7 +7,7 @@ import pytest
 from forest_reference import evaluate
 from neomlir.dialects import context
 from neomlir.frontends.base import Frontend
-from neomlir.frontends.forest import to_module
+from neomlir.frontends.forest_module import to_module
 from neomlir.profiling import _costs
 from neomlir.trees import CATEGORICAL, WHOLE, Trees
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import INPUT, Collector, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, Collector, rows_and_kind
+from neomlir.frontends.forest_module import to_module
 from neomlir.mlir import ir
 from neomlir.trees import ZERO, ZERO_MISSING, Trees
 

@@ -10,7 +10,8 @@ import numpy as np
 from neomlir.errors import ImportFailure
 from neomlir.frontends.base import Imported, Inputs
 from neomlir.frontends.columns import Each, Matrix, Rows
-from neomlir.frontends.forest import rows_and_kind, to_module
+from neomlir.frontends.forest import rows_and_kind
+from neomlir.frontends.forest_module import to_module
 from neomlir.frontends.onnx_ml_columns import BEFORE, Node, columns
 from neomlir.frontends.onnx_ml_trees import MODELS, read
 from neomlir.mlir import ir

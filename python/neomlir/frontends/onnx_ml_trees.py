@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from neomlir.errors import ImportFailure
-from neomlir.frontends.forest import Collector, Labels, linear_trees
+from neomlir.frontends.forest import Collector, linear_trees
+from neomlir.frontends.forest_module import Labels
 from neomlir.trees import EQUAL, WHOLE, Trees
 
 MODELS = (

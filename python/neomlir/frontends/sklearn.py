@@ -12,7 +12,8 @@ import numpy as np
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends.base import Frontend, Imported, Inputs
 from neomlir.frontends.columns import Matrix, Rows
-from neomlir.frontends.forest import INPUT, OUTPUT, Collector, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, OUTPUT, Collector, rows_and_kind
+from neomlir.frontends.forest_module import to_module
 from neomlir.frontends.sklearn_columns import only_scales, transformed
 from neomlir.mlir import ir
 from neomlir.trees import Trees

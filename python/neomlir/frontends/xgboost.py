@@ -16,7 +16,8 @@ import numpy as np
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends import ubjson
 from neomlir.frontends.base import Frontend, Imported, Inputs
-from neomlir.frontends.forest import INPUT, Collector, linear_trees, rows_and_kind, to_module
+from neomlir.frontends.forest import INPUT, Collector, linear_trees, rows_and_kind
+from neomlir.frontends.forest_module import to_module
 from neomlir.mlir import ir
 from neomlir.trees import Trees
 
