@@ -1,7 +1,8 @@
 # Everything runs from .venv/, which `make setup` makes; every other target depends on it.
 #
 #   make demo    read the text in a picture with two models compiled by Neo
-#   make test    lint, IR tests (lit), unit and whole-model tests (pytest)
+#   make test    lint, IR tests (lit), unit and whole-model tests (pytest); test-fast: without whole models, other CPUs
+#                and the pages that are followed
 #   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
 #                bench-forest: decision trees; bench-compile: time to the first result, and memory;
 #                bench-int8: quantised models; bench-weights: weights as integers; bench-bf16: whole models in bf16
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test lint bench bench-layers bench-forest bench-compile bench-int8 bench-weights bench-bf16 docs emulators
+.PHONY: setup demo test test-fast lint bench bench-layers bench-forest bench-compile bench-int8 bench-weights bench-bf16 docs emulators
 
 setup: $(STAMP)
 
@@ -41,6 +42,10 @@ emulators:
 test: lint emulators
 	OMP_NUM_THREADS=1 $(BIN)/lit -j$(JOBS) --order=smart test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+test-fast: lint
+	OMP_NUM_THREADS=1 $(BIN)/lit -j$(JOBS) --order=smart test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not long"
 
 bench: setup
 	$(BIN)/python benchmarks/models.py
