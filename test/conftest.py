@@ -1,8 +1,8 @@
 """How long tests are.
 
 `full`: models of real size, or all models on all CPUs; they run only when asked for by `-m full`.
-`long`: whole models, other CPUs, pages that are followed command by command: all of `test/e2e` and `test/cross`, and what
-is marked; they run by default, and `make test-fast` (`-m "not long"`) leaves them out.
+`long`: whole models, other CPUs, pages that are followed command by command: all of `test/e2e` and `test/cross`, and
+what is marked; they run by default, and `make test-fast` (`-m "not long"`) leaves them out.
 """
 
 from pathlib import Path
