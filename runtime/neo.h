@@ -163,6 +163,13 @@ NEO_API void neo_session_destroy(neo_session *session);
 NEO_API int32_t neo_set_threads(neo_session *session, int32_t threads);
 NEO_API int32_t neo_threads(const neo_session *session);
 
+/* How long, in nanoseconds, a thread without work stays awake at most; between runs only where they come within that time
+   of each other, else for 0.1 ms. 0: it sleeps at once, which costs each loop the time that the system takes to wake
+   it up. NEO_SPIN by default. Between runs. */
+#define NEO_SPIN INT64_C(1000000)
+NEO_API int32_t neo_set_spin(neo_session *session, int64_t nanoseconds);
+NEO_API int64_t neo_spin(const neo_session *session);
+
 /* Keep the session's own threads, number 1 onwards, on `cpus[number % count]` each; `cpus[0]` is meant for the
    caller's thread, which is left alone. A count of 0 sets them free. NEO_UNSUPPORTED where the system cannot. */
 NEO_API int32_t neo_set_affinity(neo_session *session, const int32_t *cpus, int32_t count);

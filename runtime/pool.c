@@ -39,6 +39,15 @@ int32_t neo_pool_pin(struct neo_pool *pool, const int32_t *cpus, int32_t count) 
   return count;
 }
 
+void neo_pool_spin(struct neo_pool *pool, int64_t nanoseconds) {
+  (void)pool;
+  (void)nanoseconds;
+}
+
+void neo_pool_begin(struct neo_pool *pool) { (void)pool; }
+
+void neo_pool_end(struct neo_pool *pool) { (void)pool; }
+
 void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data) {
   (void)pool;
   if (items > 0) body(0, items, data);
@@ -47,20 +56,20 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
 #else
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifdef __linux__
-#include <sched.h>
-#endif
-
 #include "memory.h"
 #include "wait.h"
 
-/* Between two kernels a thread waits awake for about so long: a sleep and a wake-up cost ten microseconds each. */
-enum { SPIN_NANOSECONDS = 100000, MOST_CHUNKS_A_THREAD = 16, MOST_CHUNKS = UINT16_MAX, CACHE_LINE = 64 };
+/* Nanoseconds. A thread that waits awake gives its turns away after POLITE; where one took LOST it shares its CPU with
+   somebody, and sleeps: a sleeper that is woken comes before who runs, a thread that waits its turn does not. */
+enum { POLITE = 20000, LOST = 50000, SHORT_SPIN = 100000 };
+
+enum { MOST_CHUNKS_A_THREAD = 16, MOST_CHUNKS = UINT16_MAX, CACHE_LINE = 64 };
 
 /* Kernels keep small scratch memory on the stack, and some C libraries give a thread 128 KB. */
 #define STACK_BYTES ((size_t)2 << 20)
@@ -83,8 +92,11 @@ struct neo_pool {
   pthread_t *workers;
   struct share *shares; /* one a thread, the caller's first */
   atomic_int named;     /* workers that have a number */
+  int64_t spin, ended;  /* how long threads wait awake at most; when the last run ended */
+  int close, shared;    /* whether this run followed close on the last; whether it had a loop for several threads */
   _Alignas(CACHE_LINE) atomic_uint ticket; /* one more for each job; workers sleep on it */
   atomic_int open, stop, sleepers;
+  _Alignas(CACHE_LINE) atomic_llong patience; /* how long threads wait awake now */
   _Alignas(CACHE_LINE) atomic_uint inside; /* workers in a job; the caller sleeps on it */
   atomic_int waiting;
   _Alignas(CACHE_LINE) atomic_flag busy;
@@ -105,16 +117,18 @@ static int64_t now(void) {
 }
 
 /* Whether `word` became `value` (is: 1) or something else (is: 0) while it was worth staying awake. */
-static int spin(atomic_uint *word, unsigned value, int is) {
-  int64_t end = 0;
+static int spin(struct neo_pool *pool, atomic_uint *word, unsigned value, int is) {
+  int64_t began = 0, before = 0;
   for (;;) {
     for (int i = 0; i < 32; i++) {
       if ((atomic_load(word) == value) == is) return 1;
       pause_cpu();
     }
     int64_t time = now();
-    if (!end) end = time + SPIN_NANOSECONDS;
-    if (time > end) return 0;
+    if (!began) began = before = time;
+    if (time - began >= atomic_load_explicit(&pool->patience, memory_order_relaxed) || time - before > LOST) return 0;
+    if (time - began > POLITE) sched_yield();
+    before = time;
   }
 }
 
@@ -149,7 +163,7 @@ static void *worker(void *argument) {
   int32_t thread = atomic_fetch_add(&pool->named, 1) + 1;
   unsigned seen = 0;
   for (;;) {
-    if (!spin(&pool->ticket, seen, 0)) {
+    if (!spin(pool, &pool->ticket, seen, 0)) {
       atomic_fetch_add(&pool->sleepers, 1);
       while (atomic_load(&pool->ticket) == seen) wait_while(&pool->ticket, seen);
       atomic_fetch_sub(&pool->sleepers, 1);
@@ -198,6 +212,7 @@ struct neo_pool *neo_pool_create(const struct neo_allocator *allocator, int32_t 
                             .process = getpid(),
                             .allocator = *allocator};
   atomic_flag_clear(&pool->busy);
+  neo_pool_spin(pool, NEO_SPIN);
   start(pool);
   return pool;
 }
@@ -243,6 +258,36 @@ int32_t neo_pool_threads(const struct neo_pool *pool) { return pool->threads; }
 
 int32_t neo_pool_stale(const struct neo_pool *pool) { return pool->process != getpid(); }
 
+static void call_workers(struct neo_pool *pool) {
+  atomic_fetch_add(&pool->ticket, 1);
+  if (atomic_load(&pool->sleepers)) wake(&pool->ticket, pool->threads - 1);
+}
+
+static void set_patience(struct neo_pool *pool, int64_t nanoseconds) {
+  if (nanoseconds > pool->spin) nanoseconds = pool->spin;
+  atomic_store_explicit(&pool->patience, nanoseconds, memory_order_relaxed);
+}
+
+void neo_pool_spin(struct neo_pool *pool, int64_t nanoseconds) {
+  pool->spin = nanoseconds;
+  set_patience(pool, SHORT_SPIN);
+}
+
+void neo_pool_begin(struct neo_pool *pool) {
+  if (pool->threads == 1) return;
+  pool->close = now() - pool->ended < pool->spin;
+  set_patience(pool, pool->spin);
+  /* Who sleeps wakes up while the first kernels run, if there will be something to share. */
+  if (pool->shared && atomic_load(&pool->sleepers)) call_workers(pool);
+  pool->shared = 0;
+}
+
+void neo_pool_end(struct neo_pool *pool) {
+  if (pool->threads == 1) return;
+  if (!pool->close) set_patience(pool, SHORT_SPIN);
+  pool->ended = now();
+}
+
 void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data) {
   if (items <= 0) return;
   /* A loop inside a body finds the pool busy, and runs inline. */
@@ -261,12 +306,12 @@ void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *dat
     unsigned first = (unsigned)(i * chunks / pool->threads), end = (unsigned)((i + 1) * chunks / pool->threads);
     atomic_store(&pool->shares[i].chunks, packed(first, end));
   }
+  pool->shared = 1;
   atomic_store(&pool->open, 1);
-  atomic_fetch_add(&pool->ticket, 1);
-  if (atomic_load(&pool->sleepers)) wake(&pool->ticket, pool->threads - 1);
+  call_workers(pool);
   take_chunks(pool, 0);
   atomic_store(&pool->open, 0);
-  if (!spin(&pool->inside, 0, 1)) {
+  if (!spin(pool, &pool->inside, 0, 1)) {
     atomic_store(&pool->waiting, 1);
     for (unsigned count; (count = atomic_load(&pool->inside));) wait_while(&pool->inside, count);
     atomic_store(&pool->waiting, 0);

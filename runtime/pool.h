@@ -22,6 +22,13 @@ int32_t neo_pool_stale(const struct neo_pool *pool);
 /* Keep thread n on cpus[n % count], from thread 1 on; anywhere for a count of 0. Not 0 where the system cannot. */
 int32_t neo_pool_pin(struct neo_pool *pool, const int32_t *cpus, int32_t count);
 
+/* How long a thread without work stays awake at most (neo_set_spin). Not during a run. */
+void neo_pool_spin(struct neo_pool *pool, int64_t nanoseconds);
+
+/* A run begins, or ends: threads wait awake within runs, and after one where the last but one was close. */
+void neo_pool_begin(struct neo_pool *pool);
+void neo_pool_end(struct neo_pool *pool);
+
 /* Call `body` on ranges that cover 0 to `items`; returns when all are done. */
 void neo_pool_run(struct neo_pool *pool, int64_t items, neo_body body, void *data);
 

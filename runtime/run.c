@@ -92,7 +92,10 @@ static int32_t begin(neo_session *session) {
   session->written = 0;
   neo_drop_outputs(session);
   int32_t status = neo_pool_stale(session->pool) ? neo_replace_pool(session, neo_pool_threads(session->pool)) : NEO_OK;
-  if (status) __atomic_store_n(&session->running, 0, __ATOMIC_RELEASE);
+  if (status)
+    __atomic_store_n(&session->running, 0, __ATOMIC_RELEASE);
+  else
+    neo_pool_begin(session->pool);
   return status;
 }
 
@@ -123,6 +126,7 @@ static int32_t finish(neo_session *session, int32_t status, void *const *outputs
   }
   neo_blocks_reclaim(session->blocks);
   if (status == NEO_OK) session->written = outputs;
+  neo_pool_end(session->pool);
   __atomic_store_n(&session->running, 0, __ATOMIC_RELEASE);
   return status;
 }

@@ -50,6 +50,7 @@ int32_t neo_session_create(neo_model *model, int32_t threads, neo_session **made
   if (!session) return neo_fail(NEO_NO_MEMORY, "there is no memory for a session");
   session->bytes = bytes;
   session->model = model;
+  session->spin = NEO_SPIN;
   neo_model_keep(model);
   lay_out(session, program);
   session->arena = neo_allocate(&model->allocator, program->arena_bytes);
@@ -95,6 +96,7 @@ int32_t neo_replace_pool(neo_session *session, int32_t threads) {
   if (!pool) return neo_fail(NEO_NO_MEMORY, "there is no memory for %d threads", (int)threads);
   neo_pool_destroy(session->pool);
   session->pool = pool;
+  neo_pool_spin(pool, session->spin);
   if (session->cpu_count) neo_pool_pin(pool, session->cpus, session->cpu_count);
   return NEO_OK;
 }
@@ -104,6 +106,15 @@ int32_t neo_set_threads(neo_session *session, int32_t threads) {
 }
 
 int32_t neo_threads(const neo_session *session) { return neo_pool_threads(session->pool); }
+
+int32_t neo_set_spin(neo_session *session, int64_t nanoseconds) {
+  if (nanoseconds < 0) return neo_fail(NEO_BAD_ARGUMENT, "threads cannot stay awake for less than 0 ns");
+  session->spin = nanoseconds;
+  neo_pool_spin(session->pool, nanoseconds);
+  return NEO_OK;
+}
+
+int64_t neo_spin(const neo_session *session) { return session->spin; }
 
 int32_t neo_set_affinity(neo_session *session, const int32_t *cpus, int32_t count) {
   struct neo_allocator *allocator = &session->model->allocator;

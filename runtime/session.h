@@ -37,6 +37,7 @@ struct neo_session {
   int64_t bytes;                  /* of this structure and its tables */
   uint8_t *arena;
   int32_t *cpus;
+  int64_t spin;                   /* nanoseconds */
   int32_t cpu_count, running, status;
   neo_hook hook;
   void *hook_context;

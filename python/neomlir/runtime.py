@@ -32,6 +32,7 @@ from neomlir.targets import Target
 __all__ = ["Model", "Spec", "load"]
 
 _MOST_THREADS = 1024
+_LONGEST_SPIN = 3600
 _EVENT = ("begin", "end", "items")
 _CLOSED = "the model is closed; load it again"
 
@@ -112,6 +113,26 @@ class Model:
             if not self._session:
                 raise ModelError(_CLOSED)
             self._must(self._native.neo_set_threads(self._session, number))
+
+    @property
+    def spin(self) -> float:
+        """Seconds that a thread without work stays awake at most: 0.001, or what was set between calls.
+
+        Between calls it stays awake only where these come within that time of each other, else for 0.1 ms.
+        """
+        with self._lock:
+            if not self._session:
+                raise ModelError(_CLOSED)
+            return self._native.neo_spin(self._session) / 1e9
+
+    @spin.setter
+    def spin(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST_SPIN:
+            raise ModelError(f"threads stay awake for 0 to {_LONGEST_SPIN} seconds, not {seconds!r}")
+        with self._lock:
+            if not self._session:
+                raise ModelError(_CLOSED)
+            self._must(self._native.neo_set_spin(self._session, round(seconds * 1e9)))
 
     def __call__(self, *arrays: Any) -> np.ndarray | tuple[np.ndarray, ...]:
         """Run on arrays in the order of `inputs`: numpy arrays or torch tensors, read in place where C-contiguous.

@@ -214,6 +214,11 @@ static void profiling(void) {
   CHECK(!neo_set_affinity(session, &cpu, 1) && !neo_run(session));
   CHECK(neo_set_affinity(session, &none, 1) == NEO_UNSUPPORTED && neo_set_affinity(session, 0, -1));
   CHECK(!neo_set_affinity(session, 0, 0) && !neo_set_threads(session, 2) && neo_threads(session) == 2);
+  CHECK(neo_spin(session) == NEO_SPIN && neo_set_spin(session, -1) == NEO_BAD_ARGUMENT);
+  for (int64_t spin = 0; spin <= NEO_SPIN; spin += NEO_SPIN / 2) {
+    CHECK(!neo_set_spin(session, spin) && !neo_set_threads(session, 3) && neo_spin(session) == spin);
+    for (int i = 0; i < 20; i++) CHECK(!neo_run(session));
+  }
   CHECK(neo_set_threads(session, 0) == NEO_BAD_ARGUMENT && !neo_run(session));
   CHECK(((const int64_t *)neo_output(session, 0, 0))[ITEMS - 1] == ITEMS);
   neo_session_destroy(session);
@@ -244,9 +249,12 @@ static void pooling(void) {
   for (int32_t threads = 1; threads <= 4; threads += 3) {
     struct neo_pool *pool = neo_pool_create(&allocator, threads);
     for (int64_t number = 0; number < 3000; number++) {
+      if (number % 100 == 0) neo_pool_spin(pool, number % 300 * 1000);
+      if (number % 5 == 0) neo_pool_begin(pool);
       struct job job = {pool, number % 256, {0}, {0}};
       neo_pool_run(pool, job.items, outer_body, &job);
       for (int64_t i = 0; i < 256; i++) CHECK(job.done[i] == (i < job.items) && job.inner[i] == 3 * job.done[i]);
+      if (number % 5 == 4) neo_pool_end(pool);
       if (number % 500 == 0) usleep(300); /* Let them fall asleep. */
     }
     neo_pool_destroy(pool);

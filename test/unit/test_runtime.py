@@ -383,6 +383,25 @@ def test_parallel_for_after_sleep(parallel):
         assert parallel(x)[-1] == COUNT
 
 
+@pytest.mark.parametrize("spin", [0, 1e-3, 3])
+def test_threads_that_wait_burn_little(parallel, spin):
+    """Whatever a thread may wait awake, it sleeps soon after a call that came alone."""
+    parallel.spin, x = spin, np.zeros(COUNT, np.int64)
+    assert parallel.spin == pytest.approx(spin)
+    time.sleep(0.01)
+    parallel.threads = 2
+    parallel(x)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1
+
+
+@pytest.mark.parametrize("spin", [-1, "1", None, True, float("nan"), 1e9])
+def test_spins_that_cannot_be(add, spin):
+    with pytest.raises(ModelError, match="awake"):
+        add.spin = spin
+
+
 def test_nested_loops_run_inline(tmp_path):
     path = programs.write(tmp_path / "n.neo", NESTED, [Spec("x", "float32", ())], [Spec("y", "int64", (1,))])
     model = load(path, threads=4)

@@ -92,6 +92,9 @@ def test_without_numpy(clean, files):
         import array, ctypes, importlib.util
         assert importlib.util.find_spec("numpy") is None
         model = nr.load("add.neo", threads=2)
+        assert model.spin == 0.001
+        model.spin = 0.5
+        assert model.spin == 0.5
         assert model.threads == 2 and model.inputs == (nr.Spec("x", "float32", (2, 3)),)
         numbers = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
         wanted = [[0.0, 11.0, 22.0], [33.0, 44.0, 55.0]]
@@ -189,6 +192,7 @@ def test_wrong_calls_are_told(clean, files):
             (lambda: nr.load("cut.neo"), nr.ArtifactError, "cut.neo: "),
             (lambda: nr.load(b"PK"), nr.ArtifactError, "the .neo bytes: "),
             (lambda: nr.load("add.neo", threads=0), nr.ModelError, "1 to 1024 threads, not 0"),
+            (lambda: setattr(model, "spin", "1"), nr.ModelError, "stay awake for 0 to 3600 seconds, not '1'"),
             (lambda: model(), nr.ModelError, "takes 1 inputs (x: float32(2, 3)), 0 were given"),
             (lambda: model([[1.0, 2.0], [3.0, 4.0]]), nr.ModelError, "has shape (2, 2), the model takes float32(2, 3)"),
             (lambda: model([[1.0, 2.0], [3.0]]), nr.ModelError, "rows are not of one length"),

@@ -50,6 +50,8 @@ _SIGNATURES = {
     "neo_session_destroy": (None, [_POINTER]),
     "neo_set_threads": (_INT32, [_POINTER, _INT32]),
     "neo_threads": (_INT32, [_POINTER]),
+    "neo_set_spin": (_INT32, [_POINTER, _INT64]),
+    "neo_spin": (_INT64, [_POINTER]),
     "neo_run_on": (_INT32, [_POINTER, _POINTER, _POINTER, _POINTER]),
     "neo_take_output": (_POINTER, [_POINTER, _INT32, _POINTER]),
     "neo_release": (None, [_POINTER]),

@@ -15,6 +15,7 @@ from neomlir_runtime.errors import ModelError
 from neomlir_runtime.library import MAX_RANK, NeoSpec, check, library
 
 _MOST_THREADS = 1024
+_LONGEST_SPIN = 3600
 _ALIGNMENT = 64
 _CLOSED = "the model is closed; load it again"
 
@@ -83,6 +84,23 @@ class Model:
         number = _thread_count(number)
         with self._lock:
             check(self._native.neo_set_threads(self._open(), number))
+
+    @property
+    def spin(self) -> float:
+        """Seconds that a thread without work stays awake at most: 0.001, or what was set between calls.
+
+        Between calls it stays awake only where these come within that time of each other, else for 0.1 ms.
+        """
+        with self._lock:
+            return self._native.neo_spin(self._open()) / 1e9
+
+    @spin.setter
+    def spin(self, seconds: float) -> None:
+        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if not number or not 0 <= seconds <= _LONGEST_SPIN:
+            raise ModelError(f"threads stay awake for 0 to {_LONGEST_SPIN} seconds, not {seconds!r}")
+        with self._lock:
+            check(self._native.neo_set_spin(self._open(), round(seconds * 1e9)))
 
     def __call__(self, *values: Any) -> Any:
         """Run on arrays in the order of `inputs`; the only output itself, or a tuple in the order of `outputs`.
