@@ -119,6 +119,7 @@ def agrees(seed: int, count: int) -> None:
         assert error <= TOLERANCE * largest, f"{layer} on {shapes}: {error:.1e}, the largest is {largest:.1e} ({seed=})"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(1))
 def test_contractions_agree_with_plain_loops(seed):
     agrees(seed, 10)

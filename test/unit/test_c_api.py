@@ -105,6 +105,7 @@ USES_ALL = main(
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_peak_memory_is_weights_and_arena(tmp_path):
     """And one MiB, in a static program, whose C library is small."""
     weights = np.ones(2 << 20, np.float32)

@@ -20,6 +20,8 @@ from neomlir.errors import CompileError, ModelError
 from neomlir.tools import neo_compile
 from programs import ADD, DYNAMIC, DYNAMIC_OUTPUTS, baseline, field, item, main
 
+pytestmark = pytest.mark.long  # zig builds a C library first, for half a minute
+
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 WEIGHTS = np.arange(6, dtype=np.float32) * 10
 INPUT, OUTPUT = [Spec("x", "float32", (2, 3))], [Spec("y", "float32", (2, 3))]
