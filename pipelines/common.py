@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from neomlir import targets
-from neomlir.schedules.units import S8, U8, unit_of
+from neomlir.schedules.units import S8, U8, units_of
 
 
 def global_stage(target: str) -> str:
     """Pipeline text of the whole-program passes, weights packed for the register tile of `target` (a target name)."""
     tidy = ("canonicalize", "cse")
     # Without an instruction for unsigned by signed integers both factors are signed, where there is one for these.
-    units = {pair: unit_of(targets.get(target), *pair) for pair in ((U8, S8), (S8, S8))}
+    units = {pair: units_of(targets.get(target), *pair) for pair in ((U8, S8), (S8, S8))}
     signs = "{signed=true}" if units[S8, S8] and not units[U8, S8] else ""
     passes = [
         f"neo-pack-forest{{target={target}}}",

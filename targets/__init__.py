@@ -70,6 +70,10 @@ class Target:
             return self
         return replace(self, vector=replace(self.vector, bits=128, scalable=False))
 
+    def has(self, feature: str) -> bool:
+        """Whether its code may use a feature of LLVM's: one that it needs, or says beside its CPU."""
+        return feature in self.needs or f"+{feature}" in self.features
+
     @property
     def is_scalable(self) -> bool:
         """Whether there are scalable vectors in its code, or in that of a variant."""

@@ -90,17 +90,3 @@ def test_packaged_model_agrees_with_x86_64(name, target, tmp_path):
 def test_real_size_agrees_with_x86_64(name, target, tmp_path):
     emulate.emulator(Target.named(target))
     agrees(*build(name), target, tmp_path)
-
-
-def test_dot_products_of_arm(tmp_path):
-    """`bfdot`, on rows of odd length too."""
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(48, 37), torch.nn.ReLU(), torch.nn.Linear(37, 40)).eval()
-    x, target = torch.randn(21, 48), Target.named("neoverse-v1")
-    emulate.emulator(target)
-    there = neomlir.compile(module, target, [x], precision="bf16", emit="exe", output=tmp_path / "program")
-    assert sum(kernel["schedule"] == "dot_product" for kernel in there.report["kernels"]) == 2
-    (found,) = emulate.run(there, target, {there.inputs[0].name: x.numpy()}, tmp_path, emulate.widths(target)[0])
-    wanted = module(x).detach().numpy()
-    assert np.linalg.norm(found - wanted) <= 1e-2 * np.linalg.norm(wanted)

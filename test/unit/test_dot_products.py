@@ -11,6 +11,7 @@ from kernels import check, filled, generic, kernel, tensor
 from neomlir import targets
 from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_assembly, emit_object
+from neomlir.schedules.units import units_of
 
 TYPES = {"bf16": ml_dtypes.bfloat16, "s8": np.int8, "u8": np.uint8}
 EXTENSION = {"bf16": "extf", "s8": "extsi", "u8": "extui"}
@@ -58,9 +59,14 @@ def body(kinds):
     return narrow, wide, f"{text}%p = arith.mul{kind} %e0, %e1 : {wide}\n%y = arith.add{kind} %o, %p : {wide}"
 
 
-def product(target, kinds, m, n, k, width, seed=0):
+def group_of(target, kinds):
+    """Neighbours of the reduction that a panel for the target's best unit has side by side."""
+    return units_of(targets.get(target), *kinds)[0].group
+
+
+def product(target, kinds, m, n, k, width, seed=0, taken="dot_product"):
     """[m, k] times [k, n] with a bias, checked."""
-    group = 2 if kinds[0] == "bf16" else 4
+    group = group_of(target, kinds)
     narrow, wide, text = body(kinds)
     a, b = draw(kinds[0], (m, k), seed), panels(draw(kinds[1], (k, n), seed + 1), width, group)
     types = [tensor(a.shape, narrow), tensor(b.shape, narrow), tensor((n,), wide)]
@@ -72,8 +78,41 @@ def product(target, kinds, m, n, k, width, seed=0):
     code += generic("r0", ["d0, d1", "d1", "d0, d1"], "pp", [("%c", out), ("%a2", types[2])], ("%out0", out), end)
     bias = np.arange(n).astype("f4" if wide == "f32" else "i4")
     result = np.zeros((m, n), bias.dtype)
-    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    taken = "matrix_tiles" if target == "sapphirerapids" else taken
     check(kernel(types, [out], code), [a, b, bias], [result], targets.get(target), taken)
+
+
+def convolution(target, kinds, wide, stride, channels, columns, width, taken="dot_product"):
+    """A 3x3 window over 7 rows, checked."""
+    group = group_of(target, kinds)
+    narrow, result, text = body(kinds)
+    a = draw(kinds[0], (1, 7, wide, channels), 0)
+    b = panels(draw(kinds[1], (3, 3, channels, columns), 1), width, group)
+    shape = (1, (7 - 3) // stride + 1, (wide - 3) // stride + 1, columns)
+    types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor(shape, result)
+    packed = f"d3 floordiv {width}, d4, d5, d6 floordiv {group}, d3 mod {width}, d6 mod {group}"
+    maps = [f"d0, d1 * {stride} + d4, d2 * {stride} + d5, d6", packed, "d0, d1, d2, d3"]
+    code = filled("z", "0.0" if result == "f32" else "0", out, into="%out0")
+    code += generic("r0", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
+    found = np.zeros(shape, "f4" if result == "f32" else "i4")
+    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
+
+
+def dynamic_rows(target, kinds, rows, width, taken="dot_product"):
+    """[rows, 24] times [24, 40], of which the code does not know how many rows there are, checked."""
+    group = group_of(target, kinds)
+    narrow, wide, text = body(kinds)
+    a, b = draw(kinds[0], (rows, 24), 0), panels(draw(kinds[1], (24, 40), 1), width, group)
+    types, out = [tensor(a.shape, narrow, (0,)), tensor(b.shape, narrow)], tensor((rows, 40), wide, (0,))
+    packed = f"d1 floordiv {width}, d2 floordiv {group}, d1 mod {width}, d2 mod {group}"
+    code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
+    code += generic(
+        "r0", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text
+    )
+    found = np.zeros((rows, 40), "f4" if wide == "f32" else "i4")
+    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
 
 
 @pytest.mark.parametrize(("target", "kinds"), list(units()))
@@ -93,19 +132,7 @@ def test_random_products(target, kinds):
 @pytest.mark.parametrize(("wide", "stride", "channels", "columns"), [(9, 1, 8, 24), (24, 2, 4, 40)])
 def test_convolutions(target, kinds, wide, stride, channels, columns):
     """3x3 windows; the first has rows that fit a tile."""
-    group = 2 if kinds[0] == "bf16" else 4
-    narrow, result, text = body(kinds)
-    a = draw(kinds[0], (1, 7, wide, channels), 0)
-    b = panels(draw(kinds[1], (3, 3, channels, columns), 1), 32, group)
-    shape = (1, (7 - 3) // stride + 1, (wide - 3) // stride + 1, columns)
-    types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor(shape, result)
-    packed = f"d3 floordiv 32, d4, d5, d6 floordiv {group}, d3 mod 32, d6 mod {group}"
-    maps = [f"d0, d1 * {stride} + d4, d2 * {stride} + d5, d6", packed, "d0, d1, d2, d3"]
-    code = filled("z", "0.0" if result == "f32" else "0", out, into="%out0")
-    code += generic("r0", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
-    found = np.zeros(shape, "f4" if result == "f32" else "i4")
-    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
-    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
+    convolution(target, kinds, wide, stride, channels, columns, 32)
 
 
 @pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v4", "cortex-a53", "riscv64-v", "wasm32-simd128"])
@@ -151,15 +178,4 @@ def test_interleaving(element, maps):
 @pytest.mark.parametrize(("target", "kinds"), list(units()))
 @pytest.mark.parametrize("rows", [3, 70])
 def test_dynamic_rows(target, kinds, rows):
-    group = 2 if kinds[0] == "bf16" else 4
-    narrow, wide, text = body(kinds)
-    a, b = draw(kinds[0], (rows, 24), 0), panels(draw(kinds[1], (24, 40), 1), 32, group)
-    types, out = [tensor(a.shape, narrow, (0,)), tensor(b.shape, narrow)], tensor((rows, 40), wide, (0,))
-    packed = f"d1 floordiv 32, d2 floordiv {group}, d1 mod 32, d2 mod {group}"
-    code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
-    code += generic(
-        "r0", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text
-    )
-    found = np.zeros((rows, 40), "f4" if wide == "f32" else "i4")
-    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
-    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
+    dynamic_rows(target, kinds, rows, 32)

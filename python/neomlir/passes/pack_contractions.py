@@ -23,11 +23,11 @@ class PackContractions(ModulePass):
     Of `C[m, n] += A[m, k] * B[k, n]` (n is C's innermost dimension; m, k are any number of loops, so convolutions and
     batched products count) a weight B becomes `[n floordiv r, batch…, k…, n mod r]`, padded with zeros where r does
     not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
-    of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of two
-    vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a depthwise
-    convolution gets its channels innermost. An operand B that is not a weight is packed so for a unit of tiles, if
-    nothing has to be padded, and else transposed if n is not its innermost dimension. The transposes of weights are
-    ordinary operations on weights, for `neo-hoist-constants` to move.
+    of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
+    to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
+    depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a unit of
+    tiles, if nothing has to be padded, and else transposed if n is not its innermost dimension. The transposes of
+    weights are ordinary operations on weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -55,13 +55,13 @@ class PackContractions(ModulePass):
 def _unit(c: Contraction, target) -> Unit | None:
     """The dot-product unit that a contraction is packed for; None where there is none, or the rows do not fit it."""
     types = None if c.depthwise else factor_types(c.op)
-    unit = None if types is None else unit_of(target, types[c.a], types[c.b])
     rows, columns = (s.positions(c.maps[number]) for number in (c.a, c.b))
-    if unit is None or c.n in rows or rows[-1] not in c.reductions or rows[-1] not in columns:
+    if types is None or c.n in rows or rows[-1] not in c.reductions or rows[-1] not in columns:
         return None
     channels = c.extents[rows[-1]]
-    whole = channels is not None and (channels % unit.group == 0 or s.has_static_shape(c.op.operands[c.a]))
-    return unit if whole else None
+    if channels is None:
+        return None
+    return unit_of(target, types[c.a], types[c.b], channels, s.has_static_shape(c.op.operands[c.a]))
 
 
 def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
@@ -110,7 +110,7 @@ def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit)
         c.op.operands[c.a] = _whole_groups(c.op.operands[c.a], unit.group)
     at = named.index(c.n)
     extent = s.shape(weight)[at]
-    r = unit.lanes if extent <= unit.lanes else 2 * unit.lanes
+    r = unit.panel(extent)
     split, loops = panels(weight, at, r), [*named[:at], c.n, None, *named[at + 1 :]]
     group = loops.index(inner)
     split = panels(split, group, unit.group)

@@ -32,8 +32,8 @@ class DotProduct(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
         panels = Panels.of(root, kernel, target)
-        if panels.unit.tiles:
-            raise NotApplicable("the target's dot-product unit has tiles")
+        if panels.unit.tiles or panels.unit.square:
+            raise NotApplicable("the target's dot-product unit has tiles or blocks")
         rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
         plan = panels.plan(root, rows - 2 * panels.unit.flip)
         return Frame(kernel, target).made_by(lambda frame: DotNest(frame, root, plan, panels).emit())
@@ -62,32 +62,20 @@ class DotSums(Accumulator):
         b = frame.b
         narrow = [ir.ShapedType(operand.type).element_type for operand in self.generic.inputs]
         self.wide = ir.VectorType.get([self.unit.lanes], self.generic.results[0].type.element_type, loc=b.location)
-        self.narrow = [
-            ir.VectorType.get([self.unit.lanes * self.unit.group], narrow[i], loc=b.location)
-            for i in (panels.rows, 1 - panels.rows)
-        ]
+        elements = self.unit.bits // 8 // self.unit.element_bytes
+        self.narrow = [ir.VectorType.get([elements], narrow[i], loc=b.location) for i in (panels.rows, 1 - panels.rows)]
         i32 = ir.IntegerType.get_signless(32, b.context)
         self.words = ir.VectorType.get([self.unit.lanes], i32, loc=b.location)
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
         """Reduce, finish and store the points of rows 0 to `count - 1` times `vectors`."""
-        b, unit, panels = self.frame.b, self.unit, self.panels
+        b, unit = self.frame.b, self.unit
         first = vectors[0][0].put_lane(0)
         width = sum(chunk.width for _, chunk in vectors)
         columns = range(-(-width // unit.lanes))
         dims = [{id(d): i for d, i in zip(self.root.dims, row(Index({}, r), first), strict=True)} for r in range(count)]
         with b.scope():
-            zero = b.splat(b.zero(self.wide.element_type), unit.lanes)
-            held = [zero] * (len(columns) * (count + unit.flip))
-            found = panels.loop(
-                b, self.root, lambda outer, along, *sums: self._dots(dims, columns, outer, along, sums), held
-            )
-            if unit.flip:
-                extra = found[len(columns) * count :]
-                found = [
-                    b.value("arith.subi", v.type, v, extra[i % len(columns)])
-                    for i, v in enumerate(found[: -len(extra)])
-                ]
+            found = self._sums(dims, width)
             points = []
             for r in range(count):
                 offset = 0
@@ -103,6 +91,20 @@ class DotSums(Accumulator):
                 return
             for loops, chunk, value in points:
                 self.finish(loops, chunk, [value])
+
+    def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
+        """The reduced sums: of each row vectors that hold `width` columns or some more."""
+        b, unit = self.frame.b, self.unit
+        columns = range(-(-width // unit.lanes))
+        zero = b.splat(b.zero(self.wide.element_type), unit.lanes)
+        held = [zero] * (len(columns) * (len(dims) + unit.flip))
+        found = self.panels.loop(
+            b, self.root, lambda outer, along, *sums: self._dots(dims, columns, outer, along, sums), held
+        )
+        if not unit.flip:
+            return found
+        extra = found[len(columns) * len(dims) :]
+        return [b.value("arith.subi", v.type, v, extra[i % len(columns)]) for i, v in enumerate(found[: -len(extra)])]
 
     def _dots(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
         """One group of the reduction for all rows and vectors."""

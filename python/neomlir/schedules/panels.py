@@ -7,9 +7,10 @@ The form, on `linalg`: one `linalg.generic` of two inputs whose body is `acc + e
 
 The row operand `a` is an argument of the kernel with the innermost loop of the reduction (the input channels)
 contiguous, and has any number of row, batch and window loops (`[n, h + kh, w + kw, c]`). Its channels are a multiple of
-the unit's group g: 2 for bf16 and f16, 4 for i8. The column operand `b` is packed in panels of r columns, each group of
-g side by side: `[n floordiv r, batch…, k…, c floordiv g, n mod r, c mod g]`, which is what `neo-pack-contractions`
-makes of weights, padded with zeros where r does not divide n. r is a multiple of the lanes of the unit.
+the unit's group g: 2 for bf16 and f16, 4 for i8, and twice that for a unit of square blocks. The column operand `b` is
+packed in panels of r columns, each group of g side by side: `[n floordiv r, batch…, k…, c floordiv g, n mod r, c mod
+g]`, which is what `neo-pack-contractions` makes of weights, padded with zeros where r does not divide n. r is a
+multiple of the lanes of the unit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from neomlir.schedules.index import MERGED, Index, Part
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim, Root
-from neomlir.schedules.units import Unit, factor_types, unit_of
+from neomlir.schedules.units import Unit, factor_types, units_of
 
 
 @dataclass
@@ -60,8 +61,9 @@ class Panels:
         else:
             raise NotApplicable("no operand is packed for a dot-product unit")
         columns, width, innermost, group = found
-        unit = unit_of(target, kinds[1 - across], kinds[across])
-        if unit is None or unit.group != group or width % unit.lanes:
+        units = units_of(target, kinds[1 - across], kinds[across])
+        unit = next((u for u in units if u.group == group and width % u.lanes == 0), None)
+        if unit is None:
             raise NotApplicable("the target has no dot-product unit for these operands")
         places = tuple(_linear(root, i) for i in (1 - across, across))
         if root.depends(1 - across, columns):
@@ -105,7 +107,10 @@ class Panels:
 
         def inside(outer: list[Index], held: Sequence[ir.Value]) -> list[ir.Value]:
             if len(outer) == len(loops):
-                return b.loop(0, self.depth, by or self.unit.group, lambda k, *h: step(outer, k, *h), held)
+                found = b.loop(0, self.depth, by or self.unit.group, lambda k, *h: step(outer, k, *h), held)
+                if self.unit.square:
+                    _keep_rolled(found)
+                return found
             extent = root.extents[loops[len(outer)]]
             return b.loop(0, extent, 1, lambda k, *h: inside([*outer, k], h), held)
 
@@ -123,6 +128,15 @@ class Panels:
             place = place.put(root.reduced_probes[d], Index())
         innermost = root.reduced_probes[self.merged[-1]]
         return place.put(innermost, Index()) + along * (self.width if operand else 1)
+
+
+def _keep_rolled(results: Sequence[ir.Value]) -> None:
+    """Let LLVM leave the loop that gives `results` as it is: for cores that work in order it would unroll and spill."""
+    if results and not isinstance(results[0].owner, ir.Block) and results[0].owner.name == "scf.for":
+        loop = results[0].owner
+        loop.attributes["loop_annotation"] = ir.Attribute.parse(
+            "#llvm.loop_annotation<unroll = <disable = true>>", loop.context
+        )
 
 
 def _packed(root: Root, access: tuple[Index, ...]) -> tuple[Dim, int, int, int] | None:

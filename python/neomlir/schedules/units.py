@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 
 BF16, F16, S8, U8 = "bf16", "f16", "s8", "u8"
+_WIDE, _NARROW = 25, 26
+"""What a column costs in panels of three and of two vectors of blocks, in proportion."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,38 @@ class Unit:
     """The type of an element of the column operand, which lies in panels."""
     bits: int = 0
     flip: bool = False
+    square: bool = False
+    """Whether a vector of sums is a block of two rows and two columns, each of which lends a group of 64 bits; else it
+    is one row, which lends 32 bits. `intrinsic` is then the operation of upstream's dialect."""
 
     @property
     def tiles(self) -> bool:
         return not self.bits
 
     @property
-    def group(self) -> int:
-        return 2 if self.rows in (BF16, F16) else 4
+    def element_bytes(self) -> int:
+        return 2 if self.rows in (BF16, F16) else 1
 
     @property
-    def element_bytes(self) -> int:
-        return 4 // self.group
+    def group(self) -> int:
+        return (8 if self.square else 4) // self.element_bytes
 
     @property
     def lanes(self) -> int:
         """Accumulators of 32 bits in a vector, or in a row of a tile."""
         return self.bits // 32 or 16
+
+    def panel(self, extent: int) -> int:
+        """The columns of a panel of `extent` columns in all: of two vectors or tiles, or of one for few columns.
+
+        Three vectors of blocks serve eight rows with the loads of a tile that is nearly square; they are taken where
+        they pad little.
+        """
+        narrow = self.lanes if extent <= self.lanes else 2 * self.lanes
+        wide = 3 * self.lanes
+        if not self.square or extent <= narrow:
+            return narrow
+        return min((wide, narrow), key=lambda r: -(-extent // r) * r * (_NARROW if r == narrow else _WIDE))
 
 
 _UNITS = (
@@ -60,6 +77,10 @@ _UNITS = (
     Unit("avx512vnni", "llvm.x86.avx512.vpdpbusd.512", S8, S8, 512, flip=True),
     Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", U8, S8, 256),
     Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", S8, S8, 256, flip=True),
+    Unit("bf16", "arm_neon.intr.bfmmla", BF16, BF16, 128, square=True),
+    Unit("i8mm", "arm_neon.intr.smmla", S8, S8, 128, square=True),
+    Unit("i8mm", "arm_neon.intr.ummla", U8, U8, 128, square=True),
+    Unit("i8mm", "arm_neon.intr.usmmla", U8, S8, 128, square=True),
     Unit("bf16", "llvm.aarch64.neon.bfdot.v4f32.v8bf16", BF16, BF16, 128),
     Unit("dotprod", "llvm.aarch64.neon.sdot.v4i32.v16i8", S8, S8, 128),
     Unit("dotprod", "llvm.aarch64.neon.udot.v4i32.v16i8", U8, U8, 128),
@@ -67,12 +88,18 @@ _UNITS = (
 )
 
 
-def unit_of(target, rows: str, columns: str) -> Unit | None:
-    """The best unit of `target` for operands of these types, tiles before vectors; None where it has none."""
-    for unit in _UNITS:
-        if unit.feature in target.needs and (unit.rows, unit.columns) == (rows, columns):
-            return unit
-    return None
+def units_of(target, rows: str, columns: str) -> list[Unit]:
+    """The units of `target` for operands of these types: tiles, blocks, then rows."""
+    return [u for u in _UNITS if target.has(u.feature) and (u.rows, u.columns) == (rows, columns)]
+
+
+def unit_of(target, rows: str, columns: str, channels: int, padded: bool) -> Unit | None:
+    """The unit with the fewest instructions for sums over `channels`, and if equal with the least padding of them.
+
+    Channels are made whole groups by zeros if they may be `padded`. None where there is no unit.
+    """
+    units = [u for u in units_of(target, rows, columns) if padded or channels % u.group == 0]
+    return min(units, key=lambda u: (-(-channels // u.group), -channels % u.group), default=None)
 
 
 _EXTENSIONS = {"arith.extf": "", "arith.extsi": "s", "arith.extui": "u"}

@@ -1,0 +1,160 @@
+"""Contractions on the matrix multiply-accumulate instructions of Arm give what plain loops give on this machine."""
+
+import re
+
+import bare
+import emulate
+import neomlir
+import numpy as np
+import pytest
+import test_dot_products as products
+from execute import call
+from kernels import scheduled
+from neomlir import Pipeline
+from neomlir.codegen.objects import emit_assembly
+from neomlir.codegen.translate import to_llvm_ir
+from neomlir.mlir import context, ir
+from neomlir.targets import Target
+from test_scalable import LOWERING, Case, agree, program
+
+TARGET = "neoverse-v1"
+KINDS = [("bf16", "bf16"), ("s8", "s8"), ("u8", "u8"), ("u8", "s8")]
+
+
+def collector(found):
+    """A `check` that leaves kernels, and what plain loops give for their inputs, in `found`."""
+
+    def collect(text, inputs, outputs, target, expect):
+        schedule, vector = scheduled(text, target)
+        assert schedule == expect
+        with context():
+            wanted = call(ir.Module.parse(text), "k", [*inputs, *(np.zeros_like(o) for o in outputs)], {})
+        found.append(Case(vector, False, list(inputs), wanted, 1e-5))
+
+    return collect
+
+
+def test_products_and_convolutions(monkeypatch, tmp_path):
+    """Odd numbers of rows, columns that fill no panel, one row, few columns, strides, rows that nobody knows."""
+    emulate.emulator(Target.named(TARGET))
+    found = []
+    monkeypatch.setattr(products, "check", collector(found))
+    for kinds in KINDS:
+        group = products.group_of(TARGET, kinds)
+        for m, n, groups, width in ((1, 40, 3, 12), (49, 33, 4, 12), (17, 24, 2, 8), (5, 3, 1, 4), (64, 36, 7, 12)):
+            products.product(TARGET, kinds, m, n, groups * group, width, taken="mmla")
+        products.convolution(TARGET, kinds, 9, 1, group, 24, 8, "mmla")
+        products.convolution(TARGET, kinds, 20, 2, 2 * group, 39, 12, "mmla")
+        products.dynamic_rows(TARGET, kinds, 19, 12, "mmla")
+    program(tmp_path, found, Target.named(TARGET))
+    agree(found, tmp_path, 128)
+
+
+def assembly(text, target):
+    """The assembly of a kernel of the level `vector`."""
+    with context():
+        module = ir.Module.parse(text)
+        Pipeline(LOWERING).run(module, isolate=False)
+        return emit_assembly(to_llvm_ir(module), target)
+
+
+def inner_loop(text):
+    """The instructions of the longest loop that has no other in it."""
+    lines = [re.split("//|;", line)[0].strip() for line in text.splitlines()]
+    place = {line[:-1]: number for number, line in enumerate(lines) if line.endswith(":")}
+    loops = []
+    for number, line in enumerate(lines):
+        start = place.get(line.split()[-1]) if line.startswith("b.") else None
+        if start is not None and start < number:
+            loops.append([one for one in lines[start + 1 : number + 1] if one and one[0] != "."])
+    return max((loop for loop in loops if sum(one[:2] == "b." for one in loop) == 1), key=len)
+
+
+@pytest.mark.parametrize(
+    ("target", "kinds", "instruction"),
+    [
+        (TARGET, ("u8", "s8"), "usmmla"),
+        ("apple-m2", ("s8", "s8"), "smmla"),
+        ("cortex-a710", ("u8", "u8"), "ummla"),
+        ("neoverse-v2", ("bf16", "bf16"), "bfmmla"),
+    ],
+)
+def test_more_than_half_of_the_loop_multiplies(monkeypatch, target, kinds, instruction):
+    """24 vectors of sums stay in registers, and nothing goes through the stack."""
+    found = []
+    monkeypatch.setattr(products, "check", collector(found))
+    products.product(target, kinds, 64, 48, 16 * products.group_of(target, kinds), 12, taken="mmla")
+    loop = inner_loop(assembly(found[0].text, Target.named(target)))
+    assert sum(line.startswith(instruction) for line in loop) == 24
+    assert len(loop) < 48 and not any("[sp" in line or line.startswith("st") for line in loop)
+
+
+def _agrees(source, arrays, outputs, folder, tolerance, taken, target=TARGET, **options):
+    """A compiled object gives `outputs` for `inputs`, and its kernels with the schedules `taken` are so many."""
+    there = neomlir.compile(source, target, emit="obj", output=folder / "net.o", **options)
+    schedules = [kernel["schedule"] for kernel in there.report["kernels"]]
+    assert {name: schedules.count(name) for name in taken} == taken
+    given = dict(zip((spec.name for spec in there.inputs), arrays, strict=True))
+    wanted = dict(zip((spec.name for spec in there.outputs), outputs, strict=True))
+    assert set(bare.run_checked(there, Target.named(target), given, wanted, tolerance)) == {0}
+    wrong = {name: array * np.float32(1 + 3 * tolerance) for name, array in wanted.items()}
+    assert set(bare.run_checked(there, Target.named(target), given, wrong, tolerance)) == {1}
+
+
+@pytest.mark.parametrize(("target", "taken"), [(TARGET, "mmla"), ("neoverse-n1", "dot_product")])
+def test_a_quantised_model(target, taken, tmp_path):
+    """Odd numbers of channels, rows and columns against ONNX Runtime."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    import test_quantized as q
+
+    emulate.emulator(Target.named(target))
+    zero = np.uint8(128)
+    source = q.model(
+        [
+            *q.qdq("x", "a"),
+            q.node("DequantizeLinear", "w w_s w_z", "wf", axis=0),
+            q.node("Conv", "a wf", "c", pads=[1, 1, 1, 1], strides=[2, 2]),
+            q.node("Relu", "c", "r"),
+            *q.qdq("r", "d"),
+            q.node("DequantizeLinear", "v v_s v_z", "vf", axis=0),
+            q.node("Conv", "d vf", "e"),
+            *q.qdq("e", "f"),
+            q.node("Reshape", "f shape", "g"),
+            q.node("DequantizeLinear", "m m_s m_z", "mf"),
+            q.node("MatMul", "g mf", "h"),
+            *q.qdq("h", "y"),
+        ],
+        [q.value("x", q.F32, 1, 5, 9, 11)],
+        [q.value("y", q.F32, 15, 41)],
+        {
+            **q.point("a", 0.03, zero + 5, np.uint8),
+            **q.point("d", 0.2, zero, np.uint8),
+            **q.point("f", 0.4, zero - 20, np.uint8),
+            **q.point("y", 2.0, zero, np.uint8),
+            "w": q.weights(37, 5, 3, 3),
+            "w_s": np.linspace(0.01, 0.02, 37).astype(np.float32),
+            "w_z": np.zeros(37, np.int8),
+            "v": q.weights(26, 37, 1, 1),
+            "v_s": np.linspace(0.01, 0.02, 26).astype(np.float32),
+            "v_z": np.zeros(26, np.int8),
+            "shape": np.array([15, 52], np.int64),
+            "m": q.weights(52, 41),
+            **q.point("m", 0.01, 0, np.int8),
+        },
+    )
+    x = np.random.default_rng(0).standard_normal((1, 5, 9, 11)).astype(np.float32)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    _agrees(source, [x], session.run(None, {"x": x}), tmp_path, 1e-2, {taken: 3}, target)
+
+
+@pytest.mark.parametrize(("target", "taken"), [(TARGET, {"mmla": 4}), ("neoverse-n1", {"contraction": 4})])
+def test_a_model_in_bf16(target, taken, tmp_path):
+    torch = pytest.importorskip("torch")
+    emulate.emulator(Target.named(target))
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(5, 37, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(37, 26, 1), torch.nn.Flatten()
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(780, 51), torch.nn.Tanh(), torch.nn.Linear(51, 39)).eval()
+    x = torch.randn(2, 5, 9, 11)
+    wanted = module(x).detach().numpy()
+    options = {"inputs": [x], "precision": "bf16"}
+    _agrees(module, [x.numpy()], [wanted], tmp_path, 1e-2, taken, target, **options)
