@@ -190,6 +190,43 @@ def test_element_types(dtype):
     agree(Pick(), torch.randn(40))
 
 
+def test_constant_indices_keep_their_numbers_in_the_ir():
+    """A kernel is compiled by itself, so its constants cannot be resources of the module."""
+
+    class Pick(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("order", torch.tensor([2, 0, 1]))
+            self.register_buffer("keep", torch.tensor([True, False, True]))
+
+        def forward(self, x):
+            grid = x[:, torch.tensor([[2, 0, 1], [1, 1, 0]]), torch.tensor([[2, 4, 1], [1, 3, 0]])]
+            return x[:, self.order], grid, x.as_strided((2, 5), (9, 1)), torch.where(self.keep[:, None], x, 0.0)
+
+    assert "dense_resource" not in str(agree(Pick(), torch.randn(2, 3, 5)).module)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(2, 6, 7), (1, 6, 3, 4)])
+def test_group_norm_is_no_gather(shape, affine):
+    norm = nn.GroupNorm(3, 6, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    assert "tensor.extract" not in str(agree(norm, torch.randn(shape)).module)
+
+
+def test_group_norm_of_any_batch_and_length():
+    auto = torch.export.Dim.AUTO
+    norm, x = nn.GroupNorm(2, 6), torch.randn(2, 6, 7)
+    program = torch.export.export(norm, (x,), dynamic_shapes=({0: auto, 2: auto},))
+    imported = import_model(program)
+    imported.lower()
+    other = torch.randn(3, 6, 5)
+    (got,) = run(imported.module, [other.numpy()], imported.weights)
+    np.testing.assert_allclose(got, norm(other).detach().numpy(), rtol=2e-5, atol=2e-6)
+
+
 def test_scans_and_scatters():
     class Scatter(nn.Module):
         def forward(self, x, rows, columns, updates):

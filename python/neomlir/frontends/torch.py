@@ -82,10 +82,11 @@ class Torch(Frontend):
 def _import(program: Any, name: str, context: ir.Context) -> Imported:
     from neomlir.frontends.torch_decompositions import table
     from neomlir.frontends.torch_graph import prepare
+    from neomlir.frontends.torch_literals import Literals
     from neomlir.mlir import fx_importer
 
     prepared = prepare(program.run_decompositions(table()))
-    importer = fx_importer.FxImporter(context=context)
+    importer = fx_importer.FxImporter(context=context, hooks=Literals())
     importer.import_graph_module(prepared.graph_module, func_name="main")
     module = importer.module
     inputs = [Spec(name, dtype_name(value.dtype), shape_of(value)) for name, value in prepared.inputs]

@@ -79,8 +79,7 @@ def prepare(program: torch.export.ExportedProgram) -> Prepared:
         if not node.users:
             graph.erase_node(node)
         elif value.numel() <= SMALL and node.name in constant and not value.is_floating_point():
-            node.replace_all_uses_with(value.detach())
-            graph.erase_node(node)
+            _inline(program.graph_module, node, value.detach())
         else:
             name = weight_name(target, taken)
             result.weights[name] = value
@@ -161,6 +160,17 @@ def _tie(holders: dict[torch.fx.Node, str], values: dict[str, torch.Tensor]) -> 
         original = first.setdefault(key, node)
         if original is not node:
             node.replace_all_uses_with(original)
+
+
+def _inline(module: torch.fx.GraphModule, node: torch.fx.Node, value: torch.Tensor) -> None:
+    """Make the placeholder `node` a constant of the graph, which may stand in a list beside None (an index)."""
+    name = f"_constant_{node.name}"
+    module.register_buffer(name, value)
+    with module.graph.inserting_before(node):
+        constant = module.graph.get_attr(name)
+    constant.meta.update(node.meta)
+    node.replace_all_uses_with(constant)
+    module.graph.erase_node(node)
 
 
 def _order(graph: torch.fx.Graph, nodes: list[torch.fx.Node]) -> None:
