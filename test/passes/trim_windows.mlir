@@ -20,3 +20,22 @@ func.func @main(%x: tensor<5x6xf32>, %w: tensor<3x2xf32>, %o: tensor<1x2xf32>) -
   } -> tensor<1x2xf32>
   return %r : tensor<1x2xf32>
 }
+
+// A window of 1 at a stride of 2 reads every other place: no copy of the first seven of eight is made.
+// CHECK-LABEL: func.func private @strided
+// CHECK-NOT:     tensor.extract_slice
+// CHECK:         return
+// FOLDED-LABEL: func.func private @strided
+// FOLDED:         linalg.generic {{.*}} ins(%{{.*}} : tensor<8xf32>, tensor<5xf32>, tensor<4x5xf32>)
+func.func private @strided(%x: tensor<8xf32>, %w: tensor<1x5xf32>, %o: tensor<4x5xf32>) -> tensor<4x5xf32> {
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(d0, d1, d2) -> (d0 * 2 + d2)>, affine_map<(d0, d1, d2) -> (d2, d1)>, affine_map<(d0, d1, d2) -> (d0, d1)>],
+    iterator_types = ["parallel", "parallel", "reduction"]
+  } ins(%x, %w : tensor<8xf32>, tensor<1x5xf32>) outs(%o : tensor<4x5xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<4x5xf32>
+  return %r : tensor<4x5xf32>
+}

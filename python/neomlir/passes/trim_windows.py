@@ -16,7 +16,7 @@ class TrimWindows(ModulePass):
 
     A window of 3 at a stride of 3 over 5 places is at one place, and the last two are not read. Upstream's
     `linalg-fold-unit-extent-dims` drops the loop over that one place, and takes the extent of the input, 5, for that
-    of the window.
+    of the window. A stride that stays (a window of 1) needs nothing: every other place of 8 are 4 places.
     """
 
     name = "neo-trim-windows"
@@ -49,12 +49,15 @@ def _trim(op: ir.Operation) -> None:
 
 
 def _read(expr: ir.AffineExpr, size: int, extents: dict[int, int]) -> int:
-    """How many of `size` places an index reaches; all of them where none of its several loops has one step only."""
+    """How many of `size` places an index reaches; all where more than a loop stays without those of one step."""
     loops = s.uses_of(expr)
-    if len(loops) < 2 or not all(loop in extents for loop in loops) or all(extents[loop] != 1 for loop in loops):
+    if len(loops) < 2 or not all(loop in extents for loop in loops):
         return size
-    last = _last(expr, extents)
-    return size if last is None else min(size, last + 1)
+    longer = [loop for loop in loops if extents[loop] != 1]
+    first, last = _last(expr, dict.fromkeys(loops, 1)), _last(expr, extents)
+    if last is None or len(longer) > 1 or (longer and last - first != extents[longer[0]] - 1):
+        return size
+    return min(size, last + 1)
 
 
 def _last(expr: ir.AffineExpr, extents: dict[int, int]) -> int | None:
