@@ -20,7 +20,7 @@ from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of, split
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index, rest_tile
+from neomlir.schedules.nest import USES, Strips, amid, blocks, even, full_tile, lane_index, rest_tile
 from neomlir.schedules.plan import GUESS, Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
@@ -29,8 +29,6 @@ _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
 _STREAM = 12
 """What share of the second-level cache is read and written before the same rows of it are met again."""
-_USES = 56
-"""Rows that a weight is multiplied with while it is in the cache, at least, if it may come again later."""
 
 
 class Contraction(Schedule):
@@ -90,7 +88,7 @@ class Nest:
 
     def emit(self) -> None:
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([self._main(), *around])
+        self.b.items(amid(around, self._main()))
 
     def _main(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         """The work items without those of borders."""
@@ -170,9 +168,18 @@ class Nest:
         target = root.kernel.parameter("item", target, [max(1, target // 4), max(1, target // 2), *larger])
         cut, block = blocks(tiles, target, 1)
         if isinstance(tiles[cut], int):
-            block = -(-tiles[cut] // -(-tiles[cut] // block))
+            number = -(-tiles[cut] // block)
+            if not cut and not plan.batch:
+                halve = height * count // 2 >= USES and self._stay(1 - self.rows_operand)
+                number = 2 if number == 1 and halve else even(number, tiles[cut])
+            block = -(-tiles[cut] // number)
         wide = max(1, -(-self.least // (flops * count))) if count < least else 1
         return cut, block, wide
+
+    def _stay(self, operand: int) -> bool:
+        """Whether an input of the reduction stays in the second-level cache while the others pass by."""
+        size = self._bytes(operand)
+        return size is not None and size <= self.frame.machine.l2 // 2
 
     def _streams(self) -> int:
         """Bytes of one row of all that is read and written, weights aside, where the weights alone stay in the cache.
@@ -220,7 +227,7 @@ class Nest:
             return False
         if rows + 2 * weights // panels <= l2 * 3 // 4:
             uses = block * self.plan.height * math.prod(t if isinstance(t, int) else 1 for t in tiles[cut + 1 :])
-            return weights > l2 // 2 and uses < _USES
+            return weights > l2 // 2 and uses < USES
         return rows * (panels - 1) < weights * (blocked - 1)
 
     def _bytes(self, operand: int) -> int | None:

@@ -20,12 +20,12 @@ from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import DYNAMIC, Generic, Kernel
-from neomlir.schedules.nest import vectors
+from neomlir.schedules.nest import USES, amid, even, vectors
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 
-_ITEM = 200_000
+_ITEM = 100_000
 """Multiply-adds of a work item, about."""
 _TAPS = 9
 """The longest row of a window that is written out."""
@@ -235,11 +235,13 @@ class Nest:
         target = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
         tall = max(1, target // max(1, each))
         if isinstance(rows, int):
-            tall = -(-rows // -(-rows // min(tall, rows)))
+            tall = -(-rows // even(-(-rows // min(tall, rows)), rows))
         bands = b.ceildiv(rows, tall)
+        # As products do that come before and after.
+        rows_outside = not isinstance(rows, int) or rows * self.width // 2 >= USES
 
         def item(indices: list[Index]) -> None:
-            *before, block, band = indices
+            *before, band, block = indices if rows_outside else [*indices[:-2], indices[-1], indices[-2]]
             low = b.compute(band * tall) if band.terms else 0
             high = b.min(b.add(low, tall), rows)
             start = b.compute(block * self.block) if block.terms else 0
@@ -250,7 +252,8 @@ class Nest:
                 self._row([], start, end)
 
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        b.items([([*outer[:-1], blocks, bands], item), *around])
+        axes = [bands, blocks] if rows_outside else [blocks, bands]
+        b.items(amid(around, ([*outer[:-1], *axes], item)))
 
     def _row(self, outer: list[Index], start: Size, end: Size) -> None:
         """A row of the result, in strips; those that the border may touch stand for themselves."""

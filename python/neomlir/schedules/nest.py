@@ -8,6 +8,9 @@ from neomlir.schedules import scalable
 from neomlir.schedules.builder import Builder, Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, lane, of
 
+USES = 56
+"""Rows that a weight is multiplied with while it is in the cache, at least, if it may come again later."""
+
 
 def full_tile(base: Index, lanes: int, number: int) -> Tile:
     """`number` full vectors from `base` on."""
@@ -96,6 +99,20 @@ def blocks(sizes: Sequence[Size], target: int, step: int) -> tuple[int, int]:
             return d, block
         inside *= size
     return 0, sizes[0] if sizes else 1
+
+
+def amid(others: list, main) -> list:
+    """Groups of work items, the main one in the middle, so that threads have equal shares of it."""
+    half = len(others) // 2
+    return [*others[:half], main, *others[half:]]
+
+
+def even(number: int, most: int) -> int:
+    """So many work items along the outermost dimension, or one more, so that two threads have halves of it.
+
+    Then each finds in its cache what it wrote there in the kernel before.
+    """
+    return number + 1 if number % 2 and 1 < number < most else number
 
 
 class Strips:

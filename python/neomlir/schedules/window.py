@@ -16,7 +16,7 @@ from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Strips, blocks, vectors
+from neomlir.schedules.nest import Strips, amid, blocks, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
 
@@ -133,7 +133,7 @@ class Nest:
                 self._inside({}, indices[:-1], steps, low, high)
 
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        b.items([([*steps[:cut], blocked], item), *around])
+        b.items(amid(around, ([*steps[:cut], blocked], item)))
 
     def _outer(self, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
         fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}

@@ -18,7 +18,7 @@ from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import full_tile, rest_tile, vectors
+from neomlir.schedules.nest import amid, full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.winograd_form import Form, border_of, is_zero
 from neomlir.schedules.winograd_math import Vectors, multiply
@@ -79,7 +79,7 @@ class Nest:
     def emit(self) -> None:
         blocks = self.b.ceildiv(self.tiles, self.block)
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items([([blocks, self.groups], self._item), *around])
+        self.b.items(amid(around, ([blocks, self.groups], self._item)))
 
     def _item(self, indices: list[Index]) -> None:
         b = self.b
