@@ -179,3 +179,17 @@ def test_interleaving(element, maps):
 @pytest.mark.parametrize("rows", [3, 70])
 def test_dynamic_rows(target, kinds, rows):
     dynamic_rows(target, kinds, rows, 32)
+
+
+@pytest.mark.parametrize("target", ["neoverse-n2", "apple-m2", "apple-m1", "cortex-a76"])
+def test_conversions_of_bf16_on_arm(target):
+    """One instruction rounds four numbers where there is one; widening is a shift."""
+    text = (
+        "define void @f(ptr %a, ptr %b) {\n  %x = load <8 x bfloat>, ptr %a, align 2\n"
+        "  %w = fpext <8 x bfloat> %x to <8 x float>\n  %s = fadd <8 x float> %w, %w\n"
+        "  %y = fptrunc <8 x float> %s to <8 x bfloat>\n  store <8 x bfloat> %y, ptr %b, align 2\n  ret void\n}"
+    )
+    target = targets.get(target)
+    words = [line.split()[0].split(".")[0] for line in emit_assembly(text, target).splitlines() if line.strip()]
+    assert words.count("shll") == words.count("shll2") == 1
+    assert sum(word.startswith("bfcvt") for word in words) == (2 if target.has("bf16") else 0)

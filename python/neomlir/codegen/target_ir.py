@@ -27,7 +27,7 @@ def specialized(text: str, target: Target) -> str:
     Conversions of bf16 are written as arithmetic of integers, but for rounding where an instruction does it. LLVM would
     make maxima of widened numbers maxima of bf16, and round by calling a function for each element, or give up.
     """
-    if target.architecture != "aarch64":
+    if target.architecture not in ("aarch64", "arm64"):
         text = _WIDENED.sub(_widened, text)
         if "avx512bf16" not in target.needs:
             text = _ROUNDED.sub(_rounded, text)
