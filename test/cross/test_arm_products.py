@@ -19,6 +19,7 @@ from test_scalable import LOWERING, Case, agree, program
 
 TARGET = "neoverse-v1"
 KINDS = [("bf16", "bf16"), ("s8", "s8"), ("u8", "u8"), ("u8", "s8")]
+HALVES = ("f16", "f16")
 
 
 def collector(found):
@@ -46,6 +47,11 @@ def test_products_and_convolutions(monkeypatch, tmp_path):
         products.convolution(TARGET, kinds, 9, 1, group, 24, 8, "mmla")
         products.convolution(TARGET, kinds, 20, 2, 2 * group, 39, 12, "mmla")
         products.dynamic_rows(TARGET, kinds, 19, 12, "mmla")
+    for m, n, k in ((5, 40, 24), (49, 33, 29), (64, 3, 7)):
+        products.product(TARGET, HALVES, m, n, k, 8, taken="fmlal")
+    products.convolution(TARGET, HALVES, 9, 1, 5, 24, 8, "fmlal")
+    products.convolution(TARGET, HALVES, 20, 2, 16, 39, 8, "fmlal")
+    products.dynamic_rows(TARGET, HALVES, 19, 8, "fmlal")
     program(tmp_path, found, Target.named(TARGET))
     agree(found, tmp_path, 128)
 
@@ -71,22 +77,25 @@ def inner_loop(text):
 
 
 @pytest.mark.parametrize(
-    ("target", "kinds", "instruction"),
+    ("target", "kinds", "instruction", "count"),
     [
-        (TARGET, ("u8", "s8"), "usmmla"),
-        ("apple-m2", ("s8", "s8"), "smmla"),
-        ("cortex-a710", ("u8", "u8"), "ummla"),
-        ("neoverse-v2", ("bf16", "bf16"), "bfmmla"),
+        (TARGET, ("u8", "s8"), "usmmla", 24),
+        ("apple-m2", ("s8", "s8"), "smmla", 24),
+        ("cortex-a710", ("u8", "u8"), "ummla", 24),
+        ("neoverse-v2", ("bf16", "bf16"), "bfmmla", 24),
+        ("apple-m1", HALVES, "fmlal", 128),
     ],
 )
-def test_more_than_half_of_the_loop_multiplies(monkeypatch, target, kinds, instruction):
-    """24 vectors of sums stay in registers, and nothing goes through the stack."""
+def test_more_than_half_of_the_loop_multiplies(monkeypatch, target, kinds, instruction, count):
+    """The sums stay in registers, and nothing goes through the stack."""
     found = []
     monkeypatch.setattr(products, "check", collector(found))
-    products.product(target, kinds, 64, 48, 16 * products.group_of(target, kinds), 12, taken="mmla")
+    group = products.group_of(target, kinds)
+    width, taken = (8, "fmlal") if group == 1 else (12, "mmla")
+    products.product(target, kinds, 64, 48, 128, width, taken=taken)
     loop = inner_loop(assembly(found[0].text, Target.named(target)))
-    assert sum(line.startswith(instruction) for line in loop) == 24
-    assert len(loop) < 48 and not any("[sp" in line or line.startswith("st") for line in loop)
+    assert sum(line.startswith(instruction) for line in loop) == count
+    assert len(loop) < 2 * count and not any("[sp" in line or line.startswith("st") for line in loop)
 
 
 def _agrees(source, arrays, outputs, folder, tolerance, taken, target=TARGET, **options):
@@ -147,8 +156,15 @@ def test_a_quantised_model(target, taken, tmp_path):
     _agrees(source, [x], session.run(None, {"x": x}), tmp_path, 1e-2, {taken: 3}, target)
 
 
-@pytest.mark.parametrize(("target", "taken"), [(TARGET, {"mmla": 4}), ("neoverse-n1", {"contraction": 4})])
-def test_a_model_in_bf16(target, taken, tmp_path):
+@pytest.mark.parametrize(
+    ("target", "precision", "taken"),
+    [
+        (TARGET, "bf16", {"mmla": 4}),
+        ("neoverse-n1", "bf16", {"contraction": 4}),
+        (TARGET, "fp16", {"fmlal": 2, "contraction": 2}),
+    ],
+)
+def test_a_model_in_16_bits(target, precision, taken, tmp_path):
     torch = pytest.importorskip("torch")
     emulate.emulator(Target.named(target))
     torch.manual_seed(0)
@@ -156,5 +172,27 @@ def test_a_model_in_bf16(target, taken, tmp_path):
     module = torch.nn.Sequential(*layers, torch.nn.Linear(780, 51), torch.nn.Tanh(), torch.nn.Linear(51, 39)).eval()
     x = torch.randn(2, 5, 9, 11)
     wanted = module(x).detach().numpy()
-    options = {"inputs": [x], "precision": "bf16"}
-    _agrees(module, [x.numpy()], [wanted], tmp_path, 1e-2, taken, target, **options)
+    tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
+    options = {"inputs": [x], "precision": precision}
+    _agrees(module, [x.numpy()], [wanted], tmp_path, tolerance, taken, target, **options)
+
+
+@pytest.mark.parametrize(
+    ("target", "weights", "rows", "taken"),
+    [
+        (TARGET, "int8", 13, "contraction"),
+        (TARGET, "int4", 1, "nibbles"),
+        ("cortex-a72", "int8", 1, "contraction"),
+        ("cortex-a72", "int4", 13, "nibbles"),
+    ],
+)
+def test_weights_as_integers(target, weights, rows, taken, tmp_path):
+    """As on this machine."""
+    torch = pytest.importorskip("torch")
+    emulate.emulator(Target.named(target))
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.GELU(), torch.nn.Linear(96, 64)).eval()
+    x = torch.randn(rows, 64)
+    here = neomlir.compile(module, inputs=[x], weights=weights)
+    wanted = list(here.run({here.inputs[0].name: x.numpy()}).values())
+    _agrees(module, [x.numpy()], wanted, tmp_path, 1e-5, {taken: 2}, target, inputs=[x], weights=weights)

@@ -13,8 +13,8 @@ from neomlir.codegen.link import link_shared
 from neomlir.codegen.objects import emit_assembly, emit_object
 from neomlir.schedules.units import units_of
 
-TYPES = {"bf16": ml_dtypes.bfloat16, "s8": np.int8, "u8": np.uint8}
-EXTENSION = {"bf16": "extf", "s8": "extsi", "u8": "extui"}
+TYPES = {"bf16": ml_dtypes.bfloat16, "f16": np.float16, "s8": np.int8, "u8": np.uint8}
+EXTENSION = {"bf16": "extf", "f16": "extf", "s8": "extsi", "u8": "extui"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,24 +36,34 @@ def units():
 
 def draw(kind, shape, seed):
     random = np.random.default_rng(seed)
-    if kind == "bf16":
-        return random.standard_normal(shape).astype(ml_dtypes.bfloat16)
+    if "f" in kind:
+        return random.standard_normal(shape).astype(TYPES[kind])
     info = np.iinfo(TYPES[kind])
     return random.integers(info.min, info.max + 1, shape).astype(TYPES[kind])
 
 
 def panels(array, width, group):
-    """[…, channels, columns] as [columns / width, …, channels / group, width, group]."""
+    """[…, channels, columns] as [columns / width, …, channels / group, width, group]; without groups of one."""
     *outer, channels, columns = array.shape
     wide = np.zeros((*outer, channels, -(-columns // width) * width), array.dtype)
     wide[..., :columns] = array
     split = wide.reshape(*outer, channels // group, group, -1, width)
     n = len(outer)
-    return np.ascontiguousarray(split.transpose(n + 2, *range(n), n, n + 3, n + 1))
+    packed = np.ascontiguousarray(split.transpose(n + 2, *range(n), n, n + 3, n + 1))
+    return packed[..., 0] if group == 1 else packed
+
+
+def access(columns, outer, channels, width, group):
+    """Where panels are read, by the names of the loops."""
+    places = [f"{columns} floordiv {width}", *outer]
+    if group == 1:
+        return ", ".join([*places, channels, f"{columns} mod {width}"])
+    places += [f"{channels} floordiv {group}", f"{columns} mod {width}", f"{channels} mod {group}"]
+    return ", ".join(places)
 
 
 def body(kinds):
-    narrow, wide = ("bf16", "f32") if kinds[0] == "bf16" else ("i8", "i32")
+    narrow, wide = (kinds[0], "f32") if "f" in kinds[0] else ("i8", "i32")
     kind = "f" if wide == "f32" else "i"
     text = "".join(f"%e{i} = arith.{EXTENSION[k]} %x{i} : {narrow} to {wide}\n" for i, k in enumerate(kinds))
     return narrow, wide, f"{text}%p = arith.mul{kind} %e0, %e1 : {wide}\n%y = arith.add{kind} %o, %p : {wide}"
@@ -70,7 +80,7 @@ def product(target, kinds, m, n, k, width, seed=0, taken="dot_product"):
     narrow, wide, text = body(kinds)
     a, b = draw(kinds[0], (m, k), seed), panels(draw(kinds[1], (k, n), seed + 1), width, group)
     types = [tensor(a.shape, narrow), tensor(b.shape, narrow), tensor((n,), wide)]
-    packed = f"d1 floordiv {width}, d2 floordiv {group}, d1 mod {width}, d2 mod {group}"
+    packed = access("d1", [], "d2", width, group)
     out, add = tensor((m, n), wide), "addf" if wide == "f32" else "addi"
     code = filled("z", "0.0" if wide == "f32" else "0", out)
     code += generic("c", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
@@ -90,7 +100,7 @@ def convolution(target, kinds, wide, stride, channels, columns, width, taken="do
     b = panels(draw(kinds[1], (3, 3, channels, columns), 1), width, group)
     shape = (1, (7 - 3) // stride + 1, (wide - 3) // stride + 1, columns)
     types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor(shape, result)
-    packed = f"d3 floordiv {width}, d4, d5, d6 floordiv {group}, d3 mod {width}, d6 mod {group}"
+    packed = access("d3", ["d4", "d5"], "d6", width, group)
     maps = [f"d0, d1 * {stride} + d4, d2 * {stride} + d5, d6", packed, "d0, d1, d2, d3"]
     code = filled("z", "0.0" if result == "f32" else "0", out, into="%out0")
     code += generic("r0", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
@@ -105,7 +115,7 @@ def dynamic_rows(target, kinds, rows, width, taken="dot_product"):
     narrow, wide, text = body(kinds)
     a, b = draw(kinds[0], (rows, 24), 0), panels(draw(kinds[1], (24, 40), 1), width, group)
     types, out = [tensor(a.shape, narrow, (0,)), tensor(b.shape, narrow)], tensor((rows, 40), wide, (0,))
-    packed = f"d1 floordiv {width}, d2 floordiv {group}, d1 mod {width}, d2 mod {group}"
+    packed = access("d1", [], "d2", width, group)
     code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
     code += generic(
         "r0", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text

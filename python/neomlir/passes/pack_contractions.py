@@ -112,15 +112,19 @@ def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit)
     extent = s.shape(weight)[at]
     r = unit.panel(extent)
     split, loops = panels(weight, at, r), [*named[:at], c.n, None, *named[at + 1 :]]
+    between = [loop for loop in _weight_order(c, named) if loop not in (c.n, inner)]
+    n, k = ir.AffineDimExpr.get(c.n), ir.AffineDimExpr.get(inner)
+    div, mod = ir.AffineExpr.get_floor_div, ir.AffineExpr.get_mod
+    if unit.group == 1:
+        packed = transpose(split, [*(loops.index(loop) for loop in (c.n, *between, inner)), loops.index(c.n) + 1])
+        _read(c, packed, [div(n, r), *s.dims(between), k, mod(n, r)])
+        return
     group = loops.index(inner)
     split = panels(split, group, unit.group)
     # Dimension `group` counts groups now, and the one behind it what is in a group.
     loops = [*loops[: group + 1], None, *loops[group + 1 :]]
-    between = [loop for loop in _weight_order(c, named) if loop not in (c.n, inner)]
     order = [loops.index(loop) for loop in (c.n, *between, inner)]
     packed = transpose(split, [*order, loops.index(c.n) + 1, loops.index(inner) + 1])
-    n, k = ir.AffineDimExpr.get(c.n), ir.AffineDimExpr.get(inner)
-    div, mod = ir.AffineExpr.get_floor_div, ir.AffineExpr.get_mod
     _read(c, packed, [div(n, r), *s.dims(between), div(k, unit.group), mod(n, r), mod(k, unit.group)])
 
 

@@ -32,8 +32,8 @@ class DotProduct(Schedule):
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
         panels = Panels.of(root, kernel, target)
-        if panels.unit.tiles or panels.unit.square:
-            raise NotApplicable("the target's dot-product unit has tiles or blocks")
+        if panels.unit.tiles or panels.unit.group_bits != 32:
+            raise NotApplicable("the target's dot-product unit is none of vectors of groups of 32 bits")
         rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
         plan = panels.plan(root, rows - 2 * panels.unit.flip)
         return Frame(kernel, target).made_by(lambda frame: DotNest(frame, root, plan, panels).emit())

@@ -10,7 +10,8 @@ contiguous, and has any number of row, batch and window loops (`[n, h + kh, w + 
 the unit's group g: 2 for bf16 and f16, 4 for i8, and twice that for a unit of square blocks. The column operand `b` is
 packed in panels of r columns, each group of g side by side: `[n floordiv r, batch…, k…, c floordiv g, n mod r, c mod
 g]`, which is what `neo-pack-contractions` makes of weights, padded with zeros where r does not divide n. r is a
-multiple of the lanes of the unit.
+multiple of the lanes of the unit. A unit that only widens has groups of one, which the panels do not show:
+`[n floordiv r, batch…, k…, c, n mod r]`.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Panels:
         size = root.extents[innermost]
         if size is None or size % group or places[0].terms.get(probes[innermost]) != 1:
             raise NotApplicable("the innermost loop of the reduction is not whole groups side by side")
+        if group == 1 and places[1].terms.get(probes[innermost]) != width:
+            raise NotApplicable("the innermost loop of the reduction is not the innermost one of the panels")
         others = [d for d in root.reduced if d != innermost]
         step = {d: (places[0].terms.get(probes[d]), places[1].terms.get(probes[d])) for d in others}
         if any(None in pair for pair in step.values()):
@@ -100,17 +103,28 @@ class Panels:
         return Plan(self.columns, rows, inner, batch, lanes, self.width // lanes, height, self.width)
 
     def loop(
-        self, b: Builder, root: Root, step: Callable, held: Sequence[ir.Value] = (), by: int = 0
+        self,
+        b: Builder,
+        root: Root,
+        step: Callable,
+        held: Sequence[ir.Value] = (),
+        by: int = 0,
+        rest: Callable | None = None,
     ) -> list[ir.Value]:
-        """The loops of the reduction around `step(outer, along, *held)`, which takes `by` elements (or a group)."""
+        """The loops of the reduction around `step(outer, along, *held)`, which takes `by` elements (or a group).
+
+        `rest` takes a group of what is left where `by` does not divide the depth.
+        """
         loops = self.reduced[: len(self.reduced) - len(self.merged)]
+        by = by or self.unit.group
+        whole = self.depth // by * by
 
         def inside(outer: list[Index], held: Sequence[ir.Value]) -> list[ir.Value]:
             if len(outer) == len(loops):
-                found = b.loop(0, self.depth, by or self.unit.group, lambda k, *h: step(outer, k, *h), held)
+                found = b.loop(0, whole, by, lambda k, *h: step(outer, k, *h), held)
                 if self.unit.square:
                     _keep_rolled(found)
-                return found
+                return b.loop(whole, self.depth, self.unit.group, lambda k, *h: rest(outer, k, *h), found)
             extent = root.extents[loops[len(outer)]]
             return b.loop(0, extent, 1, lambda k, *h: inside([*outer, k], h), held)
 
@@ -141,19 +155,22 @@ def _keep_rolled(results: Sequence[ir.Value]) -> None:
 
 def _packed(root: Root, access: tuple[Index, ...]) -> tuple[Dim, int, int, int] | None:
     """The columns, the width of a panel, the innermost loop and its group, where an input is read in panels."""
-    if len(access) < 4:
+    if len(access) < 3:
         return None
-    lane, member = _part(access[-2], "mod"), _part(access[-1], "mod")
-    panel, group = _part(access[0], "floordiv"), _part(access[-3], "floordiv")
-    if None in (lane, member, panel, group):
+    panel, last = _part(access[0], "floordiv"), _part(access[-1], "mod")
+    if None in (panel, last):
         return None
-    if panel.ident[1:] != lane.ident[1:] or group.ident[1:] != member.ident[1:]:
+    columns = [dim for dim in root.dims if panel.index.is_(dim.probe)]
+    if len(columns) != 1:
         return None
-    columns = [dim for dim in root.dims if lane.index.is_(dim.probe)]
-    inner = [d for d, probe in root.reduced_probes.items() if member.index.is_(probe)]
-    if len(columns) != 1 or len(inner) != 1:
+    if panel.ident[1:] == last.ident[1:]:
+        alone = [d for d, probe in root.reduced_probes.items() if access[-2].is_(probe)]
+        return (columns[0], last.divisor, alone[0], 1) if alone else None
+    lane, group = (_part(access[place], kind) for place, kind in ((-2, "mod"), (-3, "floordiv")))
+    if None in (lane, group) or panel.ident[1:] != lane.ident[1:] or group.ident[1:] != last.ident[1:]:
         return None
-    return columns[0], lane.divisor, inner[0], member.divisor
+    inner = [d for d, probe in root.reduced_probes.items() if last.index.is_(probe)]
+    return (columns[0], lane.divisor, inner[0], last.divisor) if len(inner) == 1 else None
 
 
 def _part(index: Index, kind: str) -> Part | None:

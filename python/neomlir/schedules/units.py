@@ -1,7 +1,7 @@
 """The dot-product units of targets: instructions that multiply short groups of narrow numbers and sum them wide.
 
-A unit takes `group` neighbouring numbers of the reduction from each operand for every lane of the accumulator. Which a
-target has is read off the features that its file says it needs.
+A unit takes `group` neighbouring numbers of the reduction from each operand for every sum; one, where it only widens.
+Which a target has is read off the features that its file says it needs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ class Unit:
     """The type of an element of the column operand, which lies in panels."""
     bits: int = 0
     flip: bool = False
-    square: bool = False
-    """Whether a vector of sums is a block of two rows and two columns, each of which lends a group of 64 bits; else it
-    is one row, which lends 32 bits. `intrinsic` is then the operation of upstream's dialect."""
+    group_bits: int = 32
+    """What a row and a column lend to a sum at a time: 64 bits where sums are square, 16 where nothing is added up."""
+
+    @property
+    def square(self) -> bool:
+        """Whether a vector of sums is a block of two rows and two columns; `intrinsic` is upstream's operation then."""
+        return self.group_bits == 64
 
     @property
     def tiles(self) -> bool:
@@ -45,7 +49,7 @@ class Unit:
 
     @property
     def group(self) -> int:
-        return (8 if self.square else 4) // self.element_bytes
+        return self.group_bits // 8 // self.element_bytes
 
     @property
     def lanes(self) -> int:
@@ -58,7 +62,7 @@ class Unit:
         Three vectors of blocks serve eight rows with the loads of a tile that is nearly square; they are taken where
         they pad little.
         """
-        narrow = self.lanes if extent <= self.lanes else 2 * self.lanes
+        narrow = self.lanes if extent <= self.lanes and self.group > 1 else 2 * self.lanes
         wide = 3 * self.lanes
         if not self.square or extent <= narrow:
             return narrow
@@ -77,11 +81,12 @@ _UNITS = (
     Unit("avx512vnni", "llvm.x86.avx512.vpdpbusd.512", S8, S8, 512, flip=True),
     Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", U8, S8, 256),
     Unit("avxvnni", "llvm.x86.avx512.vpdpbusd.256", S8, S8, 256, flip=True),
-    Unit("bf16", "arm_neon.intr.bfmmla", BF16, BF16, 128, square=True),
-    Unit("i8mm", "arm_neon.intr.smmla", S8, S8, 128, square=True),
-    Unit("i8mm", "arm_neon.intr.ummla", U8, U8, 128, square=True),
-    Unit("i8mm", "arm_neon.intr.usmmla", U8, S8, 128, square=True),
+    Unit("bf16", "arm_neon.intr.bfmmla", BF16, BF16, 128, group_bits=64),
+    Unit("i8mm", "arm_neon.intr.smmla", S8, S8, 128, group_bits=64),
+    Unit("i8mm", "arm_neon.intr.ummla", U8, U8, 128, group_bits=64),
+    Unit("i8mm", "arm_neon.intr.usmmla", U8, S8, 128, group_bits=64),
     Unit("bf16", "llvm.aarch64.neon.bfdot.v4f32.v8bf16", BF16, BF16, 128),
+    Unit("fp16fml", "llvm.aarch64.neon.fmlal", F16, F16, 128, group_bits=16),
     Unit("dotprod", "llvm.aarch64.neon.sdot.v4i32.v16i8", S8, S8, 128),
     Unit("dotprod", "llvm.aarch64.neon.udot.v4i32.v16i8", U8, U8, 128),
     Unit("i8mm", "llvm.aarch64.neon.usdot.v4i32.v16i8", U8, S8, 128),
