@@ -89,7 +89,7 @@ class _Consumer:
         self.scalars: dict[ir.Value, ir.Value] = {}
         # Whether 8-bit results of a contraction are computed here: another contraction keeps its own, which are a
         # quarter of its sums.
-        self.narrows = False
+        self.narrows = self.is_parallel and any(_is_sums(value) for value in list(op.operands)[: self.inputs])
 
     def merge(self) -> None:
         """Take in what can be, and write the generic anew if anything was."""
@@ -334,6 +334,12 @@ def _narrows_sums(value: ir.Value) -> bool:
             return True
         value = op.operands[0]
     return False
+
+
+def _is_sums(value: ir.Value) -> bool:
+    """Whether a value is a contraction's sums of products of integers."""
+    element = s.element_type(value) if isinstance(value.type, ir.RankedTensorType) else None
+    return isinstance(element, ir.IntegerType) and element.width == 32 and _is_contraction(s.maker(value))
 
 
 def _copy_map(op: ir.Operation) -> ir.AffineMap | None:
