@@ -32,3 +32,34 @@ func.func @product(%x: tensor<49x64xbf16>, %w: tensor<2x32x32x2xbf16>, %out: ten
   } -> tensor<49x40xf32>
   return %c : tensor<49x40xf32>
 }
+
+// Rows of 32 make equal register tiles, of which the two panels pass by each before the next rows come. The sums of one are
+// finished between the products of the next and their way into the buffer.
+// CHECK-LABEL: func.func @sequence
+// CHECK-SAME:    across = 1
+// CHECK:         %[[SUMS:.*]] = memref.alloca() {{.*}} : memref<32x32xi32>
+// CHECK:         %[[COUNT:.*]] = arith.constant 5 : index
+// CHECK:         llvm.call @llvm.x86.ldtilecfg
+// CHECK:         scf.for
+// CHECK:           %[[MORE:.*]] = arith.cmpi slt
+// CHECK:           scf.if %[[MORE]]
+// CHECK-COUNT-4:     llvm.call @llvm.x86.tdpbusd
+// CHECK:           scf.if
+// CHECK:             vector.load %[[SUMS]]
+// CHECK:           scf.if %[[MORE]]
+// CHECK-COUNT-4:     llvm.call @llvm.x86.tilestored64
+// CHECK:         llvm.call @llvm.x86.tilerelease
+#b4 = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2 floordiv 4, d1 mod 32, d2 mod 4)>
+func.func @sequence(%x: tensor<64x64xi8>, %w: tensor<2x16x32x4xi8>, %out: tensor<64x64xi32>) -> tensor<64x64xi32> {
+  %zero = arith.constant 0 : i32
+  %f = linalg.fill ins(%zero : i32) outs(%out : tensor<64x64xi32>) -> tensor<64x64xi32>
+  %c = linalg.generic {indexing_maps = [#a, #b4, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<64x64xi8>, tensor<2x16x32x4xi8>) outs(%f : tensor<64x64xi32>) {
+  ^bb0(%p: i8, %q: i8, %s: i32):
+    %0 = arith.extui %p : i8 to i32
+    %1 = arith.extsi %q : i8 to i32
+    %2 = arith.muli %0, %1 : i32
+    %3 = arith.addi %s, %2 : i32
+    linalg.yield %3 : i32
+  } -> tensor<64x64xi32>
+  return %c : tensor<64x64xi32>
+}

@@ -360,14 +360,15 @@ class Builder:
         sizes, body = groups[0]
 
         def first() -> None:
-            body(self._unflatten(sizes, self.sub(item, starts[0]) if starts[0] != 0 else item))
+            body(self.unflatten(sizes, self.sub(item, starts[0]) if starts[0] != 0 else item))
 
         if len(groups) == 1:
             first()
         else:
             self.when(self.less(item, starts[1]), first, lambda: self._group(groups[1:], starts[1:], item))
 
-    def _unflatten(self, sizes: Sequence[Size], rest: Size) -> list[Index]:
+    def unflatten(self, sizes: Sequence[Size], rest: Size) -> list[Index]:
+        """The indices, of dimensions of these sizes, of the element that is number `rest`; the last runs fastest."""
         indices: list[Index] = []
         whole = [i for i, size in enumerate(sizes) if not isinstance(size, int) or size != 1]
         for i in range(len(sizes) - 1, -1, -1):

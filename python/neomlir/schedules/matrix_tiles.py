@@ -3,7 +3,8 @@
 It takes what `panels.py` describes. The loop nest is that of `contraction`; its register tile is up to 2 x 2 tiles of
 16 x 16 sums, held beside two tiles of each operand (Intel 64 and IA-32 optimisation manual, chapter 20).
 Rows are loaded as they lie in memory. The sums go through a scratch buffer in the first-level cache to the vector code
-of the epilogue: tiles know no arithmetic but the product.
+of the epilogue: tiles know no arithmetic but the product. The epilogue of a register tile comes between the products of
+the next and their way into the buffer, so that the core does both at once.
 
 Tile registers are named by this schedule, and LLVM's intrinsics are called with their numbers: `x86.amx` leaves them to
 LLVM, which configures them anew wherever shapes differ and spills what is live across that.
@@ -12,6 +13,7 @@ LLVM, which configures them anew wherever shapes differ and spills what is live 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
@@ -23,7 +25,7 @@ from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import memref
-from neomlir.schedules.nest import lane_index
+from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
@@ -33,6 +35,10 @@ _ROWS = 16
 _ROW_BYTES = 64
 _SUMS, _LEFT, _RIGHT = (0, 2), (4, 5), (6, 7)
 """Tile registers: of the sums the first of each row of tiles, of the row operand, of the column operand."""
+_STAYS = 4
+"""What share of the second-level cache weights may take that come again for every register tile of rows."""
+_ITEMS = 16
+"""Work items, at least, where each is large enough."""
 _SHARES = 5
 """The next panel is fetched by 2^5 register tiles at most."""
 _L2 = 2
@@ -72,6 +78,7 @@ class TileNest(Nest):
         super().__init__(frame, root, plan)
         self.panels, self.unit = panels, panels.unit
         self.least = _ITEM
+        self._even_strips()
         self.step = _step(panels)
         kind = root.generic.results[0].type.element_type
         self.scratch = frame.memory.scratch([2 * _ROWS, plan.lanes * plan.vectors], kind)
@@ -84,6 +91,14 @@ class TileNest(Nest):
 
     def _main(self):
         return self._items()
+
+    def _even_strips(self) -> None:
+        """Let strips be of one height where a number of rows not much below the most divides theirs."""
+        if self.plan.rows and not self.plan.inner and isinstance(self.strips.size, int):
+            size = self.strips.size
+            fits = [n for n in range(2 * _ROWS, 2 * _ROWS * 3 // 4 - 1, -1) if size % n == 0]
+            if size > 2 * _ROWS and fits:
+                self.strips = Strips(self.b, size, fits[0])
 
     def fetch_ahead(self, tiles: int) -> None:
         """Let `tiles` register tiles, which use one panel, fetch the next, if the panels do not stay in the cache."""
@@ -100,7 +115,7 @@ class TileNest(Nest):
         return (small and not self._streams()) or super()._rows_inside(tiles, cut, block, panels)
 
     def _items(self):
-        axes, item = super()._items()
+        axes, item = self._across() or super()._items()
 
         def configured(indices: list[Index]) -> None:
             uniform = self._uniform()
@@ -179,6 +194,104 @@ class TileNest(Nest):
         i64 = ir.IntegerType.get_signless(64, self.b.context)
         return self.b.constant(ir.IntegerAttr.get(i64, number))
 
+    # Register tiles, one after another.
+
+    def rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
+        """The register tiles of one tile of columns, as a sequence where they are alike."""
+        sizes = tiles[depth + 1 :]
+        if not tiles or self._uniform() is None or not all(isinstance(n, int) for n in sizes):
+            super().rows(fixed, depth, low, high, tiles, tile)
+            return
+
+        def at(t: Index) -> tuple[dict, Tile]:
+            return self._fixed(fixed, depth, low, self.b.unflatten([self.b.sub(high, low), *sizes], self.b.compute(t)))
+
+        self._sequence(self.b.mul(self.b.sub(high, low), math.prod(sizes)), lambda t: (at(t), tile))
+
+    def _across(self) -> tuple[list[Size], Callable[[list[Index]], None]] | None:
+        """The work items where all panels pass by a register tile's rows before the next rows come.
+
+        Results, and what the epilogue reads beside the sums, are then read and written from end to end, and not by
+        half a line a row. It is for weights that stay in the second-level cache. None for others.
+        """
+        b, plan, root = self.b, self.plan, self.root
+        weights, columns, tiles = self._bytes(1 - self.rows_operand), self.size[id(plan.columns)], self._tiles()
+        batch = [self.size[id(d)] for d in plan.batch]
+        sizes = [*tiles, *batch, columns]
+        if self._uniform() is None or not tiles or not all(isinstance(n, int) for n in sizes) or weights is None:
+            return None
+        full = columns // plan.width
+        # Rows that share much of what they read, as those of windows do, come again at less cost than weights.
+        apart = 2 * self._per_row(self.rows_operand) >= self.depth
+        small = full > 1 and weights <= self.frame.machine.l2 // _STAYS and apart
+        if not root.kernel.parameter("across", int(small), (0, 1) if full > 1 else ()):
+            return None
+        count = math.prod(tiles)
+        flops = 2 * plan.height * columns * self.depth
+        target = max(1, -(-self.least // flops), count * math.prod(batch) // _ITEMS)
+        target = root.kernel.parameter("item", target, [max(1, target // 2), 2 * target])
+        cut, block = blocks(tiles, target, 1)
+        block = -(-tiles[cut] // -(-tiles[cut] // block))
+        axes = [*batch, *tiles[:cut], b.ceildiv(tiles[cut], block)]
+
+        def item(indices: list[Index]) -> None:
+            fixed = {id(d): i for d, i in zip((*plan.batch, *plan.rows), indices[:-1], strict=False)}
+            low: Size = b.compute(indices[-1] * block) if block < tiles[cut] else 0
+            high = b.min(b.add(low, block), tiles[cut])
+            inside = [b.sub(high, low), *tiles[cut + 1 :], full]
+
+            def at(t: Index) -> tuple[dict, Tile]:
+                *where, panel = b.unflatten(inside, b.compute(t))
+                self.panel = panel
+                return self._fixed(fixed, cut, low, where), full_tile(panel * plan.width, plan.lanes, plan.vectors)
+
+            self._sequence(b.mul(b.sub(high, low), math.prod(inside[1:])), at)
+            if columns % plan.width:
+                self.panel = Index({}, full)
+                self.column_tile(
+                    self.panel, columns, plan.width, lambda tile: self.rows(fixed, cut, low, high, tiles, tile)
+                )
+
+        return axes, item
+
+    def _fixed(self, fixed: dict, depth: int, low: Size, indices: list[Index]) -> dict:
+        """`fixed` and the row loops from `depth` on, of which the first is counted from `low`, the last in strips."""
+        rows, size = self.plan.rows, self._tiles()[depth]
+        first = self.b.size(self.b.add(low, self.b.compute(indices[0])))
+        indices = [of(Var(first, 1, 0, size - 1 if isinstance(size, int) else None)), *indices[1:]]
+        self.strips.number = indices[-1]
+        return {**fixed, **{id(d): i for d, i in zip(rows[depth:-1], indices, strict=False)}}
+
+    def _sequence(self, count: Size, at: Callable[[Index], tuple[dict, Tile]]) -> None:
+        """`count` register tiles, each finished behind the products of the one after it.
+
+        `at` gives what is fixed of the one with a number, and its columns, and sets the number of its strip.
+        """
+        b, height = self.b, self.strips.height
+        if count in (0, 1):
+            b.loop(0, count, 1, lambda t: self._alone(*at(t)))
+            return
+
+        def step(t: Index) -> None:
+            def multiply() -> None:
+                fixed, tile = at(t)
+                self._share(fixed)
+                self._multiply(height, self.row(fixed, self.strips.number * height), tile)
+
+            def finish() -> None:
+                fixed, tile = at(of(Var(b.size(b.sub(b.compute(t), 1)))))
+                self._finish(height, self.row(fixed, self.strips.number * height), tile)
+
+            more = b.less(b.compute(t), count)
+            b.when(more, multiply)
+            b.when(b.less(0, b.compute(t)), finish)
+            b.when(more, lambda: self._keep(height, at(t)[1]))
+
+        b.loop(0, b.add(count, 1), 1, step)
+
+    def _alone(self, fixed: dict, tile: Tile) -> None:
+        self._tile(fixed, self.strips.number * self.strips.height, self.strips.height, tile)
+
     # A register tile.
 
     def _strided(self, part: Part, row, column: Index, reduced: list[Index], along: Index) -> tuple[Index, int]:
@@ -194,12 +307,18 @@ class TileNest(Nest):
 
     def tile(self, height: int, row, tile: Tile) -> None:
         """Sum, finish and store `height` rows (of the short dimension, where there is one) of a tile of columns."""
+        if self._uniform() is None:
+            self._configure(self._parts(height))
+        self._multiply(height, row, tile)
+        self._keep(height, tile)
+        self._finish(height, row, tile)
+
+    def _multiply(self, height: int, row, tile: Tile) -> None:
+        """Sum products of `height` rows (of the short dimension, where there is one) and a tile of columns."""
         b, root, unit, plan = self.b, self.root, self.unit, self.plan
         parts = self._parts(height)
-        if self._uniform() is None:
-            self._configure(parts)
         first = tile[0][0].put_lane(0)
-        columns = range(-(-sum(chunk.width for _, chunk in tile) // plan.lanes))
+        columns = self._columns(tile)
         size = unit.element_bytes
         with b.scope():
             if self._uniform() is not None:
@@ -226,20 +345,28 @@ class TileNest(Nest):
                         self._call(unit.intrinsic, sums + j, left, _RIGHT[j])
 
             self.panels.loop(b, root, step, by=self.step)
-            for sums, part in zip(_SUMS, parts, strict=False):
-                for j in columns:
-                    address = intrinsics.pointer(b, self.scratch, (part.start * plan.vectors + j) * _ROW_BYTES)
-                    self._call("llvm.x86.tilestored64", sums + j, address, self._number(plan.vectors * _ROW_BYTES))
-        self._finish(parts[-1].start + parts[-1].count, row, tile)
+
+    def _columns(self, tile: Tile) -> range:
+        """The tile registers side by side that hold the sums of a tile of columns."""
+        return range(-(-sum(chunk.width for _, chunk in tile) // self.plan.lanes))
+
+    def _keep(self, height: int, tile: Tile) -> None:
+        """Store the sums in the scratch buffer."""
+        vectors = self.plan.vectors
+        for sums, part in zip(_SUMS, self._parts(height), strict=False):
+            for j in self._columns(tile):
+                address = intrinsics.pointer(self.b, self.scratch, (part.start * vectors + j) * _ROW_BYTES)
+                self._call("llvm.x86.tilestored64", sums + j, address, self._number(vectors * _ROW_BYTES))
 
     def _operand(self, number: int) -> ir.Value:
         """The buffer of the row operand (0) or the column operand (1)."""
         operand = self.panels.rows if number == 0 else 1 - self.panels.rows
         return self.frame.memory.of(self.root.accesses[operand][0][0])
 
-    def _finish(self, count: int, row, tile: Tile) -> None:
+    def _finish(self, height: int, row, tile: Tile) -> None:
         """The epilogue of the sums in the scratch buffer, row by row."""
         b, memory, sums = self.b, self.frame.memory, self.sums
+        parts = self._parts(height)
 
         def finish(r: Index) -> None:
             column = 0
@@ -252,7 +379,7 @@ class TileNest(Nest):
                 column += chunk.width
 
         with b.scope():
-            b.loop(0, count, 1, finish)
+            b.loop(0, parts[-1].start + parts[-1].count, 1, finish)
 
     def _fetch(self, outer: list[Index], along: Index) -> None:
         """Fetch what falls to one step of the reduction of the panel behind the one in use."""
@@ -272,6 +399,11 @@ class TileNest(Nest):
             b.fetch(self.frame.memory.flat(buffer), [b.size(b.add(start, offset))], _L2)
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
+        self._share(fixed)
+        self.tile(height, self.row(fixed, base), tile)
+
+    def _share(self, fixed: dict) -> None:
+        """Which share of the next panel the register tile at `fixed` and the strip that is being emitted fetches."""
         self.share = None
         if self.shift is not None:
             number = Index()
@@ -282,7 +414,6 @@ class TileNest(Nest):
             mask = self.b.index((1 << self.shift) - 1)
             share = self.b.value("arith.andi", self.b.index_type, self.b.compute(number), mask)
             self.share = of(Var(share)) if self.shift else Index()
-        self.tile(height, self.row(fixed, base), tile)
 
 
 def _step(panels: Panels) -> int:
