@@ -119,6 +119,70 @@ def test_a_weight_of_a_linear_layer_without_zero_points():
     compare(model(nodes, [value("x", F32, 5, 33)], [value("y", F32, 5, 20)], arrays), 1e-4, 1.0)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_zero_point_a_channel_of_the_weight(kind, known):
+    """As `quantize_static` makes them of MatMul and Gemm with `per_channel` and weights that are not symmetric."""
+    limits = np.iinfo(kind)
+    arrays = {
+        **point("a", 0.02, 120, np.uint8),
+        "w": RNG.integers(limits.min, limits.max + 1, (20, 30)).astype(kind),
+        "w_s": RNG.uniform(0.005, 0.02, 30).astype(np.float32),
+        "w_z": RNG.integers(limits.max - 60, limits.max, 30).astype(kind),
+        **point("y", 0.3, 128, np.uint8),
+    }
+    inputs = [value("x", F32, 4, 20)]
+    if not known:
+        del arrays["w"]
+        inputs.append(value("w", helper.np_dtype_to_tensor_dtype(np.dtype(kind)), 20, 30))
+    nodes = [
+        *qdq("x", "a"),
+        node("DequantizeLinear", "w w_s w_z", "wf", axis=1),
+        node("MatMul", "a wf", "f"),
+        *qdq("f", "y"),
+    ]
+    compare(model(nodes, inputs, [value("y", F32, 4, 30)], arrays), 0.3, 1.01, folded=known)
+
+
+def test_weights_that_the_file_holds_as_floats():
+    """`AddQDQPairToWeight` leaves the quantiser of a weight in the file; here with a scale a channel and no zeros."""
+    arrays = {
+        **point("a", 0.02, 120, np.uint8),
+        "w": RNG.standard_normal((4, 3, 3, 3)).astype(np.float32),
+        "w_s": np.linspace(0.01, 0.02, 4).astype(np.float32),
+        "w_z": np.zeros(4, np.int8),
+        "y_s": np.float32(0.1),
+    }
+    nodes = [
+        *qdq("x", "a"),
+        node("QuantizeLinear", "w w_s w_z", "wq", axis=0),
+        node("DequantizeLinear", "wq w_s w_z", "wf", axis=0),
+        node("Conv", "a wf", "f", pads=[1, 1, 1, 1]),
+        node("QuantizeLinear", "f y_s", "yq"),
+        node("DequantizeLinear", "yq y_s", "y"),
+    ]
+    compare(model(nodes, [value("x", F32, 1, 3, 8, 8)], [value("y", F32, 1, 4, 8, 8)], arrays), 0.1, 1.01)
+
+
+def test_newer_ways_to_quantise():
+    """The type of the result as an attribute, and a scale for each block of a weight (opset 21)."""
+    arrays = {
+        "s": np.float32(0.02),
+        "w": RNG.integers(0, 256, (10, 6)).astype(np.uint8),
+        "w_s": RNG.uniform(0.01, 0.05, (3, 6)).astype(np.float32),
+        "w_z": RNG.integers(0, 256, (3, 6)).astype(np.uint8),
+    }
+    nodes = [
+        node("QuantizeLinear", "x s", "q", output_dtype=I8),
+        node("DequantizeLinear", "q s", "a"),
+        node("DequantizeLinear", "w w_s w_z", "wf", axis=0, block_size=4),
+        node("MatMul", "a wf", "y"),
+    ]
+    source = onnx.load_from_string(model(nodes, [value("x", F32, 5, 10)], [value("y", F32, 5, 6)], arrays))
+    source.opset_import[0].version, source.ir_version = 21, 10
+    compare(source.SerializeToString(), 1e-4, 1.0, folded=False)
+
+
 def test_qlinear_conv():
     arrays = {
         "w": weights(4, 3, 3, 3),

@@ -49,7 +49,7 @@ def check_scales(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> None:
 
 def _check_axis(node: onnx.NodeProto, scale: np.ndarray, data: np.ndarray | None, label: str) -> None:
     """Raise ImportFailure where scales along an axis do not fit a tensor that is known."""
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    attributes = _attributes(node)
     if data is None or scale.size == 1 or attributes.get("block_size"):
         return
     axis = attributes.get("axis", _AXIS[node.op_type])
@@ -65,8 +65,8 @@ def _check_axis(node: onnx.NodeProto, scale: np.ndarray, data: np.ndarray | None
 def expand_quantized(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> None:
     """Write quantised operators as QuantizeLinear, DequantizeLinear and the operator between them.
 
-    QLinearConv and QLinearMatMul whose scales are known; DynamicQuantizeLinear; and a DequantizeLinear without a zero
-    point, whose type is known, gets one of zero.
+    QLinearConv and QLinearMatMul whose scales are known; DynamicQuantizeLinear; and where there is no zero point, one
+    of zero is given. Constants that are quantised, or dequantised block by block, are computed here.
     """
     types = _types(graph, arrays)
     nodes = list(graph.node)
@@ -74,7 +74,8 @@ def expand_quantized(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> N
     for node in nodes:
         made = [node]
         if not node.domain and node.op_type in _EXPANSIONS:
-            made = _EXPANSIONS[node.op_type](node, arrays, types) or [node]
+            found = _EXPANSIONS[node.op_type](node, arrays, types)
+            made = [node] if found is None else found
         graph.node.extend(made)
 
 
@@ -87,23 +88,99 @@ def _types(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> dict[str, n
     for node in graph.node:
         if node.op_type == "QuantizeLinear":
             zero = arrays.get(node.input[2]) if len(node.input) > 2 else None
-            types[node.output[0]] = np.dtype(np.uint8) if zero is None else zero.dtype
+            types[node.output[0]] = _result_type(node) if zero is None else zero.dtype
         elif node.op_type == "DynamicQuantizeLinear":
             types[node.output[0]] = np.dtype(np.uint8)
     return types
 
 
+def _result_type(node: onnx.NodeProto) -> np.dtype:
+    """What a QuantizeLinear without a zero point gives."""
+    kind = _attributes(node).get("output_dtype", onnx.TensorProto.UNDEFINED)
+    return np.dtype(np.uint8) if kind == onnx.TensorProto.UNDEFINED else helper.tensor_dtype_to_np_dtype(kind)
+
+
+def _attributes(node: onnx.NodeProto) -> dict:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
 def _dequantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeProto] | None:
+    data, scale, kind = arrays.get(node.input[0]), arrays.get(node.input[1]), types.get(node.input[0])
     has_zero = len(node.input) > 2 and node.input[2]
-    scale, kind = arrays.get(node.input[1]), types.get(node.input[0])
-    if has_zero or scale is None or kind is None:
+    zero = arrays.get(node.input[2]) if has_zero else None
+    block = _attributes(node).get("block_size", 0)
+    if scale is None or kind is None or (has_zero and zero is None):
         return None
-    zero = f"{node.output[0]}.zero_point"
-    arrays[zero] = np.zeros(scale.shape, kind)
+    if block and data is not None and data.ndim == scale.ndim:
+        arrays[node.output[0]] = _blocks(data, scale, zero, _attributes(node).get("axis", 1), block)
+        return []
+    names, made = list(node.input[:2]), []
+    if not has_zero:
+        names.append(f"{node.output[0]}.zero_point")
+        arrays[names[2]] = np.zeros(scale.shape, kind)
+    elif kind == np.uint8 and zero.size > 1:
+        # The importer takes a vector of zero points for signed: the same numbers 128 lower are.
+        names = [f"{node.output[0]}.data", names[1], f"{node.output[0]}.zero_point"]
+        arrays[names[2]] = (zero ^ 128).view(np.int8)
+        if data is not None:
+            arrays[names[0]] = (data ^ 128).view(np.int8)
+        else:
+            made += _signed(node.input[0], names[0], arrays)
+    else:
+        return None
+    last = onnx.NodeProto()
+    last.CopyFrom(node)
+    del last.input[:]
+    last.input.extend(names)
+    return [*made, last]
+
+
+def _signed(source: str, result: str, arrays: dict) -> list[onnx.NodeProto]:
+    """Unsigned bytes 128 lower."""
+    arrays[f"{result}.half"] = np.int32(128).reshape(())
+    return [
+        helper.make_node("Cast", [source], [f"{result}.wide"], to=onnx.TensorProto.INT32),
+        helper.make_node("Sub", [f"{result}.wide", f"{result}.half"], [f"{result}.low"]),
+        helper.make_node("Cast", [f"{result}.low"], [result], to=onnx.TensorProto.INT8),
+    ]
+
+
+def _blocks(data: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, axis: int, block: int) -> np.ndarray:
+    """What integers stand for that have a scale for each `block` neighbours along `axis`."""
+    extent = data.shape[axis]
+    scale, zero = (
+        None if array is None else np.repeat(array.astype(np.float32), block, axis).take(range(extent), axis)
+        for array in (scale, zero)
+    )
+    numbers = data.astype(np.float32)
+    return (numbers if zero is None else numbers - zero) * scale
+
+
+def _quantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeProto] | None:
+    data, scale = arrays.get(node.input[0]), arrays.get(node.input[1])
+    attributes = _attributes(node)
+    has_zero = len(node.input) > 2 and node.input[2]
+    kind = types[node.output[0]]
+    if scale is None or attributes.get("block_size") or (has_zero and node.input[2] not in arrays):
+        return None
+    zero = arrays[node.input[2]] if has_zero else np.zeros(scale.shape, kind)
+    axis = attributes.get("axis", 1)
+    if data is not None and kind in (np.int8, np.uint8) and (scale.size == 1 or -data.ndim <= axis < data.ndim):
+        shape = [1] * data.ndim
+        if scale.size > 1:
+            shape[axis] = scale.size
+        limits = np.iinfo(kind)
+        steps = np.rint(data / scale.reshape(shape)) + zero.reshape(shape).astype(np.float32)
+        arrays[node.output[0]] = np.clip(steps, limits.min, limits.max).astype(kind)
+        return []
+    if has_zero:
+        return None
+    arrays[f"{node.output[0]}.zero_point"] = zero
     made = onnx.NodeProto()
     made.CopyFrom(node)
-    del made.input[2:]
-    made.input.append(zero)
+    del made.input[2:], made.attribute[:]
+    made.input.append(f"{node.output[0]}.zero_point")
+    made.attribute.extend(a for a in node.attribute if a.name != "output_dtype")
     return [made]
 
 
@@ -194,6 +271,7 @@ def _dynamic(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeP
 _EXPANSIONS = {
     "DequantizeLinear": _dequantize,
     "DynamicQuantizeLinear": _dynamic,
+    "QuantizeLinear": _quantize,
     "QLinearConv": _convolution,
     "QLinearMatMul": _product,
 }

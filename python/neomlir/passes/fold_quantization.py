@@ -259,6 +259,8 @@ class _Product:
                 # All of it is known at compile time, the product of the zero points too where that is a number.
                 both = 0 if i or zero_at[1] is not None else depth * zeros[0] * zeros[1]
                 terms.append((1, argument(_times(total, -zeros[i], both)), None))
+                if not i and zero_at[1] is not None:
+                    terms.append((depth * zeros[0], zero_at[1], None))
             else:
                 terms.append((-1 if zero_at[i] is not None else -zeros[i], argument(total), zero_at[i]))
                 if not i and zeros[1] != 0:
