@@ -18,7 +18,7 @@ from neomlir.emitted import Emitted
 from neomlir.errors import CompileError, TargetError, TuningError
 from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
-from neomlir.pipeline import with_option, with_precision, with_weights
+from neomlir.pipeline import pipeline_for
 from neomlir.runtime import Model, check_threads, load
 from neomlir.staircase import LEVELS, Staircase
 from neomlir.targets import Target
@@ -118,7 +118,7 @@ def compile(
         except OSError as error:
             raise CompileError(f"the levels cannot be written to {dump}: {error.strerror}") from error
     chosen = _target(target)
-    pipeline = _pipeline(pipeline, chosen, precision, weights, winograd)
+    pipeline = pipeline_for(pipeline, chosen, precision, weights, winograd)
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
@@ -165,16 +165,10 @@ def dry_run(
 ) -> Coverage:
     """Import a model and form its kernels, without compiling any: what would be missing, what each would take."""
     chosen = _target(target)
-    pipeline = _pipeline(pipeline, chosen, precision, weights, winograd)
+    pipeline = pipeline_for(pipeline, chosen, precision, weights, winograd)
     model = find(model).hold(model)
     with files.scratch_folder() as scratch:
         return _in_worker(_dry_run, progress, isolate, scratch, model, chosen, inputs, pipeline, tuned)
-
-
-def _pipeline(name: str | None, target: Target, precision: str, weights: str, winograd: bool) -> str:
-    """The pipeline to take, with the options of its passes that the arguments of `compile` stand for."""
-    name = with_weights(with_precision(name or "cpu", precision, target), weights, target)
-    return name if winograd else with_option(name, target, "neo-winograd.use=never")
 
 
 def _one_of(target: Target) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ from neomlir.schedules.kernel import set_parameters
 from neomlir.targets import Target
 
 Parameters = Mapping[str, int | str]
+Given = Sequence[tuple[int | None, ...] | int | None]
+"""What each argument of a kernel is: the extents of a buffer, or the number of an integer; None is not known."""
 _BURST = 1e-3
 """Seconds for which a kernel is called again and again, without another in between."""
 _PATIENCE = 0.3
@@ -86,14 +88,22 @@ class Comparison:
     pairs: int
 
 
-def compare(_emit: Any, new: Candidate, old: Candidate, target: Target, core: int | None = None) -> Comparison:
+def compare(
+    _emit: Any,
+    new: Candidate,
+    old: Candidate,
+    target: Target,
+    core: int | None = None,
+    given: Given | None = None,
+) -> Comparison:
     """Run both on the same random arguments, in turn; for a worker process, since a candidate may do anything.
 
-    Raises TuningError where their results differ, or the kernel's arguments are not static.
+    `given` says how large arguments are whose extents are dynamic. Raises TuningError where results differ, or an
+    extent is not known.
     """
     if core is not None:
         os.sched_setaffinity(0, {core})
-    runs = [_Runner(which, _arguments(new), target) for which in (new, old)]
+    runs = [_Runner(which, _arguments(new, given), target) for which in (new, old)]
     _check(runs[0], runs[1])
     count = max(1, int(_BURST / max(1e-7, min(run.time(1) for run in runs))))
     ratios, best, end = [], math.inf, time.perf_counter() + _PATIENCE
@@ -113,12 +123,26 @@ class _Argument(NamedTuple):
 
     array: np.ndarray
     is_buffer: bool
+    dynamic: tuple[int, ...] = ()
+    """The extents of a buffer that its type does not say."""
 
-    def word(self) -> int:
-        """What stands in the kernel's slot: the address of a buffer, the bits of a scalar."""
+    def words(self) -> list[int]:
+        """What stands in the kernel's slots: the address of a buffer and its extents, the bits of a scalar."""
         if self.is_buffer:
-            return self.array.ctypes.data
-        return int.from_bytes(self.array.tobytes().ljust(8, b"\0"), "little")
+            return [self.array.ctypes.data, *self.dynamic]
+        return [int.from_bytes(self.array.tobytes().ljust(8, b"\0"), "little")]
+
+    def described(self) -> list[ctypes._SimpleCData]:
+        """The same as MLIR's own convention has it, for the function that counts work items: a descriptor, written out.
+
+        Addresses, offset, extents and strides of a buffer; a number.
+        """
+        if self.is_buffer:
+            strides = [stride // self.array.itemsize for stride in self.array.strides]
+            numbers = [*[self.array.ctypes.data] * 2, 0, *self.array.shape, *strides]
+            return [ctypes.c_int64(number) for number in numbers]
+        kinds = {"f4": ctypes.c_float, "f8": ctypes.c_double}
+        return [kinds.get(self.array.dtype.str[1:], ctypes.c_int64)(self.array.item())]
 
 
 class _Runner:
@@ -126,12 +150,19 @@ class _Runner:
 
     def __init__(self, candidate: Candidate, arguments: list[_Argument], target: Target) -> None:
         objects = [emit_object(_driver(candidate.name), target), candidate.object]
-        library = open_code(link_shared(objects, target, ["neo_repeat"]), candidate.name)
+        grid = _grid(candidate)
+        exported = ["neo_repeat", *([grid] if isinstance(grid, str) else [])]
+        library = open_code(link_shared(objects, target, exported), candidate.name)
         self._repeat = library.neo_repeat
         self._repeat.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
         self.arrays = [argument.array for argument in arguments]
-        self._slots = (ctypes.c_uint64 * max(1, len(arguments)))(*[argument.word() for argument in arguments])
-        self._items = _grid(candidate)
+        words = [word for argument in arguments for word in argument.words()]
+        self._slots = (ctypes.c_uint64 * max(1, len(words)))(*words)
+        self._items = grid
+        if isinstance(grid, str):
+            count = library[grid]
+            count.restype = ctypes.c_int64
+            self._items = count(*[part for argument in arguments for part in argument.described()])
 
     def time(self, count: int) -> float:
         """Seconds of a call, of `count` calls together."""
@@ -164,38 +195,43 @@ def _function(candidate: Candidate) -> tuple[ir.Module, ir.Operation]:
     return module, next(f for f in functions(module.operation) if name_of(f) == candidate.name)
 
 
-def _grid(candidate: Candidate) -> int:
+def _grid(candidate: Candidate) -> int | str:
+    """The number of work items, or the name of the function that counts them."""
     from neomlir.dialects import context
 
     with context():
         _module, function = _function(candidate)
         grid = function.attributes["neo.grid"]
-        if not isinstance(grid, ir.IntegerAttr):
-            raise TuningError(f"{candidate.name} has dynamic extents, of which none is known here")
-        return ir.IntegerAttr(grid).value
+        return ir.IntegerAttr(grid).value if isinstance(grid, ir.IntegerAttr) else ir.FlatSymbolRefAttr(grid).value
 
 
-def _arguments(candidate: Candidate) -> list[_Argument]:
-    """Random arguments: standard normal numbers; integers are zero, for they may be indices."""
+def _arguments(candidate: Candidate, given: Given | None) -> list[_Argument]:
+    """Random arguments: standard normal numbers; integers are zero, for they may be indices, unless they are given."""
     from neomlir.dialects import context
 
     rng, found = np.random.default_rng(0), []
     with context():
         _module, function = _function(candidate)
         signature = ir.FunctionType(ir.TypeAttr(function.attributes["neo.signature"]).value)
-        for type_ in signature.inputs[:-2]:
+        for number, type_ in enumerate(signature.inputs[:-2]):
             shape: tuple[int, ...] = ()
+            dynamic: tuple[int, ...] = ()
             is_buffer = isinstance(type_, ir.MemRefType)
+            value = None if given is None else given[number]
             if is_buffer:
-                if not type_.has_static_shape:
-                    raise TuningError(f"{candidate.name} has dynamic extents, of which none is known here")
-                shape, type_ = tuple(type_.shape), type_.element_type
+                open_ = [d for d in range(type_.rank) if type_.is_dynamic_dim(d)]
+                if open_ and (value is None or None in value):
+                    raise TuningError(
+                        f"{candidate.name} has dynamic extents that do not follow from those of the inputs"
+                    )
+                dynamic = tuple(value[d] for d in open_)
+                shape, type_ = tuple(value if open_ else type_.shape), type_.element_type
             dtype = np.dtype(np.int64) if isinstance(type_, ir.IndexType) else numpy_dtype(type_)
             if dtype.kind in "iub":
-                array = np.zeros(shape, dtype)
+                array = np.full(shape, 0 if is_buffer or value is None else value, dtype)
             else:
                 array = np.asarray(rng.standard_normal(shape, np.float32)).astype(dtype)
-            found.append(_Argument(_aligned(array), is_buffer))
+            found.append(_Argument(_aligned(array), is_buffer, dynamic))
     return found
 
 

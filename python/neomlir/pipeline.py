@@ -309,6 +309,17 @@ def with_weights(pipeline: str, weights: str, target) -> str:
     return made
 
 
+def pipeline_for(
+    name: str | None, target, precision: str = "fp32", weights: str = "fp32", winograd: bool = True
+) -> str:
+    """The pipeline to take (`cpu` where none is named), with the options that the arguments of `compile` stand for.
+
+    Raises PipelineError, TargetError.
+    """
+    name = with_weights(with_precision(name or "cpu", precision, target), weights, target)
+    return name if winograd else with_option(name, target, "neo-winograd.use=never")
+
+
 def precision_of(stages: Mapping[str, str]) -> str:
     """The precision that the stages of a named pipeline compute in."""
     found = re.search(_LOWER + r"\{[^}]*?type=(\w+)", stages.get("global", ""))

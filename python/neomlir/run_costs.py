@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from neomlir.costs import work
@@ -45,15 +45,20 @@ def run_costs(_emit: Any, text: str, shapes: Sequence[Sequence[int]]) -> list[Co
     with context():
         module = ir.Module.parse(text)
         kernels = {name_of(functions(nested)[0]): functions(nested)[0] for nested in kernel_modules(module.operation)}
-        main = next(f for f in defined_functions(module.operation) if name_of(f) == "main")
-        host = _Values(dict(zip(main.regions[0].blocks[0].arguments, map(tuple, shapes), strict=True)))
-        found = []
-        for op in (o.operation for o in main.regions[0].blocks[0].operations):
-            if op.name == "func.call":
-                callee = kernels[ir.FlatSymbolRefAttr(op.attributes["callee"]).value]
-                found.append(_call_cost(callee, [host.of(value) for value in op.operands]))
-            host.step(op)
-        return found
+        return [_call_cost(kernels[callee], arguments) for callee, arguments in run_arguments(module, shapes)]
+
+
+def run_arguments(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterator[tuple[str, list[Any]]]:
+    """The kernel and the arguments of each call that `main` makes on inputs of these shapes, in order.
+
+    An argument is a tuple of extents of a tensor or the number of an integer, with None for what is not known.
+    """
+    main = next(f for f in defined_functions(module.operation) if name_of(f) == "main")
+    host = _Values(dict(zip(main.regions[0].blocks[0].arguments, map(tuple, shapes), strict=True)))
+    for op in (o.operation for o in main.regions[0].blocks[0].operations):
+        if op.name == "func.call":
+            yield ir.FlatSymbolRefAttr(op.attributes["callee"]).value, [host.of(value) for value in op.operands]
+        host.step(op)
 
 
 def _call_cost(kernel: ir.Operation, arguments: list[Any]) -> Cost:

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from neomlir import files
 from neomlir.cache import compiler
 from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
 from neomlir.frontends import source_name
-from neomlir.kernel_trial import Candidate, candidate, compare, space_of
+from neomlir.kernel_trial import Candidate, Comparison, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
-from neomlir.pipeline import named_stages, with_precision
+from neomlir.pipeline import named_stages, pipeline_for
+from neomlir.representative import call_sizes, kernel_sizes
 from neomlir.staircase import split_stage
 from neomlir.targets import Target
 from neomlir.tuned import Database, Entry, kernel_key
@@ -41,6 +42,8 @@ class Subject:
     """Its nested module at level `kernels`."""
     key: str
     calls: int
+    given: list[Any] | None = None
+    """The extents or the number of each argument in a call of representative size, where some are dynamic."""
 
 
 @dataclass
@@ -74,6 +77,9 @@ def tune(
     database: str | os.PathLike | None = None,
     pipeline: str | None = None,
     precision: str = "fp32",
+    weights: str = "fp32",
+    winograd: bool = True,
+    sizes: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> list[Tuned]:
     """Measure the kernels of a model with other parameters, for about `budget` seconds.
@@ -85,7 +91,9 @@ def tune(
     Args:
         model: what `compile` takes, or the path of a `.mlir` file of level `kernels`: a whole module, or one kernel.
         target: whose code is measured; this machine must run it.
-        inputs, pipeline, precision: as for `compile`.
+        inputs, pipeline, precision, weights, winograd: as for `compile`.
+        sizes: the shapes at which inputs with dynamic extents are measured, by name; those of a kernel that is a file
+            are named by their number. By default a first extent that is open is 1 (a batch), others are 128.
         budget: seconds of measuring, the time of importing the model not among them.
         database: the file that is read and written; by default that which `compile` reads.
         progress: called as it goes.
@@ -99,18 +107,20 @@ def tune(
     chosen = target if isinstance(target, Target) else Target.named(target)
     if not chosen.runs_here():
         raise TargetError(f"neo-tune measures on this machine, which cannot run code for {chosen.name}")
-    pipeline = with_precision(pipeline or "cpu", precision, chosen)
+    pipeline = pipeline_for(pipeline, chosen, precision, weights, winograd)
     stages = named_stages(pipeline, chosen)
     found = Database(database)
     with files.scratch_folder() as scratch:
-        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline)
+        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline, dict(sizes or {}))
     if not subjects:
         raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")
     passes = {level: split_stage(stages[level])[0] for level in ("vector", "memref", "llvm")}
     return _Search(found, chosen, passes, progress or (lambda *_: None)).run(subjects, budget)
 
 
-def _subjects(_emit: Any, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str) -> list[Subject]:
+def _subjects(
+    _emit: Any, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, sizes: dict[str, Sequence[int]]
+) -> list[Subject]:
     """The kernels of a model's runs, by their first call; of a file without a function `main`, all of them."""
     from neomlir.dialects import context
     from neomlir.mlir import ir
@@ -129,6 +139,7 @@ def _subjects(_emit: Any, scratch: Path, model: Any, target: Target, inputs: Any
             stairs.to_kernels()
             module = stairs.module
         calls = _calls(module.operation)
+        given = {} if calls is None else call_sizes(module, sizes)
         subjects = []
         for nested in kernel_modules(module.operation) or [module.operation]:
             for function in functions(nested)[:1]:
@@ -138,7 +149,9 @@ def _subjects(_emit: Any, scratch: Path, model: Any, target: Target, inputs: Any
                     _expect_level(function, model)
                 nested.attributes["neo.kernel"] = ir.UnitAttr.get(nested.context)
                 count = 1 if calls is None else calls[name_of(function)]
-                subjects.append(Subject(name_of(function), str(nested), kernel_key(nested, target), count))
+                arguments = kernel_sizes(function, sizes) if calls is None else given.get(name_of(function))
+                key = kernel_key(nested, target)
+                subjects.append(Subject(name_of(function), str(nested), key, count, arguments))
         return subjects
 
 
@@ -236,13 +249,16 @@ class _Search:
             try:
                 if isinstance(answer, NeoError):
                     raise answer
-                state.entry.analytic_seconds = isolated(compare, answer, answer, self.target, self.core).seconds
+                state.entry.analytic_seconds = self._compare(state, answer, answer).seconds
                 state.analytic = answer
                 self._keep(state)
             except NeoError as error:
                 state.problem = _line(error)
             self.progress(state.subject.name, self._spent(), state.problem)
         return list(states.values())
+
+    def _compare(self, state: _State, new: Candidate, old: Candidate) -> Comparison:
+        return isolated(compare, new, old, self.target, self.core, state.subject.given)
 
     def _spent(self) -> float:
         return time.monotonic() - self.began
@@ -285,7 +301,7 @@ class _Search:
             state.gain, state.entry.parameters, state.old = 1.0, {}, state.analytic
             return
         try:
-            state.gain = isolated(compare, state.old, state.analytic, self.target, self.core).ratio
+            state.gain = self._compare(state, state.old, state.analytic).ratio
         except NeoError:
             state.gain = 1.0
         if state.gain >= _GAIN:
@@ -315,7 +331,7 @@ class _Search:
             ratio = 1.0
         elif isinstance(answer, Candidate):
             with contextlib.suppress(NeoError):
-                ratio = isolated(compare, answer, state.old, self.target, self.core).ratio
+                ratio = self._compare(state, answer, state.old).ratio
         told = None if ratio is None else round(ratio * state.gain, 4)
         state.entry.tried[describe(parameters)] = told
         faster = ratio is not None and ratio < _GAIN

@@ -13,11 +13,13 @@ from neomlir import kernel_trial, tuner
 from neomlir.dialects import context
 from neomlir.errors import ImportFailure, TargetError, TuningError
 from neomlir.kernel_trial import Candidate, Comparison, agree, candidate, compare
+from neomlir.mlir import ir
+from neomlir.passes.functions import kernel_modules
 from neomlir.pipeline import pipeline_module
 from neomlir.staircase import split_stage
 from neomlir.targets import Target
 from neomlir.tools import neo_tune
-from neomlir.tuned import Database
+from neomlir.tuned import Database, kernel_key
 from neomlir.workers import WorkerDied, isolated
 
 KERNEL = """
@@ -66,7 +68,7 @@ def fake_space(_emit, text, parameters, target):
     return {"schedule": ("contraction", "window"), "vectors": (4, 1, 2), "rows": rows}
 
 
-def fake_compare(_emit, new, old, target, core=None):
+def fake_compare(_emit, new, old, target, core=None, given=None):
     new, old = json.loads(new.object), json.loads(old.object)
     if new.get("vectors") == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -133,7 +135,7 @@ def test_what_another_compiler_measured_is_measured_again(fake, file, tmp_path, 
 def test_gains_that_are_noise_are_dropped_at_the_end(fake, file, tmp_path, monkeypatch):
     """Each step looked faster, the whole is not."""
 
-    def noisy(_emit, new, old, target, core=None):
+    def noisy(_emit, new, old, target, core=None, given=None):
         final = json.loads(old.object) == {} and json.loads(new.object).get("rows") is not None
         return Comparison(1.0 if final else fake_compare(None, new, old, target).ratio, 1.0, 1)
 
@@ -160,9 +162,10 @@ def test_candidates_that_compute_something_else_are_refused():
     assert isolated(compare, one, other, Target.host()).seconds > 0
     with pytest.raises(TuningError, match="another"):
         isolated(compare, compiled(kernel(op="addf")), other, Target.host())
+    dynamic = compiled(kernel(n="?"))
     with pytest.raises(TuningError, match="dynamic extents"):
-        dynamic = compiled(kernel(n="?"))
         isolated(compare, dynamic, dynamic, Target.host())
+    assert isolated(compare, dynamic, dynamic, Target.host(), None, [(99999,), None, (99999,)]).seconds > 2e-6
     with pytest.raises(WorkerDied):
         isolated(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 
@@ -224,13 +227,40 @@ def test_neo_tune_refuses(tmp_path, capsys):
             neomlir.tune(tmp_path / "level.mlir")
     with pytest.raises(TargetError, match=foreign):
         neomlir.tune(tmp_path / "bad.mlir", foreign)
-    (found,) = neomlir.tune(tmp_path / "dynamic.mlir", budget=10, database=tmp_path / "t.json")
-    assert "dynamic extents" in found.problem and not found.parameters
+    for sizes, said in (
+        ({"x": (3,)}, "no input 'x'"),
+        ({"0": (3, 4)}, "is no size"),
+        ({"0": (3,), "2": (4,)}, "given as 4"),
+    ):
+        with pytest.raises(TuningError, match=said):
+            neomlir.tune(tmp_path / "dynamic.mlir", sizes=sizes, database=tmp_path / "t.json")
     assert neo_tune.main([str(tmp_path / "missing.mlir")]) == 1
     assert "no such file" in capsys.readouterr().err
-    for text in ("0", "-1", "nan", "x"):
+    for option, text in [*(("--budget", text) for text in ("0", "-1", "nan", "x")), ("--at", "x=1x?"), ("--at", "1x2")]:
         with pytest.raises(SystemExit):
-            neo_tune.main(["m.mlir", "--budget", text])
+            neo_tune.main(["m.mlir", option, text])
+
+
+def test_kernels_of_dynamic_extents_are_tuned_at_representative_sizes(tmp_path, monkeypatch):
+    """They are known by their symbolic shape; what they are measured at follows from the sizes of the inputs."""
+    monkeypatch.setattr(kernel_trial, "_PATIENCE", 0.01)
+    import torch
+
+    class Twice(torch.nn.Module):
+        def forward(self, x):
+            y = torch.relu(x.reshape(-1, 8))
+            return torch.softmax(y * 2, -1).reshape(x.shape)
+
+    rows = {"x": {0: torch.export.Dim("n", min=2)}}
+    exported = torch.export.export(Twice(), (torch.zeros(2, 64),), dynamic_shapes=rows)
+    database = tmp_path / "t.json"
+    found = neomlir.tune(exported, budget=4, database=database, sizes={"x": (2000, 64)})
+    assert found and found[0].tried and not any(k.problem for k in found)
+    assert found[0].analytic_seconds > 1e-5
+    with context():
+        module = ir.Module.parse(neomlir.compile(exported, stop_at="kernels", tuned=False))
+        kernels = [kernel_key(nested, Target.host()) for nested in kernel_modules(module.operation)]
+    assert "?" in str(module) and set(kernels) == set(Database(database).entries)
 
 
 def test_a_whole_module_counts_the_calls_of_its_main(fake, tmp_path):

@@ -31,8 +31,8 @@ class RelateExtents(ModulePass):
         """Annotate every function with a body of one block."""
         for function in defined_functions(module.operation):
             if len(function.regions[0].blocks) == 1:
-                found = _relate(function)
-                if found:
+                found = related_extents(function)
+                if found and all(map(is_tensor, function.regions[0].blocks[0].arguments)):
                     with function.context:
                         arrays = [ir.DenseI64ArrayAttr.get(extents) for extents in found]
                         function.attributes[ATTRIBUTE] = ir.ArrayAttr.get(arrays)
@@ -67,13 +67,15 @@ class _Classes:
                 self.known.setdefault(self.find((value, i)), type_.get_dim_size(i))
 
 
-def _relate(function: ir.Operation) -> list[list[int]]:
+def related_extents(function: ir.Operation) -> list[list[int]]:
+    """The attribute of a function, as lists, one without entries for what is no tensor; empty where it is left out."""
     block = function.regions[0].blocks[0]
-    arguments = [a for a in block.arguments if is_tensor(a)]
-    if len(arguments) != len(block.arguments) or all(ir.RankedTensorType(a.type).has_static_shape for a in arguments):
+    arguments = list(block.arguments)
+    tensors = [a for a in arguments if is_tensor(a)]
+    if all(ir.RankedTensorType(a.type).has_static_shape for a in tensors):
         return []
     classes = _Classes()
-    for argument in arguments:
+    for argument in tensors:
         classes.add(argument)
     for op in [o.operation for o in block.operations]:
         for value in (v for v in [*op.operands, *op.results] if isinstance(v.type, ir.RankedTensorType)):
@@ -85,7 +87,8 @@ def _relate(function: ir.Operation) -> list[list[int]]:
         elif op.name == "tensor.empty":
             _join_sizes(op, classes)
     numbers: dict[Place, int] = {}
-    places = [[classes.find((a, i)) for i in range(ir.RankedTensorType(a.type).rank)] for a in arguments]
+    ranks = [ir.RankedTensorType(a.type).rank if is_tensor(a) else 0 for a in arguments]
+    places = [[classes.find((a, i)) for i in range(rank)] for a, rank in zip(arguments, ranks, strict=True)]
     dynamic = [
         place
         for argument, row in zip(arguments, places, strict=True)

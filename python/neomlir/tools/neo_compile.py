@@ -78,19 +78,8 @@ def parser() -> argparse.ArgumentParser:
         "be left out; if given, it must be the model's",
     )
     sources.add_precision_argument(parser)
-    add(
-        "--weights",
-        default="fp32",
-        metavar="W",
-        help="what the weights of matrix products are kept as: fp32 (the default), int8, int4, or int4:64 with 64 "
-        "weights to a scale (32 otherwise); arithmetic stays in fp32",
-    )
-    add(
-        "--no-winograd",
-        dest="winograd",
-        action="store_false",
-        help="do every convolution directly, none by Winograd's algorithm, which is faster for many of 3x3",
-    )
+    sources.add_weights_argument(parser)
+    sources.add_winograd_argument(parser)
     add("--dump", metavar="DIR", help="write every level as NN-level.mlir, with the pipeline that leads to the next")
     add(
         "--stop-at",

@@ -47,12 +47,32 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         type=console.shape_argument,
         metavar="NAME=1x3x640x640xf32",
-        help="the shape of an input; repeat for more inputs. Kernels whose extents are dynamic are not tuned",
+        help="the shape of an input; repeat for more inputs",
+    )
+    add(
+        "--at",
+        action="append",
+        default=[],
+        type=size_argument,
+        metavar="NAME=1x128",
+        help="the size at which an input with dynamic extents is measured, or, of a kernel that is a file, the "
+        "argument of that number; repeat for more. By default a first extent that is open is 1, others are 128",
     )
     add("--pipeline", metavar="P", help=f"one of the pipelines {', '.join(pipeline_names())} (default: cpu)")
     sources.add_precision_argument(parser)
+    sources.add_weights_argument(parser)
+    sources.add_winograd_argument(parser)
     add("--json", action="store_true", help="print what was found as JSON")
     return parser
+
+
+def size_argument(text: str) -> tuple[str, tuple[int, ...]]:
+    """`NAME=1x128`."""
+    name, equals, shape = text.partition("=")
+    parts = shape.split("x")
+    if not (name and equals and all(part.isdecimal() and 0 < int(part) < 1 << 31 for part in parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SHAPE with a number for every extent")
+    return name, tuple(map(int, parts))
 
 
 def seconds_argument(text: str) -> float:
@@ -83,6 +103,9 @@ def _body(arguments: argparse.Namespace) -> int:
             database=arguments.database,
             pipeline=arguments.pipeline,
             precision=arguments.precision,
+            weights=arguments.weights,
+            winograd=arguments.winograd,
+            sizes=dict(arguments.at),
             progress=progress,
         )
     place = arguments.database or default_place()

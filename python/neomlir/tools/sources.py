@@ -60,6 +60,27 @@ def add_precision_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """`--weights`."""
+    parser.add_argument(
+        "--weights",
+        default="fp32",
+        metavar="W",
+        help="what the weights of matrix products are kept as: fp32 (the default), int8, int4, or int4:64 with 64 "
+        "weights to a scale (32 otherwise); arithmetic stays in fp32",
+    )
+
+
+def add_winograd_argument(parser: argparse.ArgumentParser) -> None:
+    """`--no-winograd`."""
+    parser.add_argument(
+        "--no-winograd",
+        dest="winograd",
+        action="store_false",
+        help="do every convolution directly, none by Winograd's algorithm, which is faster for many of 3x3",
+    )
+
+
 def add_tuned_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags --tuned and --no-tuned of whatever compiles a MODEL."""
     parser.add_argument(
