@@ -29,6 +29,8 @@ _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
 _STREAM = 12
 """What share of the second-level cache is read and written before the same rows of it are met again."""
+_RATE = 1
+"""Bytes of weights a cycle that come from memory without being waited for."""
 
 
 class Contraction(Schedule):
@@ -216,18 +218,20 @@ class Nest:
 
         What is passed by comes from memory each time, unless all of it fits the second-level cache. Where all rows
         fit, blocks of them outermost are better for threads: each goes on with the rows that it wrote before. Weights
-        then come once for each block, in the background, if they are used often enough.
+        then come once for each block, in the background, if they are few or used with enough rows: every other layer
+        of a network has passed since they were used last.
         """
         blocked = -(-tiles[cut] // block) if tiles and isinstance(tiles[cut], int) else 1
         if self._streams() or blocked == 1 or not isinstance(panels, int):
             return False
-        l2 = self.frame.machine.l2
+        machine = self.frame.machine
+        l2 = machine.l2
         rows, weights = (self._bytes(operand) for operand in (self.rows_operand, 1 - self.rows_operand))
         if None in (rows, weights):
             return False
         if rows + 2 * weights // panels <= l2 * 3 // 4:
             uses = block * self.plan.height * math.prod(t if isinstance(t, int) else 1 for t in tiles[cut + 1 :])
-            return weights > l2 // 2 and uses < USES
+            return weights > l2 // 4 and uses * _RATE < machine.ports * machine.usual_bits // 8
         return rows * (panels - 1) < weights * (blocked - 1)
 
     def _bytes(self, operand: int) -> int | None:

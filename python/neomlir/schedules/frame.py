@@ -27,6 +27,8 @@ class Machine:
     scalable: bool
     usual_bits: int
     """Of a vector of the core that the target is for: what register tiles are cut to."""
+    ports: int
+    """Vectors that are multiplied a cycle, at least one."""
 
     @staticmethod
     def of(target) -> Machine:
@@ -35,8 +37,10 @@ class Machine:
         bits = GRANULE if vector.scalable else vector.bits
         masks = vector.scalable or bits >= 256
         cache = target.cache
-        fma = vector.fma_ports > 0
-        return Machine(bits, masks, vector.registers, fma, cache.l2, cache.line, vector.scalable, vector.bits)
+        ports = vector.fma_ports
+        return Machine(
+            bits, masks, vector.registers, ports > 0, cache.l2, cache.line, vector.scalable, vector.bits, max(1, ports)
+        )
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` bits in a vector register, or in a granule of it."""
