@@ -146,7 +146,20 @@ def host_cpu() -> tuple[str, frozenset[str]]:
     except RuntimeError:
         features = {}
     present = frozenset(name for name, there in features.items() if there)
+    if _host_architecture() == "aarch64" and platform.system() == "Linux":
+        present |= _features_of_arm(Path("/proc/cpuinfo").read_text(errors="replace"))
     return llvm.get_host_cpu_name(), present
+
+
+_LINUX_NAMES = {"atomics": "lse", "asimdhp": "fullfp16", "asimddp": "dotprod", "asimdfhm": "fp16fml"}
+"""LLVM's names of features for which Linux has others; what both call the same is not listed."""
+
+
+def _features_of_arm(cpuinfo: str) -> frozenset[str]:
+    """LLVM's names of the features that Linux gives to all cores in /proc/cpuinfo; LLVM itself reads but a few."""
+    lines = [line.partition(":")[2].split() for line in cpuinfo.splitlines() if line.startswith("Features")]
+    cores = [frozenset(_LINUX_NAMES.get(name, name) for name in names) for names in lines]
+    return frozenset.intersection(*cores) if cores else frozenset()
 
 
 def names() -> list[str]:

@@ -68,6 +68,20 @@ def test_a_name_means_one_target():
     assert sorted(told) == sorted(set(told))
 
 
+def test_what_linux_says_of_arm():
+    """A Graviton3 has what its target needs; of different cores only what all have counts."""
+    told = (
+        "processor\t: {}\nBogoMIPS\t: 2100.00\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp "
+        "asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm "
+        "ssbs paca pacg dcpodp svei8mm svebf16 i8mm bf16 dgh rng\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n\n"
+    )
+    found = targets._features_of_arm(told.format(0) + told.format(1))
+    assert set(Target.named("neoverse-v1").needs) <= found and "sve2" not in found
+    small = "processor\t: 2\nFeatures\t: fp asimd atomics asimddp\n"
+    assert targets._features_of_arm(told.format(0) + small) == {"fp", "asimd", "lse", "dotprod"}
+    assert targets._features_of_arm("") == frozenset()
+
+
 def test_unknown_names_get_the_nearest():
     with pytest.raises(TargetError, match="did you mean 'jetson_nano'"):
         Target.named("jetson-nano")
