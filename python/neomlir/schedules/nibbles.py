@@ -72,8 +72,10 @@ def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
         raise NotApplicable("the reduction is no whole number of groups")
     rows = [d for d in root.dims if d is not columns]
     tall = next((d.size for d in rows[::-1]), 1) or _VECTORS
+    # Of one row the weights are loaded in long pieces; several share the floats that are made of them.
+    most = width // lanes
+    vectors = kernel.parameter("vectors", min(most, _VECTORS if tall == 1 else 2), [v for v in (1, 2, 4) if v <= most])
     # Two sums for a row and vector within a group, one for the whole, and what is loaded.
-    vectors = min(width // lanes, _VECTORS if target.vector.registers > 16 or tall == 1 else 2)
     height = max(1, (target.vector.registers - 2 * vectors - 2) // (3 * vectors))
     return Plan(columns, rows, None, [], lanes, vectors, height, width), group
 
