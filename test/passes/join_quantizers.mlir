@@ -15,6 +15,18 @@
 // CHECK:         arith.addf %{{.*}}, %cst{{.*}} : f32
 // CHECK-LABEL: func.func @too_wide
 // CHECK:         arith.trunci
+
+// The scale of a sum of dequantised values is multiplied into theirs, but not into those of other numbers.
+// CHECK-LABEL: func.func @sum(
+// CHECK:         %[[A:.*]] = arith.constant 1.000000e+00 : f32
+// CHECK:         %[[X:.*]] = arith.mulf %{{.*}}, %[[A]] fastmath<contract>
+// CHECK:         %[[B:.*]] = arith.constant 2.000000e+00 : f32
+// CHECK:         %[[Y:.*]] = arith.mulf %{{.*}}, %[[B]] fastmath<contract>
+// CHECK:         %[[S:.*]] = arith.addf %[[X]], %[[Y]] fastmath<contract>
+// CHECK-NEXT:    linalg.yield %[[S]]
+// CHECK-LABEL: func.func @sum_of_floats
+// CHECK:         %[[S:.*]] = arith.addf
+// CHECK:         arith.mulf %[[S]]
 func.func @there_and_back(%x: tensor<8xf32>) -> tensor<8xf32> {
   %low = arith.constant -5.0 : f32
   %high = arith.constant 250.0 : f32
@@ -84,6 +96,40 @@ func.func @too_wide(%x: tensor<8xf32>) -> tensor<8xf32> {
     %9 = arith.subi %8, %zp : i32
     %10 = arith.sitofp %9 : i32 to f32
     linalg.yield %10 : f32
+  } -> tensor<8xf32>
+  return %r : tensor<8xf32>
+}
+
+func.func @sum(%x: tensor<8xi8>, %y: tensor<8xi8>) -> tensor<8xf32> {
+  %a = arith.constant 0.25 : f32
+  %b = arith.constant 0.5 : f32
+  %c = arith.constant 4.0 : f32
+  %e = tensor.empty() : tensor<8xf32>
+  %r = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]} ins(%x, %y : tensor<8xi8>, tensor<8xi8>) outs(%e : tensor<8xf32>) {
+  ^bb0(%l: i8, %r: i8, %o: f32):
+    %0 = arith.uitofp %l : i8 to f32
+    %1 = arith.mulf %0, %a : f32
+    %2 = arith.uitofp %r : i8 to f32
+    %3 = arith.mulf %2, %b : f32
+    %4 = arith.addf %1, %3 : f32
+    %5 = arith.mulf %4, %c : f32
+    linalg.yield %5 : f32
+  } -> tensor<8xf32>
+  return %r : tensor<8xf32>
+}
+
+func.func @sum_of_floats(%x: tensor<8xf32>, %y: tensor<8xi8>) -> tensor<8xf32> {
+  %a = arith.constant 0.25 : f32
+  %c = arith.constant 4.0 : f32
+  %e = tensor.empty() : tensor<8xf32>
+  %r = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]} ins(%x, %y : tensor<8xf32>, tensor<8xi8>) outs(%e : tensor<8xf32>) {
+  ^bb0(%l: f32, %r: i8, %o: f32):
+    %1 = arith.mulf %l, %a : f32
+    %2 = arith.uitofp %r : i8 to f32
+    %3 = arith.mulf %2, %a : f32
+    %4 = arith.addf %1, %3 : f32
+    %5 = arith.mulf %4, %c : f32
+    linalg.yield %5 : f32
   } -> tensor<8xf32>
   return %r : tensor<8xf32>
 }

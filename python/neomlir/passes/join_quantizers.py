@@ -18,6 +18,8 @@ class JoinQuantizers(ModulePass):
     Where the body of a generic clamps, rounds and narrows a value as `neo-fold-quantization` writes it, and widens the
     integer again to take off a zero point, the same whole number is there without either conversion: `(x + c) - c`
     with c = 1.5 * 2**23. That is what `neo-fuse-elementwise` makes of a residual connection between quantised layers.
+    Of the sum of two such tensors, `(x * a + y * b) * c` with numbers a, b and c, is left `x * (a * c) + y * (b * c)`,
+    which may be a multiplication and a fused multiply-add.
     """
 
     name = "neo-join-quantizers"
@@ -27,9 +29,12 @@ class JoinQuantizers(ModulePass):
             for function in s.straight_line(module):
                 for op in s.operations(function):
                     if op.name == "linalg.generic":
-                        for inner in [o.operation for o in op.regions[0].blocks[0].operations]:
+                        body = op.regions[0].blocks[0]
+                        for inner in [o.operation for o in body.operations]:
                             if inner.name == "arith.sitofp":
                                 _join(inner)
+                        for inner in [o.operation for o in body.operations if o.operation.name == "arith.mulf"]:
+                            _merge_scales(inner)
 
 
 def _join(op: ir.Operation) -> None:
@@ -61,6 +66,40 @@ def _join(op: ir.Operation) -> None:
     for dead in (op, minus, wide, narrow, plus, bits):
         if dead is not None and dead.name in _STEPS and all(next(iter(r.uses), None) is None for r in dead.results):
             dead.erase()
+
+
+def _merge_scales(op: ir.Operation) -> None:
+    """Multiply both addends of a sum of dequantised values by the number that the sum is multiplied with."""
+    total, scale = s.maker(op.operands[0]), _number(op.operands[1])
+    f32 = op.results[0].type
+    if scale is None or total is None or total.name != "arith.addf" or not isinstance(f32, ir.F32Type):
+        return
+    addends = [s.maker(value) for value in total.operands]
+    if total.operands[0] == total.operands[1] or not all(
+        s.one_use(value) for value in [*total.results, *total.operands]
+    ):
+        return
+    numbers = [_number(a.operands[1]) if a is not None and a.name == "arith.mulf" else None for a in addends]
+    if None in numbers or not all(_is_whole(a.operands[0]) for a in addends):
+        return
+    fused = arith.FastMathFlags.contract
+    with ir.InsertionPoint(op), op.location:
+        scaled = []
+        for addend, number in zip(addends, numbers, strict=True):
+            product = arith.ConstantOp(f32, ir.FloatAttr.get(f32, number * scale)).result
+            scaled.append(arith.MulFOp(addend.operands[0], product, fastmath=fused).result)
+        result = arith.AddFOp(*scaled, fastmath=fused).result
+    op.results[0].replace_all_uses_with(result)
+    for dead in (op, total, *addends):
+        dead.erase()
+
+
+def _is_whole(value: ir.Value) -> bool:
+    """Whether a value is the whole number that an integer stands for: converted, or rounded in f32."""
+    made = s.maker(value)
+    if made is not None and made.name == "arith.subf":
+        return _number(made.operands[1]) == ROUNDER
+    return made is not None and made.name in ("arith.sitofp", "arith.uitofp")
 
 
 _STEPS = frozenset(
