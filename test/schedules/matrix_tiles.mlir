@@ -49,6 +49,7 @@ func.func @product(%x: tensor<49x64xbf16>, %w: tensor<2x32x32x2xbf16>, %out: ten
 // CHECK:           scf.if %[[MORE]]
 // CHECK-COUNT-4:     llvm.call @llvm.x86.tilestored64
 // CHECK:         llvm.call @llvm.x86.tilerelease
+#id = affine_map<(d0, d1) -> (d0, d1)>
 #b4 = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2 floordiv 4, d1 mod 32, d2 mod 4)>
 func.func @sequence(%x: tensor<64x64xi8>, %w: tensor<2x16x32x4xi8>, %out: tensor<64x64xi32>) -> tensor<64x64xi32> {
   %zero = arith.constant 0 : i32
@@ -62,4 +63,43 @@ func.func @sequence(%x: tensor<64x64xi8>, %w: tensor<2x16x32x4xi8>, %out: tensor
     linalg.yield %3 : i32
   } -> tensor<64x64xi32>
   return %c : tensor<64x64xi32>
+}
+
+// Two rows of two tiles are quantised together: narrowing clamps them, below at once and above after a clamp in f32.
+// CHECK-LABEL: func.func @quantised
+// CHECK:         scf.for
+// CHECK-COUNT-4:   llvm.call @llvm.x86.avx512.mask.cvtps2dq.512
+// CHECK-COUNT-2:   llvm.call @llvm.x86.avx512.packssdw.512
+// CHECK:           llvm.call @llvm.x86.avx512.packuswb.512
+// CHECK-COUNT-2:   vector.store {{.*}} : memref<64x32xi8>, vector<32xi8>
+func.func @quantised(%x: tensor<64x64xi8>, %w: tensor<1x16x32x4xi8>, %out: tensor<64x32xi8>) -> tensor<64x32xi8> {
+  %zero = arith.constant 0 : i32
+  %scale = arith.constant 0.01 : f32
+  %low = arith.constant 0.0 : f32
+  %high = arith.constant 255.0 : f32
+  %magic = arith.constant 0x4B400000 : f32
+  %e = tensor.empty() : tensor<64x32xi32>
+  %f = linalg.fill ins(%zero : i32) outs(%e : tensor<64x32xi32>) -> tensor<64x32xi32>
+  %c = linalg.generic {indexing_maps = [#a, #b4, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<64x64xi8>, tensor<1x16x32x4xi8>) outs(%f : tensor<64x32xi32>) {
+  ^bb0(%p: i8, %q: i8, %s: i32):
+    %0 = arith.extui %p : i8 to i32
+    %1 = arith.extsi %q : i8 to i32
+    %2 = arith.muli %0, %1 : i32
+    %3 = arith.addi %s, %2 : i32
+    linalg.yield %3 : i32
+  } -> tensor<64x32xi32>
+  %r = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%c : tensor<64x32xi32>) outs(%out : tensor<64x32xi8>) {
+  ^bb0(%s: i32, %o: i8):
+    %0 = arith.sitofp %s : i32 to f32
+    %1 = arith.mulf %0, %scale : f32
+    %2 = arith.cmpf ogt, %1, %low : f32
+    %3 = arith.select %2, %1, %low : f32
+    %4 = arith.cmpf olt, %3, %high : f32
+    %5 = arith.select %4, %3, %high : f32
+    %6 = arith.addf %5, %magic : f32
+    %7 = arith.bitcast %6 : f32 to i32
+    %8 = arith.trunci %7 : i32 to i8
+    linalg.yield %8 : i8
+  } -> tensor<64x32xi8>
+  return %r : tensor<64x32xi8>
 }

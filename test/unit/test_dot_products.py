@@ -138,6 +138,43 @@ def test_random_products(target, kinds):
         product(target, kinds, r.randint(1, 130), r.randint(1, 130), 4 * r.randint(1, 32), r.choice([16, 32]), seed)
 
 
+@pytest.mark.parametrize(("target", "kinds"), [u for u in units() if u[1] == ("u8", "s8")])
+@pytest.mark.parametrize(("low", "high", "zero"), [(0, 255, 0), (-131, 124, 3), (-7, 248, 7), (-5, 100, 7)])
+@pytest.mark.parametrize("size", [(49, 33, 24), (64, 80, 8)])
+def test_quantised_results(target, kinds, low, high, zero, size):
+    """Sums scaled, clamped, rounded and narrowed to bytes: by the whole range of a byte or less, signed or not."""
+    m, n, k = size
+    narrow, wide, text = body(kinds)
+    a, b = draw(kinds[0], (m, k), 1), panels(draw(kinds[1], (k, n), 2), 32, 4)
+    types = [tensor(a.shape, narrow), tensor(b.shape, narrow), tensor((n,), "f32")]
+    sums, out = tensor((m, n), wide), tensor((m, n), "i8")
+    code = filled("z", "0", sums)
+    packed = "d1 floordiv 32, d2 floordiv 4, d1 mod 32, d2 mod 4"
+    code += generic(
+        "c", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", sums), text
+    )
+    constants = {
+        "low": f"{low}.0 : f32",
+        "high": f"{high}.0 : f32",
+        "round": "12582912.0 : f32",
+        "zero": f"{zero} : i32",
+    }
+    code += "".join(f"%{name} = arith.constant {value}\n" for name, value in constants.items())
+    end = (
+        "%0 = arith.sitofp %x0 : i32 to f32\n%1 = arith.mulf %0, %x1 : f32\n"
+        "%2 = arith.cmpf ogt, %1, %low : f32\n%3 = arith.select %2, %1, %low : f32\n"
+        "%4 = arith.cmpf olt, %3, %high : f32\n%5 = arith.select %4, %3, %high : f32\n"
+        "%6 = arith.addf %5, %round : f32\n%7 = arith.bitcast %6 : f32 to i32\n"
+        + ("%8 = arith.addi %7, %zero : i32\n%y = arith.trunci %8" if zero else "%y = arith.trunci %7")
+        + " : i32 to i8"
+    )
+    code += generic("r0", ["d0, d1", "d1", "d0, d1"], "pp", [("%c", sums), ("%a2", types[2])], ("%out0", out), end)
+    scale = np.geomspace(1e-3, 10, n).astype("f4")
+    scale[0] = np.nan
+    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    check(kernel(types, [out], code), [a, b, scale], [np.zeros((m, n), "i1")], targets.get(target), taken)
+
+
 @pytest.mark.parametrize(("target", "kinds"), list(units()))
 @pytest.mark.parametrize(("wide", "stride", "channels", "columns"), [(9, 1, 8, 24), (24, 2, 4, 40)])
 def test_convolutions(target, kinds, wide, stride, channels, columns):

@@ -217,6 +217,14 @@ class Accumulator:
 
 def finish(frame: Frame, g: Generic, loops: list[Index], chunk: Chunk, held: list[ir.Value]) -> None:
     """Compute what follows a reduction on its results `held` at a point, and store it."""
+    bind(frame, g, loops, held)
+    for i, place in enumerate(stored_at(frame.kernel, g, loops)):
+        value = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
+        frame.memory.store(frame.destination(i), place, chunk, value)
+
+
+def bind(frame: Frame, g: Generic, loops: list[Index], held: list[ir.Value]) -> None:
+    """Let the results of a reduction be `held` at a point, until others are."""
     for i, result in enumerate(g.results):
         home = tuple(apply(e, loops) for e in g.output_map(i).results)
 
@@ -226,6 +234,3 @@ def finish(frame: Frame, g: Generic, loops: list[Index], chunk: Chunk, held: lis
             return value
 
         frame.evaluator.bound[result] = bound
-    for i, place in enumerate(stored_at(frame.kernel, g, loops)):
-        value = frame.evaluator.at(*computed(frame.kernel, i, place), chunk)
-        frame.memory.store(frame.destination(i), place, chunk, value)

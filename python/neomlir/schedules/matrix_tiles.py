@@ -13,11 +13,12 @@ LLVM, which configures them anew wherever shapes differ and spills what is live 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
+from neomlir.schedules.accumulate import bind
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.contraction import Nest
@@ -28,7 +29,8 @@ from neomlir.schedules.memory import memref
 from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.root import Root
+from neomlir.schedules.quantised import LANES, TOGETHER, Quantised
+from neomlir.schedules.root import Root, computed, stored_at
 
 _ROWS = 16
 """Rows of a tile, at most."""
@@ -85,6 +87,8 @@ class TileNest(Nest):
         self.shift: int | None = None
         """The next panel is fetched in 2^shift shares, one a register tile; None where it is not."""
         self.share: Index | None = None
+        self.quantised = Quantised.of(frame.kernel) if plan.lanes == LANES else None
+        """How the result is quantised, where it is."""
         self.configurations: dict[tuple[int, ...], ir.Value] = {}
         if plan.vectors > len(_RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
@@ -365,21 +369,51 @@ class TileNest(Nest):
 
     def _finish(self, height: int, row, tile: Tile) -> None:
         """The epilogue of the sums in the scratch buffer, row by row."""
-        b, memory, sums = self.b, self.frame.memory, self.sums
+        b, sums = self.b, self.sums
         parts = self._parts(height)
+        count = parts[-1].start + parts[-1].count
 
         def finish(r: Index) -> None:
-            column = 0
-            for index, chunk in tile:
-                place = (r, lane_index(Index({}, column), chunk.width))
-                value = memory.load(self.scratch, place, Chunk(chunk.width))
-                loops = self.root.loops(row(r, index))
+            for chunk, value, loops in self._sums_of(r, row, tile):
                 with b.scope():
-                    sums.finish(loops, chunk, [sums.moved(value, loops, chunk)])
-                column += chunk.width
+                    sums.finish(loops, chunk, [value])
 
         with b.scope():
-            b.loop(0, parts[-1].start + parts[-1].count, 1, finish)
+            whole = 0
+            if self.quantised and all(chunk == Chunk(LANES) for _, chunk in tile) and len(tile) in (1, 2):
+                step = TOGETHER // len(tile)
+                whole = count // step * step
+                b.loop(0, whole, step, lambda r: self._narrow(r, step, row, tile))
+            b.loop(whole, count, 1, finish)
+
+    def _sums_of(self, r: Index, row, tile: Tile) -> Iterator[tuple[Chunk, ir.Value, list[Index]]]:
+        """Of a row in the scratch buffer: chunk, sums and loops of each vector."""
+        column = 0
+        for index, chunk in tile:
+            place = (r, lane_index(Index({}, column), chunk.width))
+            value = self.frame.memory.load(self.scratch, place, Chunk(chunk.width))
+            loops = self.root.loops(row(r, index))
+            yield chunk, self.sums.moved(value, loops, chunk), loops
+            column += chunk.width
+
+    def _narrow(self, first: Index, count: int, row, tile: Tile) -> None:
+        """The epilogue of `count` rows whose quantised results are narrowed together."""
+        b, frame, kernel, root, ends = self.b, self.frame, self.frame.kernel, self.root, self.quantised
+        values = []
+        for r in range(count):
+            for chunk, value, loops in self._sums_of(first + r, row, tile):
+                bind(frame, root.generic, loops, [value])
+                _, place = computed(kernel, 0, stored_at(kernel, root.generic, loops)[0])
+                values += frame.evaluator.body(ends.generic, ends.generic.loops(0, place), chunk, wanted=[ends.wanted])
+        values = [b.splat(value, LANES) for value in values]
+        together, width = ends.narrow(b, values), LANES * len(tile)
+        kind = b.vector(width, ir.IntegerType.get_signless(8, b.context))
+        for r in range(count):
+            mask = ir.DenseI64ArrayAttr.get(range(r * width, (r + 1) * width), b.context)
+            part = b.value("vector.shuffle", kind, together, together, mask=mask)
+            loops = root.loops(row(first + r, lane_index(tile[0][0].put_lane(0), width)))
+            place = stored_at(kernel, root.generic, loops)[0]
+            frame.memory.store(frame.destination(0), place, Chunk(width), part)
 
     def _fetch(self, outer: list[Index], along: Index) -> None:
         """Fetch what falls to one step of the reduction of the panel behind the one in use."""
