@@ -137,7 +137,7 @@ def test_a_zero_point_a_channel_of_the_weight(kind, known):
         inputs.append(value("w", helper.np_dtype_to_tensor_dtype(np.dtype(kind)), 20, 30))
     nodes = [
         *qdq("x", "a"),
-        node("DequantizeLinear", "w w_s w_z", "wf", axis=1),
+        node("DequantizeLinear", "w w_s w_z", "wf", axis=-1 if known else 1),
         node("MatMul", "a wf", "f"),
         *qdq("f", "y"),
     ]
@@ -215,6 +215,50 @@ def test_qlinear_matmul_with_two_zero_points(constant):
         inputs.append(value("w", U8, 2, 32, 7))
     made = node("QLinearMatMul", "x xs xz w ws wz ys yz", "y")
     compare(model([made], inputs, [value("y", U8, 2, 5, 7)], arrays), 1, 1)
+
+
+def own(kind, inputs, output, **attributes):
+    return helper.make_node(kind, inputs.split(), [output], domain="com.microsoft", **attributes)
+
+
+def test_operators_of_onnxruntime_alone():
+    """What `quantize_static` with `QuantFormat.QOperator` writes beside QLinearConv and QLinearMatMul."""
+    step = {"as": np.float32(0.1), "az": np.uint8(120), "bs": np.float32(0.02), "bz": np.uint8(30)}
+    arrays = {
+        **step,
+        "w": weights(7, 6),
+        "ws": np.linspace(0.01, 0.02, 7).astype(np.float32),
+        "wz": np.zeros(7, np.int8),
+        "c": np.arange(7, dtype=np.int32) * 300,
+        "ps": np.float32(1 / 256),
+        "pz": np.uint8(0),
+    }
+    nodes = [
+        own("QuantizeLinear", "x as az", "q"),
+        own("QLinearAdd", "q as az q as az bs bz", "sum"),
+        own("QLinearMul", "sum bs bz q as az as az", "product"),
+        own("QLinearSigmoid", "product as az ps pz", "gate"),
+        own("QLinearConcat", "bs bz gate ps pz product as az", "both", axis=1),
+        own("QLinearLeakyRelu", "both bs bz bs bz", "leaky", alpha=0.2),
+        own("QLinearAveragePool", "leaky bs bz bs bz", "pooled", kernel_shape=[2, 2], strides=[2, 2]),
+        own("QLinearWhere", "mask pooled bs bz pooled bs bz bs bz", "chosen"),
+        own("QLinearGlobalAveragePool", "chosen bs bz bs bz", "mean"),
+        node("Flatten", "mean", "flat"),
+        own("QGemm", "flat bs bz w ws wz c bs bz", "out", transB=1, alpha=2.0),
+        own("QLinearSoftmax", "out bs bz ps pz", "soft", axis=-1, opset=13),
+        own("DequantizeLinear", "soft ps pz", "y"),
+        own("QGemm", "flat bs bz w ws wz", "z", transB=1),
+    ]
+    inputs = [value("x", F32, 2, 3, 4, 6), value("mask", TensorProto.BOOL, 2, 1, 1, 1)]
+    source = onnx.load_from_string(model(nodes, inputs, [value("y", F32, 2, 7), value("z", F32, 2, 7)], arrays))
+    source.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    data = source.SerializeToString()
+    compiled = neomlir.compile(data, jobs=1)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    batch = {"x": draw(compiled.inputs[0]) * 4, "mask": np.array([True, False]).reshape(2, 1, 1, 1)}
+    for got, wanted, steps in zip(compiled.run(batch).values(), session.run(None, batch), (1 / 256, 0.02), strict=True):
+        assert np.abs(got - wanted).max() <= 3.01 * steps
+        assert np.ptp(wanted) > 10 * steps
 
 
 def test_integer_products_are_exact():

@@ -11,7 +11,7 @@ from onnx import helper
 from neomlir.errors import ImportFailure
 from neomlir.frontends.onnx_external import tensor_array
 
-_DOMAIN = "com.microsoft"
+DOMAIN = "com.microsoft"
 _NAME = "MatMulNBits"
 
 
@@ -46,15 +46,20 @@ def expand_nbits(source: onnx.ModelProto, folder: Path | None) -> onnx.ModelProt
     kept = [tensor for tensor in graph.initializer if tensor.name in still or tensor.name not in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    if not any(node.domain == _DOMAIN for node in graph.node):
-        imports = [opset for opset in model.opset_import if opset.domain != _DOMAIN]
-        del model.opset_import[:]
-        model.opset_import.extend(imports)
+    forget_domain(model)
     return model
 
 
+def forget_domain(model: onnx.ModelProto) -> None:
+    """Import ONNX Runtime's operators no more where there are none."""
+    if not any(node.domain == DOMAIN for node in model.graph.node):
+        imports = [opset for opset in model.opset_import if opset.domain != DOMAIN]
+        del model.opset_import[:]
+        model.opset_import.extend(imports)
+
+
 def _is_nbits(node: onnx.NodeProto) -> bool:
-    return node.op_type == _NAME and node.domain == _DOMAIN
+    return node.op_type == _NAME and node.domain == DOMAIN
 
 
 def _weight(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto], folder: Path | None) -> np.ndarray:

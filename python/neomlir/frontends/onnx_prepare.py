@@ -18,6 +18,7 @@ from neomlir.frontends.onnx_expand import expand, resolve_cast_like
 from neomlir.frontends.onnx_external import MOST_ELEMENTS, tensor_array
 from neomlir.frontends.onnx_fold import fold_shapes
 from neomlir.frontends.onnx_nbits import expand_nbits
+from neomlir.frontends.onnx_qlinear import expand_qlinear
 from neomlir.frontends.onnx_quantized import check_scales, expand_quantized
 from neomlir.frontends.onnx_shapes import fix_inputs
 
@@ -57,7 +58,7 @@ class Prepared:
 
 def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source_name: str) -> Prepared:
     """Everything that is done to a model before it is imported; `source` is left as it is. Raises ImportFailure."""
-    source = expand_nbits(source, folder)
+    source = expand_qlinear(expand_nbits(source, folder), folder)
     check(source, source_name)
     model, arrays = _without_weights(source, folder)
     if model.functions:

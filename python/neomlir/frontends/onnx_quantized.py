@@ -49,7 +49,7 @@ def check_scales(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> None:
 
 def _check_axis(node: onnx.NodeProto, scale: np.ndarray, data: np.ndarray | None, label: str) -> None:
     """Raise ImportFailure where scales along an axis do not fit a tensor that is known."""
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     if data is None or scale.size == 1 or attributes.get("block_size"):
         return
     axis = attributes.get("axis", _AXIS[node.op_type])
@@ -96,11 +96,12 @@ def _types(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> dict[str, n
 
 def _result_type(node: onnx.NodeProto) -> np.dtype:
     """What a QuantizeLinear without a zero point gives."""
-    kind = _attributes(node).get("output_dtype", onnx.TensorProto.UNDEFINED)
+    kind = attributes_of(node).get("output_dtype", onnx.TensorProto.UNDEFINED)
     return np.dtype(np.uint8) if kind == onnx.TensorProto.UNDEFINED else helper.tensor_dtype_to_np_dtype(kind)
 
 
-def _attributes(node: onnx.NodeProto) -> dict:
+def attributes_of(node: onnx.NodeProto) -> dict:
+    """The attributes of a node as Python values."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
@@ -108,13 +109,13 @@ def _dequantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.No
     data, scale, kind = arrays.get(node.input[0]), arrays.get(node.input[1]), types.get(node.input[0])
     has_zero = len(node.input) > 2 and node.input[2]
     zero = arrays.get(node.input[2]) if has_zero else None
-    block = _attributes(node).get("block_size", 0)
+    block = attributes_of(node).get("block_size", 0)
     if scale is None or kind is None or (has_zero and zero is None):
         return None
     if block and data is not None and data.ndim == scale.ndim:
-        arrays[node.output[0]] = _blocks(data, scale, zero, _attributes(node).get("axis", 1), block)
+        arrays[node.output[0]] = _blocks(data, scale, zero, attributes_of(node).get("axis", 1), block)
         return []
-    names, made = list(node.input[:2]), []
+    names, made = [name for name in node.input if name], []
     if not has_zero:
         names.append(f"{node.output[0]}.zero_point")
         arrays[names[2]] = np.zeros(scale.shape, kind)
@@ -126,12 +127,13 @@ def _dequantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.No
             arrays[names[0]] = (data ^ 128).view(np.int8)
         else:
             made += _signed(node.input[0], names[0], arrays)
-    else:
-        return None
     last = onnx.NodeProto()
     last.CopyFrom(node)
     del last.input[:]
     last.input.extend(names)
+    for attribute in last.attribute:
+        if attribute.name == "axis" and attribute.i < 0 and data is not None:
+            attribute.i += data.ndim  # The importer takes no negative one.
     return [*made, last]
 
 
@@ -158,7 +160,7 @@ def _blocks(data: np.ndarray, scale: np.ndarray, zero: np.ndarray | None, axis: 
 
 def _quantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeProto] | None:
     data, scale = arrays.get(node.input[0]), arrays.get(node.input[1])
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     has_zero = len(node.input) > 2 and node.input[2]
     kind = types[node.output[0]]
     if scale is None or attributes.get("block_size") or (has_zero and node.input[2] not in arrays):
@@ -184,7 +186,7 @@ def _quantize(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.Node
     return [made]
 
 
-def _dequantized(output: str, names: list[str], arrays: dict, axis: int) -> onnx.NodeProto:
+def dequantized(output: str, names: list[str], arrays: dict, axis: int) -> onnx.NodeProto:
     """A DequantizeLinear of a tensor, its scale and its zero point; one scale for all is a scalar."""
     for name in names[1:]:
         if arrays[name].size == 1 and arrays[name].ndim:
@@ -199,8 +201,8 @@ def _convolution(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.N
         return None
     base = node.output[0]
     made = [
-        _dequantized(f"{base}.x", [x, x_scale, x_zero], arrays, 1),
-        _dequantized(f"{base}.w", [w, w_scale, w_zero], arrays, 0),
+        dequantized(f"{base}.x", [x, x_scale, x_zero], arrays, 1),
+        dequantized(f"{base}.w", [w, w_scale, w_zero], arrays, 0),
     ]
     inputs = [f"{base}.x", f"{base}.w"]
     if bias and bias[0]:
@@ -208,11 +210,11 @@ def _convolution(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.N
         scale = np.asarray(arrays[x_scale].reshape(-1) * arrays[w_scale].reshape(-1), np.float32)
         arrays[f"{base}.b_scale"] = scale if scale.size > 1 else scale.reshape(())
         arrays[f"{base}.b_zero"] = np.zeros(arrays[f"{base}.b_scale"].shape, np.int32)
-        made.append(_dequantized(f"{base}.b", [bias[0], f"{base}.b_scale", f"{base}.b_zero"], arrays, 0))
+        made.append(dequantized(f"{base}.b", [bias[0], f"{base}.b_scale", f"{base}.b_zero"], arrays, 0))
         inputs.append(f"{base}.b")
     conv = helper.make_node("Conv", inputs, [f"{base}.y"], name=node.name)
     conv.attribute.extend(node.attribute)
-    return [*made, conv, _quantized(f"{base}.y", y_scale, y_zero, base, arrays)]
+    return [*made, conv, quantized(f"{base}.y", y_scale, y_zero, base, arrays)]
 
 
 def _product(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeProto] | None:
@@ -224,14 +226,15 @@ def _product(node: onnx.NodeProto, arrays: dict, types: dict) -> list[onnx.NodeP
         return None
     base = node.output[0]
     return [
-        _dequantized(f"{base}.a", [a, a_scale, a_zero], arrays, 0),
-        _dequantized(f"{base}.b", [b, b_scale, b_zero], arrays, 1),
+        dequantized(f"{base}.a", [a, a_scale, a_zero], arrays, 0),
+        dequantized(f"{base}.b", [b, b_scale, b_zero], arrays, 1),
         helper.make_node("MatMul", [f"{base}.a", f"{base}.b"], [f"{base}.y"], name=node.name),
-        _quantized(f"{base}.y", y_scale, y_zero, base, arrays),
+        quantized(f"{base}.y", y_scale, y_zero, base, arrays),
     ]
 
 
-def _quantized(value: str, scale: str, zero: str, output: str, arrays: dict) -> onnx.NodeProto:
+def quantized(value: str, scale: str, zero: str, output: str, arrays: dict) -> onnx.NodeProto:
+    """A QuantizeLinear of a value with one scale and one zero point for all."""
     names = [value]
     for name in (scale, zero):
         arrays[f"{output}.{name}"] = arrays[name].reshape(())
