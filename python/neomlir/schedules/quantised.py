@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from neomlir.mlir import arith, ir
 from neomlir.schedules import intrinsics
@@ -18,10 +19,34 @@ from neomlir.schedules.kernel import Generic, Kernel, same
 _ROUNDER = 12582912.0
 """1.5 * 2**23, which rounds what it is added to: `passes/quantized_bodies.py`."""
 LANES = 16
-"""Elements of one of the four vectors."""
+"""Elements of one of the four vectors, at most."""
 TOGETHER = 4
 _CURRENT = 4
 """CVTPS2DQ rounds as the control register says: to nearest, ties to even."""
+
+
+class _Narrowing(NamedTuple):
+    """LLVM's intrinsics, of which the last three take two vectors."""
+
+    convert: str
+    to_words: str
+    to_signed: str
+    to_unsigned: str
+
+
+_NARROWING = {
+    16: _Narrowing(
+        "llvm.x86.avx512.mask.cvtps2dq.512",
+        *(f"llvm.x86.avx512.{name}.512" for name in ("packssdw", "packsswb", "packuswb")),
+    ),
+    8: _Narrowing(
+        "llvm.x86.avx.cvt.ps2dq.256", *(f"llvm.x86.avx2.{name}" for name in ("packssdw", "packsswb", "packuswb"))
+    ),
+    4: _Narrowing(
+        "llvm.x86.sse2.cvtps2dq", *(f"llvm.x86.sse2.{name}.128" for name in ("packssdw", "packsswb", "packuswb"))
+    ),
+}
+"""By the number of f32 in a vector."""
 
 
 @dataclass(frozen=True)
@@ -81,42 +106,47 @@ class Quantised:
         """The value of the body that `narrow` takes: it clamps itself what saturation clamps."""
         return self.value if self.saturates else self.clamped
 
-    def narrow(self, b: Builder, values: Sequence[ir.Value]) -> ir.Value:
-        """One vector of 64 bytes, those of the first of four vectors of `wanted` first.
+    def narrow(self, b: Builder, values: Sequence[ir.Value], mixed: bool = False) -> ir.Value:
+        """One vector of bytes, those of the first of four vectors of `wanted` first.
 
+        With `mixed`, of each quarter of 16 bytes four are of each vector, which is how narrowing leaves them.
         NaN becomes the lower bound, as in the body.
         """
-        words = [self._whole(b, value) for value in values]
-        i16 = ir.IntegerType.get_signless(16, b.context)
-        byte = ir.IntegerType.get_signless(8, b.context)
-        halves = b.vector(2 * LANES, i16)
-        pairs = [
-            intrinsics.call(b, "llvm.x86.avx512.packssdw.512", [halves], words[i : i + 2]).results[0] for i in (0, 2)
-        ]
+        lanes = ir.VectorType(values[0].type).shape[0]
+        ops = _NARROWING[lanes]
+        words = [self._whole(b, value, lanes, ops.convert) for value in values]
+        i16, i32 = (ir.IntegerType.get_signless(n, b.context) for n in (16, 32))
+        halves = b.vector(2 * lanes, i16)
+        pairs = [intrinsics.call(b, ops.to_words, [halves], words[i : i + 2]).results[0] for i in (0, 2)]
         if self.zero:
             zero = b.constant(ir.DenseElementsAttr.get_splat(halves, ir.IntegerAttr.get(i16, self.zero)))
-            pairs = [intrinsics.call(b, "llvm.sadd.sat.v32i16", [halves], [p, zero]).results[0] for p in pairs]
-        name = "llvm.x86.avx512.packsswb.512" if self.signed else "llvm.x86.avx512.packuswb.512"
-        kind = b.vector(TOGETHER * LANES, byte)
+            name = f"llvm.sadd.sat.v{2 * lanes}i16"
+            pairs = [intrinsics.call(b, name, [halves], [p, zero]).results[0] for p in pairs]
+        kind = b.vector(TOGETHER * lanes, ir.IntegerType.get_signless(8, b.context))
+        name = ops.to_signed if self.signed else ops.to_unsigned
         packed = intrinsics.call(b, name, [kind], pairs).results[0]
-        # Of each vector, four elements at a time lie in a quarter.
-        groups = b.vector(LANES, ir.IntegerType.get_signless(32, b.context))
+        if mixed or lanes == TOGETHER:
+            return packed
+        groups = b.vector(lanes, i32)
         dwords = b.value("vector.bitcast", groups, packed)
-        order = ir.DenseI64ArrayAttr.get([4 * i + j for j in range(TOGETHER) for i in range(4)], b.context)
+        places = [TOGETHER * i + j for j in range(TOGETHER) for i in range(lanes // TOGETHER)]
+        order = ir.DenseI64ArrayAttr.get(places, b.context)
         return b.value("vector.bitcast", kind, b.value("vector.shuffle", groups, dwords, dwords, mask=order))
 
-    def _whole(self, b: Builder, value: ir.Value) -> ir.Value:
+    def _whole(self, b: Builder, value: ir.Value, lanes: int, convert: str) -> ir.Value:
         """A vector of f32 as whole numbers of 32 bits."""
         if self.saturates:
-            high = b.splat(b.constant(ir.FloatAttr.get(value.type.element_type, self.high)), LANES)
+            high = b.splat(b.constant(ir.FloatAttr.get(value.type.element_type, self.high)), lanes)
             predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(arith.CmpFPredicate.OGT))
-            over = b.value("arith.cmpf", b.vector(LANES, b.i1), value, high, predicate=predicate)
+            over = b.value("arith.cmpf", b.vector(lanes, b.i1), value, high, predicate=predicate)
             value = b.value("arith.select", value.type, over, high, value)
         i32, i16 = (ir.IntegerType.get_signless(n, b.context) for n in (32, 16))
-        kind = b.vector(LANES, i32)
+        kind = b.vector(lanes, i32)
+        if lanes < LANES:
+            return intrinsics.call(b, convert, [kind], [value]).results[0]
         nothing = b.constant(ir.DenseElementsAttr.get_splat(kind, ir.IntegerAttr.get(i32, 0)))
         rest = [b.constant(ir.IntegerAttr.get(i16, -1)), b.constant(ir.IntegerAttr.get(i32, _CURRENT))]
-        return intrinsics.call(b, "llvm.x86.avx512.mask.cvtps2dq.512", [kind], [value, nothing, *rest]).results[0]
+        return intrinsics.call(b, convert, [kind], [value, nothing, *rest]).results[0]
 
 
 def _made_by(value: ir.Value, name: str) -> ir.Operation | None:
