@@ -149,6 +149,18 @@ def test_compiled_vectors_and_linear_models():
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("missing", [0.0, -999.0])
+def test_what_is_missing_for_a_model_of_scikit_learn(missing):
+    rng = np.random.default_rng(2)
+    x = np.where(rng.random((300, 4)) < 0.3, missing, rng.standard_normal((300, 4))).astype(np.float32)
+    y = np.where(x[:, 0] == missing, 2.0, x[:, 0]) + x[:, 1] ** 2
+    model = xgboost.XGBRegressor(n_estimators=4, max_depth=3, n_jobs=1, missing=missing).fit(x, y)
+    x[:5] = np.nan
+    compiled = neomlir.compile(model, jobs=1)
+    agree(compiled(x), model.predict(x))
+    assert neomlir.check(model, compiled, inputs={"x": x})[0].error == 0
+
+
 def test_a_classifier_of_scikit_learn_gives_probabilities_of_its_best_iteration():
     x, y = rows(300, 13), classes(2)(np.random.default_rng(0), rows(300, 13))
     model = xgboost.XGBClassifier(n_estimators=30, n_jobs=1, early_stopping_rounds=2, max_depth=3)

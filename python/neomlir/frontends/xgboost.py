@@ -16,6 +16,7 @@ import numpy as np
 from neomlir.errors import ImportFailure, NeoError
 from neomlir.frontends import ubjson
 from neomlir.frontends.base import Frontend, Imported, Inputs
+from neomlir.frontends.columns import Rows, step
 from neomlir.frontends.forest import INPUT, Collector, linear_trees, rows_and_kind
 from neomlir.frontends.forest_module import to_module
 from neomlir.mlir import ir
@@ -72,7 +73,8 @@ class XGBoost(Frontend):
         name = source.name if isinstance(source, Saved) else Path(source).name
         try:
             model = _document(source, name)
-            return _import(model, inputs, name, context)
+            missing = source.missing if isinstance(source, Saved) else math.nan
+            return _import(model, inputs, name, context, missing)
         except NeoError:
             raise
         except RecursionError:
@@ -93,15 +95,19 @@ class XGBoost(Frontend):
         if threads:
             booster.set_param({"nthread": threads})
 
-        kinds = booster.feature_types
+        kinds, missing = booster.feature_types, held.missing if isinstance(held, Saved) else math.nan
         linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
         if threads and not linear and "c" not in (kinds or ()):
             # To be timed: without a copy of the rows.
-            return lambda arrays: [booster.inplace_predict(arrays[INPUT], validate_features=False)]
+            return lambda arrays: [booster.inplace_predict(arrays[INPUT], validate_features=False, missing=missing)]
 
         def run(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             rows = xgboost.DMatrix(
-                arrays[INPUT], feature_types=kinds, enable_categorical=kinds is not None, nthread=threads or None
+                arrays[INPUT],
+                missing=missing,
+                feature_types=kinds,
+                enable_categorical=kinds is not None,
+                nthread=threads or None,
             )
             return [booster.predict(rows, validate_features=False)]
 
@@ -113,14 +119,17 @@ class Saved(NamedTuple):
 
     name: str
     data: bytes
+    missing: float = math.nan
+    """What stands for a missing number beside NaN: `missing=` of an XGBModel."""
 
     @classmethod
     def of(cls, source: Any) -> Saved:
         """Save a Booster or an XGBModel, up to its best iteration. Raises ImportFailure where it has not been
         fitted."""
         package, name = sys.modules["xgboost"], type(source).__name__
-        booster = source
+        booster, missing = source, math.nan
         if isinstance(source, package.XGBModel):
+            missing = math.nan if source.missing is None else float(source.missing)
             try:
                 booster = source.get_booster()
             except Exception as error:
@@ -128,7 +137,7 @@ class Saved(NamedTuple):
             best = booster.attr("best_iteration")
             if best is not None and booster.num_boosted_rounds() > int(best) + 1:
                 booster = booster[: int(best) + 1]
-        return cls(name, bytes(booster.save_raw(raw_format="ubj")))
+        return cls(name, bytes(booster.save_raw(raw_format="ubj")), missing)
 
 
 def _document(source: Any, name: str) -> dict:
@@ -141,7 +150,7 @@ def _document(source: Any, name: str) -> dict:
     return json.loads(data) if Path(source).suffix == ".json" else ubjson.loads(data)
 
 
-def _import(model: dict, inputs: Inputs, name: str, context: ir.Context) -> Imported:
+def _import(model: dict, inputs: Inputs, name: str, context: ir.Context, missing: float) -> Imported:
     learner = model["learner"]
     parameters, objective = learner["learner_model_param"], learner["objective"]["name"]
     if objective not in _POST and objective not in _IDENTITY:
@@ -167,7 +176,8 @@ def _import(model: dict, inputs: Inputs, name: str, context: ir.Context) -> Impo
         trees = _trees(gbtree["model"], drops, base, features, groups, post, name)
     else:
         raise ImportFailure(f"{name}: its booster {kind!r} is not known; there are gbtree, dart and gblinear")
-    return to_module(trees, features, rows, name, context)
+    before = None if math.isnan(missing) else (step(Rows(features), "replace", missing, math.nan), "float32")
+    return to_module(trees, features, rows, name, context, before=before)
 
 
 def _base_score(text: Any, objective: str, groups: int, name: str) -> np.ndarray:
