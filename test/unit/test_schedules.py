@@ -105,7 +105,7 @@ def test_five_loops(r):
         machine, cache=dataclasses.replace(machine.cache, l2=r.choice((6144, 12288, 24576)[0 if panel else 2 :]))
     )
     text = kernel([tensor((m, k)), tensor(b.shape), *more], [c], text + after)
-    assert scheduled(text, machine)[1].count("memref.alloca") >= 2, "nothing waits, or nothing is copied"
+    assert "memref.alloca" in scheduled(text, machine)[1], "nothing is copied"
     check(text, [normal(m, k), b, *arrays], [np.zeros((m, n), "f4")], machine, "contraction")
 
 

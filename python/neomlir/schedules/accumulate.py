@@ -52,6 +52,8 @@ class Accumulator:
         """Whether the part is the first or the last of several."""
         self.waiting: Callable[[int, list[Index], Chunk], tuple[ir.Value, tuple[Index, ...]]] | None = None
         """Where the vector of a tile that has this number waits between two parts: a buffer and a place in it."""
+        self.in_place = False
+        """Whether that is a place of the result."""
         self.spilled: dict[tuple[int, int, int], ir.Value | None] = {}
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
@@ -81,7 +83,10 @@ class Accumulator:
         b, memory = self.frame.b, self.frame.memory
         element = self.generic.results[0].type.element_type
         kept = [(self.waiting(i, loops, chunk), chunk) for i, (loops, chunk) in enumerate(places)]
-        b.when(self.last, lambda: self._fetch(places, len(vectors)))
+        if self.in_place:
+            self._fetch(places, len(vectors))
+        else:
+            b.when(self.last, lambda: self._fetch(places, len(vectors)))
         found = self._reduce(places, [], [b.splat(b.zero(element), chunk.width) for _, chunk in places])
         add = "arith.addf" if isinstance(element, ir.FloatType) else "arith.addi"
 

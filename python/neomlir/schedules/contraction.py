@@ -224,15 +224,19 @@ class Nest:
         blocked = -(-tiles[cut] // block) if tiles and isinstance(tiles[cut], int) else 1
         if self._streams() or blocked == 1 or not isinstance(panels, int):
             return False
-        machine = self.frame.machine
-        l2 = machine.l2
+        l2 = self.frame.machine.l2
         rows, weights = (self._bytes(operand) for operand in (self.rows_operand, 1 - self.rows_operand))
         if None in (rows, weights):
             return False
         if rows + 2 * weights // panels <= l2 * 3 // 4:
             uses = block * self.plan.height * math.prod(t if isinstance(t, int) else 1 for t in tiles[cut + 1 :])
-            return weights > l2 // 4 and uses * _RATE < machine.ports * machine.usual_bits // 8
+            return weights > l2 // 4 and uses < self.rows_needed()
         return rows * (panels - 1) < weights * (blocked - 1)
+
+    def rows_needed(self) -> int:
+        """Rows that a panel of weights is multiplied with for so long that the next one comes from memory meanwhile."""
+        machine = self.frame.machine
+        return max(1, machine.ports * machine.usual_bits // 8 // _RATE)
 
     def _bytes(self, operand: int) -> int | None:
         """The size of an input of the reduction."""

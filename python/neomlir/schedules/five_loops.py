@@ -2,8 +2,10 @@
 
 The reduction is cut into parts of k_c steps. Of each part a block of rows is copied to scratch memory, where it stays
 in the second-level cache while panel after panel of columns passes by, and no two of its rows meet in a set of the
-first-level cache, whatever their distance in the operand. Sums wait between two parts in scratch memory too, a register
-tile behind the other; and a panel of columns that is no packed weight is copied before the rows pass by.
+first-level cache, whatever their distance in the operand. A block has rows enough for the panels to come from memory
+in the background. Sums wait between two parts in scratch memory too, a register tile behind the other, or, where those
+of all panels are too many (or of vectors of unknown length), in the result; and a panel of columns that is no packed
+weight is copied before the rows pass by.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from neomlir.mlir import ir
 from neomlir.schedules import scalable
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.nest import lane_index, vectors
+from neomlir.schedules.nest import even, lane_index, vectors
 from neomlir.schedules.root import stored_at
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: it lies on the stack."""
-_ITEMS = 8
+_ITEMS = 6
 """Work items, at least, where the matrices are large enough."""
 _LEAST = 512
 """Steps of a part, at least, for which all rows are one block, so that panels come by once."""
@@ -50,6 +52,8 @@ class Blocks:
     """Whether blocks of rows are copied."""
     packs_columns: bool
     """Whether panels of columns are."""
+    in_place: bool
+    """Whether sums wait between two parts where the results come, and not in scratch memory."""
 
 
 def blocks(nest: Nest) -> Blocks | None:
@@ -74,26 +78,32 @@ def blocks(nest: Nest) -> Blocks | None:
     strips, panels, line = nest.strips.count, -(-columns // plan.width), width * plan.width
     few = strips * height * width * _LEAST <= for_rows
     fitting = for_rows // (width * height * (strips if few else 1))
-    steps = _steps(kernel, depth, plan, for_panel // line, fitting)
+    needed = nest.rows_needed()
+    panel = min(for_panel // line, for_rows // (width * min(rows, needed)))
+    steps = _steps(kernel, depth, plan, panel, fitting)
     if not steps:
         return None
-    block = _share(kernel, "block", strips, for_rows // (steps * width * height))
-    most = for_sums // (block * height * line) if steps < depth else panels
-    groups = min(-(-_ITEMS // -(-strips // block)), panels * plan.width // _COLUMNS)
-    wide = _share(kernel, "panels", panels, most, max(1, groups))
+    most = for_rows // (steps * width * height)
+    number = max(min(_ITEMS, rows // needed), -(-strips // max(1, most)))
+    block = _share(kernel, "block", strips, most, even(number, strips))
+    groups = max(1, min(-(-_ITEMS // -(-strips // block)), panels * plan.width // _COLUMNS))
+    fit = for_sums // (block * height * line)
+    many = -(-panels // groups) > fit and result.element_type == destination.element_type
+    in_place = steps < depth and (nest.b.scalable or many)
+    wide = _share(kernel, "panels", panels, fit if steps < depth and not in_place else panels, groups)
     packs = kernel.parameter("pack", int(_packable(nest)), (0, 1))
-    return Blocks(steps, block, wide, bool(packs), plan.panel is None)
+    return Blocks(steps, block, wide, bool(packs), plan.panel is None, in_place)
 
 
 def _steps(kernel: Kernel, depth: int, plan: Plan, panel: int, most: int) -> int:
     """Steps of a part: at most `most`, and at most `panel` where a part may be so short."""
     lanes = plan.lanes
 
-    def even(parts: int) -> int:
+    def each(parts: int) -> int:
         return min(depth, -(-depth // parts // lanes) * lanes)
 
     most = most if plan.panel is not None else min(most, panel)
-    fits = [steps for steps in dict.fromkeys(map(even, range(1, 33))) if steps <= most]
+    fits = [steps for steps in dict.fromkeys(map(each, range(1, 33))) if steps <= most]
     if not fits:
         return 0
     return kernel.parameter("part", next((n for n in fits if n <= panel), fits[-1]), (0, *fits))
@@ -133,7 +143,7 @@ class _Loops:
         self.operand = nest.rows_operand
         nest.fetch_ahead(min(cut.strips, nest.strips.count), rows=not cut.packs)
         root, memory = nest.root, nest.frame.memory
-        if cut.steps < self.depth and not self.b.scalable:
+        if cut.steps < self.depth and not cut.in_place:
             vectors_ = nest.strips.height * nest.plan.vectors
             shape = [cut.strips * cut.panels, vectors_, nest.plan.lanes]
             self.sums = memory.scratch(shape, root.generic.results[0].type.element_type)
@@ -176,14 +186,13 @@ class _Loops:
         tiles = nest.strips.count
 
         def waiting(number: int, loops: list[Index], chunk: Chunk) -> tuple[ir.Value, tuple[Index, ...]]:
-            if b.scalable:
-                # How many vectors a panel has is not known: the result has room for all of them.
+            if cut.in_place:
                 return nest.frame.destination(0), stored_at(nest.frame.kernel, nest.root.generic, loops)[0]
             tile = (nest.strips.number + scalable.place(low) * -1) * cut.panels
             tile = tile + nest.panel + scalable.place(start) * -1
             return self.sums, (tile, Index({}, number), lane_index(Index(), chunk.width))
 
-        sums.waiting = waiting
+        sums.waiting, sums.in_place = waiting, cut.in_place
 
         def column(p: Index) -> None:
             nest.panel = p
