@@ -47,11 +47,13 @@ def test_products_and_convolutions(monkeypatch, tmp_path):
         products.convolution(TARGET, kinds, 9, 1, group, 24, 8, "mmla")
         products.convolution(TARGET, kinds, 20, 2, 2 * group, 39, 12, "mmla")
         products.dynamic_rows(TARGET, kinds, 19, 12, "mmla")
+        products.batched(TARGET, kinds, 12, "mmla")
     for m, n, k in ((5, 40, 24), (49, 33, 29), (64, 3, 7)):
         products.product(TARGET, HALVES, m, n, k, 8, taken="fmlal")
     products.convolution(TARGET, HALVES, 9, 1, 5, 24, 8, "fmlal")
     products.convolution(TARGET, HALVES, 20, 2, 16, 39, 8, "fmlal")
     products.dynamic_rows(TARGET, HALVES, 19, 8, "fmlal")
+    products.batched(TARGET, HALVES, 8, "fmlal")
     program(tmp_path, found, Target.named(TARGET))
     agree(found, tmp_path, 128)
 

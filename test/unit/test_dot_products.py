@@ -109,6 +109,20 @@ def convolution(target, kinds, wide, stride, channels, columns, width, taken="do
     check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
 
 
+def batched(target, kinds, width, taken="dot_product"):
+    """Three products of [5, 24] and [24, 20], checked."""
+    group = group_of(target, kinds)
+    narrow, wide, text = body(kinds)
+    a, b = draw(kinds[0], (3, 5, 24), 0), panels(draw(kinds[1], (3, 24, 20), 1), width, group)
+    types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor((3, 5, 20), wide)
+    maps = ["d0, d1, d3", access("d2", ["d0"], "d3", width, group), "d0, d1, d2"]
+    code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
+    code += generic("r0", maps, "pppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
+    found = np.zeros((3, 5, 20), "f4" if wide == "f32" else "i4")
+    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
+
+
 def dynamic_rows(target, kinds, rows, width, taken="dot_product"):
     """[rows, 24] times [24, 40], of which the code does not know how many rows there are, checked."""
     group = group_of(target, kinds)
@@ -220,6 +234,11 @@ def test_interleaving(element, maps):
     code = generic("r0", [maps, identity], "ppppp", [("%a0", kind)], ("%out0", result), "").replace("%y", "%x0")
     found = np.zeros(sizes, source.dtype)
     check(kernel([kind], [result], code), [source], [found], targets.get("x86-64-v4"), "interleave")
+
+
+@pytest.mark.parametrize(("target", "kinds"), list(units()))
+def test_batched_products(target, kinds):
+    batched(target, kinds, 32)
 
 
 @pytest.mark.parametrize(("target", "kinds"), list(units()))
