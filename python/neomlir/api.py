@@ -20,7 +20,7 @@ from neomlir.frontends import find, import_model, source_name
 from neomlir.frontends.unsupported import explain_reproducer
 from neomlir.pipeline import pipeline_for
 from neomlir.runtime import Model, check_threads, load
-from neomlir.staircase import LEVELS, Staircase
+from neomlir.staircase import LEVELS, Program, Staircase
 from neomlir.targets import Target
 from neomlir.tuned import Database, default_place
 from neomlir.workers import WorkerDied, isolated
@@ -277,16 +277,17 @@ def _compile(emit: Callable, scratch: Path, model: Any, target: Target, result: 
     if options["emit"] != "neo":
         answer = _emit_standalone(stairs, program, target, result, options)
     else:
-        _emit_file(stairs, program, target, result, options)
+        write_program(stairs, program, result, options["include_ir"])
         answer = program.report
     if options["dump"] is not None:
         rungs = {k["name"]: k["rung"] for k in program.report["kernels"] if k["rung"]}
-        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs, stairs.parameters)
+        _dump(emit, scratch, model, target, inputs, pipeline, options["dump"], rungs, stairs)
     return answer
 
 
-def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> None:
-    code = link_shared(program.objects, target, ["neo_main"])
+def write_program(stairs: Staircase, program: Program, place: Path, include_ir: bool = False) -> None:
+    """Link what a way down gave, and write it as a `.neo` file."""
+    code = link_shared(program.objects, stairs.target, ["neo_main"])
     variants = {
         name: link_shared(objects, Target.named(name), ["neo_main"]) for name, objects in program.variants.items()
     }
@@ -294,18 +295,18 @@ def _emit_file(stairs: Staircase, program: Any, target: Target, result: Path, op
     manifest = artifact.manifest(
         inputs=stairs.imported.inputs,
         outputs=stairs.imported.outputs,
-        target=target,
+        target=stairs.target,
         arena_bytes=program.arena_bytes,
         entry="neo_main",
         report=program.report["kernels"],
         steps=program.report["steps"],
         buffers=program.report["buffers"],
-        pipelines=program.report["pipelines"] if options["include_ir"] else None,
+        pipelines=program.report["pipelines"] if include_ir else None,
         labels=stairs.imported.labels,
         precision=program.report["precision"],
     )
-    ir_parts = {"kernels.mlir": program.kernels_level} if options["include_ir"] else None
-    artifact.write(result, manifest, code, program.weights, program.weight_bytes, ir_parts, variants)
+    ir_parts = {"kernels.mlir": program.kernels_level} if include_ir else None
+    artifact.write(place, manifest, code, program.weights, program.weight_bytes, ir_parts, variants)
 
 
 def _emit_standalone(stairs: Staircase, program: Any, target: Target, result: Path, options: dict) -> Emitted:
@@ -330,7 +331,7 @@ def _dump(
     pipeline: str,
     folder: Path,
     rungs: dict,
-    parameters: dict,
+    done: Staircase,
 ) -> None:
     # One folder a variant; what is in the folder itself is the way for the target's own facts.
     places = [*((folder / name, name) for name in target.variants), (folder, target.base)]
@@ -338,7 +339,8 @@ def _dump(
         place.mkdir(parents=True, exist_ok=True)
         stairs = _staircase(emit, scratch, model, target, inputs, pipeline)
         stairs.limit(rungs)
-        stairs.tell(parameters)
+        stairs.choose(done.choices)
+        stairs.tell(done.parameters)
         if target.variants:
             stairs = stairs.for_variant(variant)
 

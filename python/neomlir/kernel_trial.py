@@ -7,8 +7,9 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,13 +107,18 @@ def compare(
     runs = [_Runner(which, _arguments(new, given), target) for which in (new, old)]
     _check(runs[0], runs[1])
     count = max(1, int(_BURST / max(1e-7, min(run.time(1) for run in runs))))
+    return in_turn(*[partial(run.time, count) for run in runs])
+
+
+def in_turn(new: Callable[[], float], old: Callable[[], float]) -> Comparison:
+    """Compare two ways by calls that give their seconds, for as long as one comparison takes."""
+    both = (new, old)
     ratios, best, end = [], math.inf, time.perf_counter() + _PATIENCE
     while time.perf_counter() < end or len(ratios) < _LEAST_PAIRS:
         # Whoever comes second finds the caches as the other left them: each is second every other time.
-        first, second = runs if len(ratios) % 2 else runs[::-1]
-        took = {id(run): run.time(count) for run in (first, second)}
-        ratios.append(took[id(runs[0])] / took[id(runs[1])])
-        best = min(best, took[id(runs[0])])
+        took = {call: call() for call in (both if len(ratios) % 2 else both[::-1])}
+        ratios.append(took[new] / took[old])
+        best = min(best, took[new])
         if len(ratios) >= 3 and min(ratios) > _HOPELESS:
             break
     return Comparison(statistics.median(ratios), best, len(ratios))

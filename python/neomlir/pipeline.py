@@ -326,6 +326,21 @@ def precision_of(stages: Mapping[str, str]) -> str:
     return next(name for name, type_ in PRECISIONS.items() if type_ == (found[1] if found else "f32"))
 
 
+def split_at(text: str, names: Iterable[str]) -> tuple[str, str]:
+    """A stage's pipeline before its first pass of one of these names, and from there on; that may be empty."""
+    steps = Pipeline(text).steps
+    names = set(names)
+    at = next((n for n, step in enumerate(steps) if step.name in names), len(steps))
+    return tuple(f"{ROOT}({','.join(map(str, part))})" for part in (steps[:at], steps[at:]))
+
+
+def with_options(text: str, options: Mapping[str, str]) -> str:
+    """A stage's pipeline with `OPTION=VALUE` of passes by name; passes that it has not are left out."""
+    for name, option in options.items():
+        text = _set_option(parse(text), find_pass(name), option) or text
+    return text
+
+
 def _set_option(steps: list[Step], pass_: type[ModulePass], word: str) -> str:
     """The text of steps with an option of a pass set wherever it stands; empty where it stands nowhere."""
     found, todo = False, list(steps)

@@ -53,11 +53,17 @@ def run_arguments(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterato
 
     An argument is a tuple of extents of a tensor or the number of an integer, with None for what is not known.
     """
+    for op, operands in run_operands(module, shapes):
+        if op.name == "func.call":
+            yield ir.FlatSymbolRefAttr(op.attributes["callee"]).value, operands
+
+
+def run_operands(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterator[tuple[ir.Operation, list[Any]]]:
+    """Each operation of `main` with what its operands are on inputs of these shapes, as `run_arguments` has them."""
     main = next(f for f in defined_functions(module.operation) if name_of(f) == "main")
     host = _Values(dict(zip(main.regions[0].blocks[0].arguments, map(tuple, shapes), strict=True)))
     for op in (o.operation for o in main.regions[0].blocks[0].operations):
-        if op.name == "func.call":
-            yield ir.FlatSymbolRefAttr(op.attributes["callee"]).value, [host.of(value) for value in op.operands]
+        yield op, [host.of(value) for value in op.operands]
         host.step(op)
 
 

@@ -24,10 +24,10 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
 from neomlir.passes.set_parameters import text_of
-from neomlir.pipeline import Pipeline, named_stages, precision_of
+from neomlir.pipeline import Pipeline, named_stages, precision_of, split_at, with_options
 from neomlir.pipeline_run import reproducer_text
 from neomlir.targets import Target
-from neomlir.tuned import Database
+from neomlir.tuned import CHOOSING, Database
 from neomlir.workers import parallel
 
 LEVELS = ("input", "linalg", "global", "kernels", "vector", "memref", "llvm")
@@ -105,6 +105,7 @@ class Staircase:
         self.cache = cache
         self.database = database
         self.parameters: dict[str, dict[str, int | str]] = {}
+        self.choices: dict[str, str] = {}
         self.progress = progress or (lambda *_: None)
         self.reproducer = reproducer
         self.times: list[dict] = []
@@ -123,6 +124,18 @@ class Staircase:
             text = self.stages["kernels"].removesuffix(")")
             self.stages["kernels"] = f"{text},neo-set-parameters{{kernels={text_of(parameters)}}})"
 
+    def choose(self, choices: dict[str, str]) -> None:
+        """Give passes of the `global` stage what `Database.choices` found for the contractions of this model."""
+        self.choices = choices
+        self.stages["global"] = with_options(self.stages["global"], choices)
+
+    def to_contractions(self) -> str:
+        """Down to where choices are made for contractions; the passes of the stage `global` that are left."""
+        self._stage("linalg", self.stages["linalg"])
+        first, rest = split_at(self.stages["global"], CHOOSING)
+        self._stage("global", first)
+        return rest
+
     def run_whole(self, last: str, on_level: Callable[[str, str, str | None], None] | None = None) -> None:
         """Take the whole module down to level `last`; `on_level(level, text, next pipeline)` sees each level."""
         levels = [*self.stages]
@@ -138,7 +151,7 @@ class Staircase:
             on_level(reached, str(self.module), None)
 
     def to_kernels(self) -> list[Kernel]:
-        """Down to level `kernels`, with tuned parameters; the kernels in order of their first call."""
+        """Down to level `kernels`, with what was tuned; the kernels in order of their first call."""
         for level in ("linalg", "global", "kernels"):
             self._stage(level, self.stages[level])
         if self.database is not None:
@@ -225,6 +238,7 @@ class Staircase:
             "kernels": [self._describe(k) for k in kernels],
             "cache_hits": self.hits,
             "precision": precision_of(self.stages),
+            "choices": self.choices,
             "arena_bytes": arena_bytes,
             "weight_bytes": weight_bytes,
             "pipelines": passes,
@@ -272,6 +286,11 @@ class Staircase:
             self.reproducer.write_text(reproducer_text(source, text))
         if level == "linalg":
             self.imported.lower()
+        elif level == "global" and self.database is not None:
+            first, rest = split_at(text, CHOOSING)
+            Pipeline(first).run(self.module, isolate=False)
+            self.choose(self.database.choices(self.module, self.target))
+            Pipeline(with_options(rest, self.choices)).run(self.module, isolate=False)
         else:
             Pipeline(text).run(self.module, isolate=False)
         self.progress(level, 1, 1)

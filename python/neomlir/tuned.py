@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from neomlir.cache import cache_folder, key_of
 from neomlir.errors import TuningError
 from neomlir.files import write_whole
 from neomlir.mlir import ir
+from neomlir.passes.choices import choices_text
+from neomlir.passes.contraction import Contraction
 from neomlir.passes.functions import functions
+from neomlir.passes.structured import operations, straight_line
 from neomlir.schedules.kernel import set_parameters
 
 FORMAT = 1
@@ -63,6 +66,23 @@ def kernel_key(nested: ir.Operation, target: Any) -> str:
     return key
 
 
+def contraction_key(signature: str, target: Any) -> str:
+    """The address of what was found for a contraction by its `signature` on a target, before it is a kernel."""
+    return key_of("contraction", signature, repr(target))
+
+
+CHOOSING = ("neo-winograd", "neo-pack-contractions")
+"""The passes that take what was found for contractions."""
+
+
+def choice_options(told: Mapping[str, Mapping[str, int | str]]) -> dict[str, str]:
+    """Choices by the signatures of contractions (`winograd`, the m of F(m, 3) or 0; `panel`) as options of passes."""
+    uses = {signature: values["winograd"] or "never" for signature, values in told.items() if "winograd" in values}
+    panels = {signature: values["panel"] for signature, values in told.items() if "panel" in values}
+    options = zip(CHOOSING, (("choices", uses), ("panels", panels)), strict=True)
+    return {pass_: f'{option}="{choices_text(chosen)}"' for pass_, (option, chosen) in options if chosen}
+
+
 class Database:
     """Entries by `kernel_key`. A file that is missing counts as empty; one that is damaged raises TuningError."""
 
@@ -95,6 +115,16 @@ class Database:
         """The best known of a kernel; empty where nothing better than the analytic choice is."""
         entry = self.entries.get(kernel_key(nested, target))
         return entry.parameters if entry else {}
+
+    def choices(self, module: ir.Module, target: Any) -> dict[str, str]:
+        """The options of the passes `CHOOSING` that say what is known of the contractions of a module before them."""
+        told = {}
+        for function in straight_line(module):
+            for found in filter(None, map(Contraction.match, operations(function))):
+                entry = self.entries.get(contraction_key(found.signature, target))
+                if entry is not None:
+                    told[found.signature] = entry.parameters
+        return choice_options(told)
 
     def put(self, key: str, entry: Entry) -> None:
         """Add or replace an entry, in the file too: whole or not at all, beside what others wrote there meanwhile.

@@ -11,61 +11,28 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neomlir import files
 from neomlir.cache import compiler
-from neomlir.errors import ImportFailure, NeoError, TargetError, TuningError
+from neomlir.contraction_search import ContractionSearch
+from neomlir.errors import NeoError, TargetError, TuningError
 from neomlir.frontends import source_name
 from neomlir.kernel_trial import Candidate, Comparison, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
 from neomlir.pipeline import named_stages, pipeline_for
-from neomlir.representative import call_sizes, kernel_sizes
 from neomlir.staircase import split_stage
+from neomlir.subjects import Subject, contractions_of, is_kernel_file, kernels_of_file, kernels_of_start
 from neomlir.targets import Target
-from neomlir.tuned import Database, Entry, kernel_key
+from neomlir.tuned import Database, Entry
+from neomlir.tuning import GAIN, Progress, Tuned, first_problem
 from neomlir.workers import isolated, parallel
 
-_GAIN = 0.98
-"""A candidate counts as faster from here on: noise moves medians by a percent."""
-
-
-@dataclass
-class Subject:
-    """A kernel to be tuned."""
-
-    name: str
-    text: str
-    """Its nested module at level `kernels`."""
-    key: str
-    calls: int
-    given: list[Any] | None = None
-    """The extents or the number of each argument in a call of representative size, where some are dynamic."""
-
-
-@dataclass
-class Tuned:
-    """What became of a kernel."""
-
-    name: str
-    calls: int
-    seconds: float
-    """Of a call with the best parameters."""
-    analytic_seconds: float
-    parameters: dict[str, int | str]
-    """Empty where the analytic choice is the best known."""
-    tried: int
-    complete: bool
-    """Whether nothing is left to try."""
-    problem: str = ""
-    """Why it could not be measured."""
-
-
-Progress = Callable[[str, float, str], None]
-"""Called with the kernel at work, the seconds spent, and what has just been found."""
+CONTRACTIONS_SHARE = 0.5
+"""What part of the budget goes to choices before there are kernels, at most."""
 
 
 def tune(
@@ -84,6 +51,8 @@ def tune(
 ) -> list[Tuned]:
     """Measure the kernels of a model with other parameters, for about `budget` seconds.
 
+    First come choices that are made before there are kernels: which convolutions are Winograd's, how wide panels of
+    weights are (docs/tools/neo-tune.md).
     Kernels share the time as they share that of a run. What is measured is in the database at once: an interrupted
     search goes on where it stopped. A kernel's candidates are compared with its analytic parameters on random
     arguments, on one core of this machine; one that gives another result does not count.
@@ -99,7 +68,7 @@ def tune(
         progress: called as it goes.
 
     Returns:
-        The kernels, those that cost most first.
+        The contractions of a model that had a choice, then the kernels, those that cost most first.
 
     Raises:
         TargetError, TuningError, and what importing a model raises.
@@ -109,93 +78,24 @@ def tune(
         raise TargetError(f"neo-tune measures on this machine, which cannot run code for {chosen.name}")
     pipeline = pipeline_for(pipeline, chosen, precision, weights, winograd)
     stages = named_stages(pipeline, chosen)
-    found = Database(database)
-    with files.scratch_folder() as scratch:
-        subjects = isolated(_subjects, Path(scratch), model, chosen, inputs, pipeline, dict(sizes or {}))
-    if not subjects:
-        raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")
+    found, sizes, report = Database(database), dict(sizes or {}), progress or (lambda *_: None)
     passes = {level: split_stage(stages[level])[0] for level in ("vector", "memref", "llvm")}
-    return _Search(found, chosen, passes, progress or (lambda *_: None)).run(subjects, budget)
-
-
-def _subjects(
-    _emit: Any, scratch: Path, model: Any, target: Target, inputs: Any, pipeline: str, sizes: dict[str, Sequence[int]]
-) -> list[Subject]:
-    """The kernels of a model's runs, by their first call; of a file without a function `main`, all of them."""
-    from neomlir.dialects import context
-    from neomlir.mlir import ir
-    from neomlir.passes.functions import functions, kernel_modules, name_of
-
-    is_file = isinstance(model, str | os.PathLike) and Path(model).suffix == ".mlir"
-    with context() as made:
-        if is_file:
-            module = _read(Path(model))
+    search = _Search(found, chosen, passes, report)
+    results: list[Tuned] = []
+    with files.scratch_folder() as scratch, search.aside():
+        if is_kernel_file(model):
+            subjects = isolated(kernels_of_file, Path(model), chosen, sizes)
         else:
-            from neomlir.frontends import import_model
-            from neomlir.staircase import Staircase
-
-            imported = import_model(model, inputs, made)
-            stairs = Staircase(imported, target, pipeline, reproducer=scratch / "reproducer.mlir")
-            stairs.to_kernels()
-            module = stairs.module
-        calls = _calls(module.operation)
-        given = {} if calls is None else call_sizes(module, sizes)
-        subjects = []
-        for nested in kernel_modules(module.operation) or [module.operation]:
-            for function in functions(nested)[:1]:
-                if calls is not None and name_of(function) not in calls:
-                    continue
-                if is_file:
-                    _expect_level(function, model)
-                nested.attributes["neo.kernel"] = ir.UnitAttr.get(nested.context)
-                count = 1 if calls is None else calls[name_of(function)]
-                arguments = kernel_sizes(function, sizes) if calls is None else given.get(name_of(function))
-                key = kernel_key(nested, target)
-                subjects.append(Subject(name_of(function), str(nested), key, count, arguments))
-        return subjects
-
-
-def _calls(module: Any) -> dict[str, int] | None:
-    """How often `main` calls each kernel; None where the module holds kernels alone."""
-    from neomlir.mlir import ir
-    from neomlir.passes.functions import defined_functions, kernel_modules, name_of
-
-    main = next((f for f in defined_functions(module) if name_of(f) == "main"), None)
-    if main is None or not kernel_modules(module):
-        return None
-    calls: dict[str, int] = {}
-    for op in main.regions[0].blocks[0].operations:
-        if op.operation.name == "func.call":
-            callee = ir.FlatSymbolRefAttr(op.operation.attributes["callee"]).value
-            calls[callee] = calls.get(callee, 0) + 1
-    return calls
-
-
-def _expect_level(function: Any, path: str | os.PathLike) -> None:
-    """Raise ImportFailure unless a function of a file is a kernel of level `kernels`."""
-    from neomlir.mlir import ir
-    from neomlir.passes.functions import name_of
-
-    type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
-    scalars = (ir.IndexType, ir.IntegerType, ir.FloatType)
-    fits = all(isinstance(t, (ir.RankedTensorType, *scalars)) for t in type_.inputs)
-    destinations = type_.inputs[-len(type_.results) :] if type_.results else []
-    if not fits or not destinations or destinations != type_.results or "neo.schedule" in function.attributes:
-        raise ImportFailure(
-            f"{os.fspath(path)}: @{name_of(function)} is no kernel of level `kernels`, linalg on tensors whose last "
-            "arguments are the destinations of its results; `neo-compile --stop-at kernels` makes such a file"
-        )
-
-
-def _read(path: Path) -> Any:
-    from neomlir.mlir import ir
-
-    try:
-        return ir.Module.parse(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportFailure(f"{path} cannot be read: {error}") from error
-    except ir.MLIRError as error:
-        raise ImportFailure(f"{path} is no MLIR: {error}") from error
+            start = isolated(contractions_of, Path(scratch), model, chosen, inputs, pipeline, sizes)
+            search.began = time.monotonic()
+            first = ContractionSearch(found, chosen, stages, start.rest, report, search.core, search.others)
+            spent = -time.monotonic()
+            results = first.run(start.subjects, budget * CONTRACTIONS_SHARE, Path(scratch))
+            budget -= spent + time.monotonic()
+            subjects = isolated(kernels_of_start, start, found, chosen, stages["kernels"], sizes)
+        if not subjects:
+            raise TuningError(f"{source_name(model)} has no kernel of level `kernels` that a run calls")
+        return results + search.run(subjects, budget)
 
 
 class _Search:
@@ -210,20 +110,18 @@ class _Search:
         self.others = cores[:-1] or cores
 
     def run(self, subjects: list[Subject], budget: float) -> list[Tuned]:
-        self.began = time.monotonic()
-        end = self.began + budget
-        with self._aside():
-            states = self._start(subjects, end)
-            ranked = sorted(states, key=lambda s: -s.cost)
-            for number, state in enumerate(ranked):
-                rest = sum(other.cost for other in ranked[number:] if other.open) or 1.0
-                left = end - time.monotonic()
-                if left > 0 and state.open:
-                    self._descend(state, time.monotonic() + left * state.cost / rest)
+        end = time.monotonic() + budget
+        states = self._start(subjects, end)
+        ranked = sorted(states, key=lambda s: -s.cost)
+        for number, state in enumerate(ranked):
+            rest = sum(other.cost for other in ranked[number:] if other.open) or 1.0
+            left = end - time.monotonic()
+            if left > 0 and state.open:
+                self._descend(state, time.monotonic() + left * state.cost / rest)
         return [state.result() for state in ranked]
 
     @contextlib.contextmanager
-    def _aside(self) -> Iterator[None]:
+    def aside(self) -> Iterator[None]:
         """Keep this process, and what it starts, off the core that is measured on."""
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self.others)
@@ -253,7 +151,7 @@ class _Search:
                 state.analytic = answer
                 self._keep(state)
             except NeoError as error:
-                state.problem = _line(error)
+                state.problem = first_problem(error)
             self.progress(state.subject.name, self._spent(), state.problem)
         return list(states.values())
 
@@ -287,7 +185,7 @@ class _Search:
             elif parameters:
                 state.entry.parameters, state.gain = {}, 1.0
             else:
-                state.problem = _line(answer)
+                state.problem = first_problem(answer)
         if state.analytic is not None and state.stale:
             # Another compiler measured it: what it found best is worth a comparison, no more.
             state.gain = 1.0
@@ -304,7 +202,7 @@ class _Search:
             state.gain = self._compare(state, state.old, state.analytic).ratio
         except NeoError:
             state.gain = 1.0
-        if state.gain >= _GAIN:
+        if state.gain >= GAIN:
             state.gain, state.entry.parameters, state.old = 1.0, {}, state.analytic
 
     def _round(self, state: _State, deadline: float) -> tuple[bool, bool]:
@@ -334,7 +232,7 @@ class _Search:
                 ratio = self._compare(state, answer, state.old).ratio
         told = None if ratio is None else round(ratio * state.gain, 4)
         state.entry.tried[describe(parameters)] = told
-        faster = ratio is not None and ratio < _GAIN
+        faster = ratio is not None and ratio < GAIN
         if faster:
             state.old, state.gain, state.entry.parameters = answer, ratio * state.gain, parameters
         self._keep(state)
@@ -403,7 +301,3 @@ class _State:
             complete=entry.complete,
             problem=self.problem,
         )
-
-
-def _line(error: NeoError) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
@@ -35,6 +36,17 @@ class Contraction:
     def reductions(self) -> list[int]:
         """The reduction loops, in order."""
         return [loop for loop, kind in enumerate(self.kinds) if kind == s.REDUCTION]
+
+    @property
+    def signature(self) -> str:
+        """What the same sum of products has in every module: its extents, and a digest of its maps and types.
+
+        `1x56x56x64x3x3x64-0f3c9a1b`, with `n` for a dynamic extent. Weights and what follows do not count.
+        """
+        extents = "x".join("n" if extent is None else str(extent) for extent in self.extents)
+        types = [str(value.type) for value in self.op.operands]
+        text = "\n".join([*map(str, self.maps), *self.kinds, *types])
+        return f"{extents}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @classmethod
     def match(cls, op: ir.Operation) -> Contraction | None:

@@ -8,11 +8,15 @@ from neomlir import targets
 from neomlir.mlir import ir, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import pad_zeros, transpose
 from neomlir.schedules.tiles import panel_width, register_tile
 from neomlir.schedules.units import Unit, factor_types, unit_of
+
+_WIDEST = 1024
+"""Columns of a panel, at most."""
 
 
 @register
@@ -35,8 +39,13 @@ class PackContractions(ModulePass):
     target: str = "host"
     """The target whose register tile gives r, and whose dot-product units give g."""
 
+    panels: str = ""
+    """`SIGNATURE:COLUMNS` with `;` between them: another r for single contractions. `neo-tune` finds them,
+    `neo-compile` writes them here."""
+
     def run(self, module: ir.Module) -> None:
         target = targets.get(self.target)
+        told = parse_choices(self.name, self.panels, [str(n) for n in range(1, _WIDEST + 1)])
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 constants = Constants.of(function)
@@ -47,7 +56,7 @@ class PackContractions(ModulePass):
                     if constants.weights(op.operands[found.b]):
                         unit = _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
-                        _pack(found, columns, unit)
+                        _pack(found, columns, unit, int(told.get(found.signature, 0)))
                     elif not found.depthwise and not _pack_for_tiles(found, target):
                         _put_innermost(found)
 
@@ -64,8 +73,19 @@ def _unit(c: Contraction, target) -> Unit | None:
     return unit_of(target, types[c.a], types[c.b], channels, s.has_static_shape(c.op.operands[c.a]))
 
 
-def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
-    """Panels of a weight, or channels innermost for a depthwise filter."""
+def panel_choices(c: Contraction, target) -> tuple[int, ...]:
+    """The r that are worth a measurement for a weight that is packed, the analytic one first; empty for others."""
+    bits = width(s.element_type(c.op.results[0]))
+    extent, (_rows, columns) = c.extents[c.n], register_tile(target, bits)
+    if c.depthwise or _unit(c, target) is not None or extent is None or not s.has_static_shape(c.op.operands[c.b]):
+        return ()
+    lanes = max(1, columns // 2)
+    wider = [r for r in (lanes, 2 * lanes, 3 * lanes, 4 * lanes) if r < extent + lanes]
+    return tuple(dict.fromkeys([panel_width(columns, extent), *wider]))
+
+
+def _pack(c: Contraction, columns: int, dot: Unit | None, told: int) -> None:
+    """Panels of a weight, of `told` columns unless that is 0, or channels innermost for a depthwise filter."""
     weight, map_ = c.op.operands[c.b], c.maps[c.b]
     loops = s.positions(map_)
     named = [p for p in loops if p is not None]
@@ -92,7 +112,7 @@ def _pack(c: Contraction, columns: int, dot: Unit | None) -> None:
                 _read(c, transpose(weight, [named.index(loop) for loop in order]), s.dims(order))
             return
         at = named.index(c.n)
-        r = panel_width(columns, s.shape(weight)[at])
+        r = told or panel_width(columns, s.shape(weight)[at])
         split = panels(weight, at, r)
         # After the split, dimension `at` counts panels and `at + 1` counts columns in a panel.
         place = {loop: p if p < at else p + 1 for p, loop in enumerate(named)}

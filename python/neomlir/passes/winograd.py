@@ -11,6 +11,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import arith, ir, linalg, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import index_constant, pad_zeros
@@ -42,7 +43,12 @@ class Winograd(ModulePass):
     """`auto`: where it is faster and the error to expect stays below 1e-5 of the largest result; `never`; `2` or `4`:
     F(2x2, 3x3) or F(4x4, 3x3) wherever it can be."""
 
+    choices: str = ""
+    """`SIGNATURE:USE` with `;` between them, for single convolutions instead of `auto`: `never`, `2` or `4`. `neo-tune`
+    finds them, `neo-compile` writes them here."""
+
     def run(self, module: ir.Module) -> None:
+        told = parse_choices(self.name, self.choices, USES[1:])
         if self.use not in USES:
             raise PassFailure(f"{self.name}: use is {', '.join(USES[:-1])} or {USES[-1]}, not {self.use!r}")
         if self.use == "never":
@@ -52,16 +58,17 @@ class Winograd(ModulePass):
             for function in s.straight_line(module):
                 constants = Constants.of(function)
                 for op in s.operations(function):
-                    found = _Convolution.match(op, constants)
+                    found = Convolution.match(op, constants)
                     m = None
                     if found is not None:
-                        m = choose(target, found.shape) if self.use == "auto" else int(self.use)
+                        use = told.get(found.signature, "auto") if self.use == "auto" else self.use
+                        m = choose(target, found.shape) if use == "auto" else None if use == "never" else int(use)
                     if m is not None:
                         _Rewrite(found, m).run()
 
 
 @dataclass
-class _Convolution:
+class Convolution:
     """`y[planes…, h, w, k] = init + sum(x[planes…, h + a, w + b, c] * filters[k, c, a, b])`, filters in any order."""
 
     op: ir.Operation
@@ -78,6 +85,7 @@ class _Convolution:
     filters: ir.Value
     filter_loops: list[int]
     extents: list[int | None]
+    signature: str
 
     @property
     def shape(self) -> Shape:
@@ -88,7 +96,7 @@ class _Convolution:
         return Shape(*(self.extents[d] for d in (self.h, self.w, self.c, self.k)), planes)
 
     @classmethod
-    def match(cls, op: ir.Operation, constants: Constants) -> _Convolution | None:
+    def match(cls, op: ir.Operation, constants: Constants) -> Convolution | None:
         """`op` as such a convolution, or None."""
         found = Contraction.match(op)
         if found is None or found.depthwise or not constants.weights(op.operands[found.b]):
@@ -140,13 +148,14 @@ class _Convolution:
             op.operands[found.b],
             loops,
             extents,
+            found.signature,
         )
 
 
 class _Rewrite:
     """The three generics in place of a convolution."""
 
-    def __init__(self, conv: _Convolution, m: int):
+    def __init__(self, conv: Convolution, m: int):
         self.conv, self.m, self.n = conv, m, m + TAPS - 1
         self.tiles = [-(-conv.extents[d] // m) for d in (conv.h, conv.w)]
         self.f32 = ir.F32Type.get()

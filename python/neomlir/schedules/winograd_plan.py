@@ -129,3 +129,9 @@ def choose(target, shape: Shape) -> int | None:
     costs = {m: cycles(target.fixed, m, shape) for m in POINTS if error(m, shape.inputs) <= _BOUND}
     fit = {m: cost for m, cost in costs.items() if cost is not None and cost < limit}
     return min(fit, key=fit.__getitem__) if fit else None
+
+
+def choices(target, shape: Shape) -> tuple[int, ...]:
+    """The m of F(m, 3) that are exact enough and can be blocked, and 0 for the direct convolution; `choose`'s first."""
+    exact = [m for m in POINTS if error(m, shape.inputs) <= _BOUND and cycles(target.fixed, m, shape) is not None]
+    return tuple(dict.fromkeys([choose(target, shape) or 0, 0, *exact]))

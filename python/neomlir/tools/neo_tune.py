@@ -109,14 +109,19 @@ def _body(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     place = arguments.database or default_place()
+    found = {kind: [tuned for tuned in found if tuned.kind == kind] for kind in ("contraction", "kernel")}
     if arguments.json:
-        console.print_json({"database": str(place), "kernels": [dataclasses.asdict(tuned) for tuned in found]})
+        parts = {f"{kind}s": [dataclasses.asdict(tuned) for tuned in each] for kind, each in found.items()}
+        console.print_json({"database": str(place), **parts})
         return 0
-    columns = ("kernel ", "calls", "analytic", "best", "ratio", "parameters ", "tried", "search ")
-    console.print_table("Kernels", columns, [_row(tuned) for tuned in found])
-    before, after = (sum(getattr(t, name) * t.calls for t in found) for name in ("analytic_seconds", "seconds"))
-    if before:
-        print(f"all calls: {console.seconds(before)} analytic, {console.seconds(after)} tuned ({after / before:.2f})")
+    for kind, each in found.items():
+        columns = (f"{kind} ", "calls", "analytic", "best", "ratio", "parameters ", "tried", "search ")
+        if each:
+            console.print_table(f"{kind.capitalize()}s", columns, [_row(tuned) for tuned in each])
+        before, after = (sum(getattr(t, name) * t.calls for t in each) for name in ("analytic_seconds", "seconds"))
+        if before:
+            ratio = f"{console.seconds(before)} analytic, {console.seconds(after)} tuned ({after / before:.2f})"
+            print(f"all calls: {ratio}")
     print(f"in {place}")
     return 0
 
