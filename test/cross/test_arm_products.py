@@ -48,8 +48,8 @@ def test_products_and_convolutions(monkeypatch, tmp_path):
         products.convolution(TARGET, kinds, 20, 2, 2 * group, 39, 12, "mmla")
         products.dynamic_rows(TARGET, kinds, 19, 12, "mmla")
         products.batched(TARGET, kinds, 12, "mmla")
-    for m, n, k in ((5, 40, 24), (49, 33, 29), (64, 3, 7)):
-        products.product(TARGET, HALVES, m, n, k, 8, taken="fmlal")
+    for m, n, k, width in ((5, 40, 24, 8), (49, 33, 29, 16), (64, 3, 7, 8)):
+        products.product(TARGET, HALVES, m, n, k, width, taken="fmlal")
     products.convolution(TARGET, HALVES, 9, 1, 5, 24, 8, "fmlal")
     products.convolution(TARGET, HALVES, 20, 2, 16, 39, 8, "fmlal")
     products.dynamic_rows(TARGET, HALVES, 19, 8, "fmlal")
@@ -95,9 +95,13 @@ def test_more_than_half_of_the_loop_multiplies(monkeypatch, target, kinds, instr
     group = products.group_of(target, kinds)
     width, taken = (8, "fmlal") if group == 1 else (12, "mmla")
     products.product(target, kinds, 64, 48, 128, width, taken=taken)
-    loop = inner_loop(assembly(found[0].text, Target.named(target)))
-    assert sum(line.startswith(instruction) for line in loop) == count
-    assert len(loop) < 2 * count and not any("[sp" in line or line.startswith("st") for line in loop)
+    if group == 1:
+        # Panels that are shared with a target of wider registers.
+        products.product(target, kinds, 64, 48, 128, 16, taken=taken)
+    for case in found:
+        loop = inner_loop(assembly(case.text, Target.named(target)))
+        assert sum(line.startswith(instruction) for line in loop) >= count
+        assert len(loop) < 2 * count and not any("[sp" in line or line.startswith("st") for line in loop)
 
 
 def _agrees(source, arrays, outputs, folder, tolerance, taken, target=TARGET, **options):

@@ -37,7 +37,9 @@ class Fmlal(Schedule):
         panels = Panels.of(root, kernel, target)
         if panels.unit.group > 1 or panels.width % (2 * panels.unit.lanes):
             raise NotApplicable("the target's unit for these operands does not widen alone")
-        plan = panels.plan(root, _ROWS)
+        # Beside the sums a vector of each row is held, and of columns one in use and two on their way.
+        vectors = panels.width // panels.unit.lanes
+        plan = panels.plan(root, max(1, min(_ROWS, (target.vector.registers - 3) // (vectors + 1))))
         if not plan.rows or (plan.rows[-1].size or _ROWS) < _FEW:
             raise NotApplicable("there are too few rows")
         return Frame(kernel, target).made_by(lambda frame: WideningNest(frame, root, plan, panels).emit())
