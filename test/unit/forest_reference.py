@@ -84,7 +84,8 @@ def _post(name, number, y):
             case "softmax_zero":
                 most, some = y.max(1, keepdims=True), np.abs(y) > 1e-7
                 power = np.where(some, np.exp(y - most), y * np.exp(-most))
-                return power / np.where(some, power, 0).sum(1, keepdims=True)
+                with np.errstate(invalid="ignore"):
+                    return power / np.where(some, power, 0).sum(1, keepdims=True)
             case "probit":
                 p = 2 * y - 1
                 log = np.log((1 - p) * (1 + p))

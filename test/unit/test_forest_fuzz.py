@@ -13,6 +13,8 @@ from neomlir.dialects import context
 from neomlir.errors import ImportFailure
 from neomlir.frontends import import_model
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 ABSURD = (-1, 0, 1, 3, 99, 2**31 - 1, 2**31, 2**40, 2**63, -(2**70), 10**400, 1e300, -0.5, float("nan"), float("inf"),
           None, True, "", "x", "1e999", [], [1], {}, [[0] * 3])  # fmt: skip
 MOST_BYTES = 1 << 27

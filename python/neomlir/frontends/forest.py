@@ -25,6 +25,14 @@ def _rounded_down(numbers: np.ndarray, kind: np.dtype) -> np.ndarray:
         return np.where(rounded > numbers, np.nextafter(rounded, kind.type(-np.inf)), rounded)
 
 
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Numbers of nodes or features; -1, which is out of any range, for what is none."""
+    numbers = np.asarray(numbers)
+    if numbers.dtype.kind == "f":
+        numbers = np.where((np.abs(numbers) < 1 << 31) & (numbers == np.trunc(numbers)), numbers, -1)
+    return numbers.astype(np.int64)
+
+
 class Collector:
     """Trees one by one, in a framework's own form: nodes and leaves numbered together, the root first."""
 
@@ -60,7 +68,7 @@ class Collector:
         ImportFailure that names the tree and the node.
         """
         number = len(self.roots)
-        left, right, feature = (np.asarray(a, np.int64) for a in (left, right, feature))
+        left, right, feature = map(_whole, (left, right, feature))
         leaf = np.asarray(leaf, bool)
         self._check(number, left, right, feature, threshold, leaf, sets or {})
         keep = self._reached(number, left, right, leaf)
