@@ -256,6 +256,25 @@ def test_chains_of_steps_and_linear_models():
             np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["L1", "L2"])
+def test_norms_are_the_same_bits(norm):
+    width = 21
+    nodes = [
+        helper.make_node("Normalizer", ["x"], ["n"], domain="ai.onnx.ml", norm=norm),
+        helper.make_node(
+            "LinearRegressor", ["n"], ["y"], domain="ai.onnx.ml", coefficients=np.eye(width).reshape(-1).tolist(),
+            intercepts=[0.0] * width, targets=width,
+        ),
+    ]  # fmt: skip
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "norm", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    x = np.random.default_rng(0).standard_normal((200, width)).astype(np.float32)
+    x[0], x[1, 3] = 0, -0.0
+    np.testing.assert_array_equal(neomlir.compile(data)(x), ort(data, x)[0])
+
+
 def test_tree_ensemble_of_version_5():
     rng = np.random.default_rng(7)
     # Two trees of three nodes and four leaves each.

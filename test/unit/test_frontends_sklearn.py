@@ -161,6 +161,25 @@ def test_compiled_pipelines(name):
     np.testing.assert_allclose(neomlir.compile(model)(test), predict(model, test), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("norm", "dtype"), [("l1", "float32"), ("l1", "float64"), ("l2", "float32"), ("l2", "float64")]
+)
+def test_norms_are_the_same_bits(norm, dtype):
+    """Every threshold is a number of a row: one that is a bit larger goes the other way."""
+    rng = np.random.default_rng(3)
+    for width in (5, 21, 140):
+        x = rng.standard_normal((300, width))
+        model = pipeline.make_pipeline(preprocessing.Normalizer(norm), tree.DecisionTreeRegressor(max_leaf_nodes=200))
+        model.fit(x, rng.standard_normal(len(x)))
+        found = model[0].transform(x).astype(np.float32)
+        inner = model[1].tree_.children_left >= 0
+        for node in np.flatnonzero(inner):
+            numbers = found[:, model[1].tree_.feature[node]]
+            model[1].tree_.threshold[node] = numbers[np.abs(numbers - model[1].tree_.threshold[node]).argmin()]
+        got = neomlir.compile(model, inputs=((None, width),))(x)
+        np.testing.assert_array_equal(got.reshape(-1), model.predict(x))
+
+
 def test_classifiers_of_several_outputs():
     x = rows(200, 6)
     y = np.stack([labels("classes", x, 6), labels("two", x, 7)], 1)

@@ -74,11 +74,16 @@ class Lookup:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """Each row over its norm, `l1`, `l2` or `max`; over 1 where that is not above `least`."""
+    """Each row over its norm, `l1`, `l2` or `max`; over 1 where that is not above `least`.
+
+    `by` says whose bits: scikit-learn's, which adds up as numpy does, or those of ONNX Runtime, which adds up in order,
+    and for `l2` takes the root of each number's share of the squares.
+    """
 
     base: Matrix
     norm: str
     least: float
+    by: str
 
     @property
     def width(self) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from neomlir.frontends import row_sums
 from neomlir.frontends.columns import Each, Join, Lookup, Matrix, Norm, Product, Rows
 from neomlir.mlir import ir
 
 _WHOLE, _ROW, _COLUMN = (f"affine_map<(d0, d1) -> ({d})>" for d in ("d0, d1", "d0", "d1"))
 _CUBE = [f"affine_map<(d0, d1, d2) -> ({d})>" for d in ("d0, d1", "d1, d2", "d1, d2", "d0, d1")]
+_VECTOR = "affine_map<(d0) -> (d0)>"
+_MOST_ADDED = 256
+"""Columns whose sum is written out at most."""
 _ELEMENTS = {"float32": "f32", "float64": "f64", "int64": "i64"}
 
 
@@ -160,21 +164,52 @@ class ColumnsText:
         return self._generic(inputs, (start, kind, _CUBE[3]), "ppr", lines)
 
     def _norm(self, matrix: Norm) -> str:
-        base, e, kind = self._emit(matrix.base), self.element, self._type(matrix.width)
-        vector, zero, one = self._type(None), self._constant(0.0), self._constant(1.0)
-        start = self._line(f"linalg.fill ins({zero} : {e}) outs({self._empty(vector)} : {vector}) -> {vector}")
-        size = "arith.mulf %i0, %i0" if matrix.norm == "l2" else "math.absf %i0"
-        lines = [f"%a = {size} : {e}"]
-        lines.append(f"%y = {'arith.maximumf' if matrix.norm == 'max' else 'arith.addf'} %a, %o : {e}")
-        lines.append(f"linalg.yield %y : {e}")
-        norm = self._generic([(base, kind, _WHOLE)], (start, vector, _ROW), "pr", lines)
-        lines = [f"%q = math.sqrt %i1 : {e}"] if matrix.norm == "l2" else []
-        least = self._constant(matrix.least)
+        base, e, kind, root = self._emit(matrix.base), self.element, self._type(matrix.width), matrix.norm == "l2"
+        share = root and matrix.by == "onnxruntime"
+        vector, one, least = self._type(None), self._constant(1.0), self._constant(matrix.least)
+        size = "arith.mulf {0}, {0}" if root else "math.absf {0}"
+        if matrix.norm != "max" and 0 < matrix.width <= _MOST_ADDED:
+            norm = self._added(matrix, base, size)
+        else:
+            zero = self._constant(0.0)
+            start = self._line(f"linalg.fill ins({zero} : {e}) outs({self._empty(vector)} : {vector}) -> {vector}")
+            lines = [f"%a = {size.format('%i0')} : {e}"]
+            lines.append(f"%y = {'arith.maximumf' if matrix.norm == 'max' else 'arith.addf'} %a, %o : {e}")
+            lines.append(f"linalg.yield %y : {e}")
+            norm = self._generic([(base, kind, _WHOLE)], (start, vector, _ROW), "pr", lines)
+        lines = [f"%q = math.sqrt %i1 : {e}"] if root and not share else []
         lines.append(f"%n = arith.cmpf ole, {'%q' if lines else '%i1'}, {least} : {e}")
-        lines.append(f"%d = arith.select %n, {one}, {'%q' if matrix.norm == 'l2' else '%i1'} : {e}")
-        lines += [f"%y = arith.divf %i0, %d : {e}", f"linalg.yield %y : {e}"]
+        lines.append(f"%d = arith.select %n, {one}, {'%q' if len(lines) > 1 else '%i1'} : {e}")
+        if share:
+            lines += [f"%s = arith.mulf %i0, %i0 : {e}", f"%r = arith.divf %s, %d : {e}", f"%q = math.sqrt %r : {e}"]
+            lines += [f"%m = arith.negf %q : {e}", f"%b = arith.cmpf olt, %i0, {self._constant(0.0)} : {e}"]
+            lines += [f"%w = arith.select %b, %m, %q : {e}", f"%y = arith.select %n, %i0, %w : {e}"]
+        else:
+            lines.append(f"%y = arith.divf %i0, %d : {e}")
+        lines.append(f"linalg.yield %y : {e}")
         inputs = [(base, kind, _WHOLE), (norm, vector, _ROW)]
         return self._generic(inputs, (self._empty(kind), kind, _WHOLE), "pp", lines)
+
+    def _added(self, matrix: Norm, base: str, size: str) -> str:
+        """The sum of a row's sizes in the order of the framework, written out."""
+        e, kind, vector = self.element, self._type(matrix.width), self._type(None)
+        body = _Body(self, e, ["%r = linalg.index 0 : index"])
+        sizes = []
+        for c in range(matrix.width):
+            place = body.line(f"arith.constant {c} : index")
+            number = body.line(f"tensor.extract {base}[%r, {place}] : {kind}")
+            sizes.append(body.line(f"{size.format(number)} : {e}"))
+
+        def add(a: str, b: str) -> str:
+            return body.line(f"arith.addf {a}, {b} : {e}")
+
+        if matrix.by == "onnxruntime":
+            total = row_sums.in_order(sizes, add)
+        else:
+            l2 = matrix.norm == "l2"
+            total = row_sums.lanes(sizes, add, int(e[1:])) if l2 else row_sums.pairwise(sizes, add)
+        body.lines.append(f"linalg.yield {total} : {e}")
+        return self._generic([], (self._empty(vector), vector, _VECTOR), "p", body.lines)
 
     def _join(self, matrix: Join) -> str:
         values = [self._emit(part) for part in matrix.parts]

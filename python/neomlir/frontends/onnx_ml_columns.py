@@ -83,7 +83,7 @@ def _normalise(node: Node, value: Matrix) -> Matrix:
     norm = node.attributes.get("norm", b"MAX").decode()
     if norm not in ("L1", "L2"):
         node.refuse(f"norm {norm} is not supported before a model; L1 and L2 are")
-    return Norm(value, norm.lower(), 0.0)
+    return Norm(value, norm.lower(), 0.0, "onnxruntime")
 
 
 def _one_hot(node: Node, value: Matrix) -> Matrix:

@@ -60,7 +60,7 @@ def _clip(value: Matrix, low: float, high: float) -> Matrix:
 
 def _normalise(value: Matrix, normaliser: Any, name: str) -> Matrix:
     # scikit-learn divides by one where the norm is less than this.
-    return Norm(value, normaliser.norm, float(np.nextafter(10 * np.finfo(np.float64).eps, 0.0)))
+    return Norm(value, normaliser.norm, float(np.nextafter(10 * np.finfo(np.float64).eps, 0.0)), "sklearn")
 
 
 def _binarise(value: Matrix, binariser: Any, name: str) -> Matrix:
