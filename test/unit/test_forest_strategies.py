@@ -127,7 +127,7 @@ def test_plain_loops(strategy, full, compiled):
 
 def test_fixed_numbers_of_rows(compiled):
     trees = ensemble(4, 5, 4)
-    for size, schedule in ((1, "forest_branches"), (300, "forest_bits")):
+    for size, schedule in ((1, "forest_branches"), (100, "forest_bits"), (300, "forest_bits")):
         model, schedules = compiled(trees, size=size)
         assert schedules == [schedule]
         agree(model, trees, [size])
@@ -155,7 +155,7 @@ def test_threads_share_blocks(compiled):
     trees = ensemble(7, 10, 6)
     model, _ = compiled(trees)
     model.threads = 2
-    agree(model, trees, (1, 700, 1024))
+    agree(model, trees, (1, 100, 150, 700, 1024))
 
 
 @pytest.mark.parametrize("more", [{"depth": 3}, {"depth": 9, "full": False, "outputs": 2, "sums": np.float64}])

@@ -17,7 +17,7 @@ from neomlir.schedules.forest_ranks import Heap, Ragged, Ranked
 FEW = 24
 """Fewer rows than this are walked one by one."""
 BLOCK = 256
-"""Most rows of a block."""
+"""Most rows of a block, unless tuned."""
 OUTPUTS = 256
 """Outputs of a work item of few rows: trees, where each has an output of its own."""
 
@@ -35,21 +35,22 @@ class ForestBits(Schedule):
         if target.vector.bits < 128:
             raise NotApplicable("the target has no vectors")
         name = next(op.name for op in kernel.others if op.name in _WAYS)
-        return _WAYS[name](kernel.func, target).build()
+        return _WAYS[name](kernel, target).build()
 
 
 class _Blocks(Ranked):
     """Blocks of rows through any trees on ranks; `block_tree` is one tree."""
 
-    def __init__(self, func: ir.Operation, target):
-        super().__init__(func)
+    def __init__(self, kernel, target):
+        super().__init__(kernel.func)
         bits = target.vector.bits
         self.lanes = bits // 32
         self.compare_lanes = max(8, bits // int(self.rank[1:]))
         self.byte_lanes = bits // 8
         self.sum_lanes = bits // int(self.sum[1:])
         # The columns of a block stay in the second-level cache.
-        block = BLOCK
+        static = self.x.shape[0]
+        block = BLOCK if 0 <= static < FEW else kernel.parameter("block", BLOCK, (BLOCK // 2, BLOCK * 2))
         while block > self.byte_lanes and block * self.width * int(self.rank[1:]) // 8 > target.cache.l2 // 2:
             block //= 2
         self.block = max(block, self.compare_lanes, self.byte_lanes)
@@ -109,15 +110,26 @@ class _Blocks(Ranked):
             few(low, high, count)
             return
 
+        def first(size: int) -> str:
+            end = code.binary("minui", code.binary("addi", low, code.index(size)), high)
+            self._block(low, code.binary("subi", end, low))
+            return end
+
         def in_parts() -> list[str]:
-            large, self.block = self.block, small
+            large, start = self.block, low
+            half = large // 2
+            if half > small:
+                self.block = half
+                many = code.compare("uge", count, code.index(half * 5 // 8), "index")
+                start = code.when(many, ["index"], lambda: [first(half)], lambda: [low])[0]
+            self.block = small
 
             def part(start: str, _: list[str]) -> list[str]:
                 end = code.binary("minui", code.binary("addi", start, code.index(small)), high)
                 few(start, end, code.binary("subi", end, start))
                 return []
 
-            code.loop(low, high, code.index(small), [], part)
+            code.loop(start, high, code.index(small), [], part)
             self.block = large
             return []
 
