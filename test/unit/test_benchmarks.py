@@ -15,6 +15,7 @@ import compile as compile_bench  # noqa: E402
 import int8  # noqa: E402
 import layers  # noqa: E402
 import roofline  # noqa: E402
+import scaling  # noqa: E402
 import weight_only  # noqa: E402
 
 
@@ -54,6 +55,17 @@ def test_a_layer_beside_its_peers(tmp_path, monkeypatch, capsys):
         assert result["share"][name] == pytest.approx(result["floor"] / result["best"][name])
     assert "33x1000x77" in capsys.readouterr().out
     assert roofline.summary([result, result])[6] == roofline.row(result)[6]
+
+
+def test_models_on_several_threads(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(scaling.timing, "pin", lambda threads: None)
+    arguments = ["scaling.py", "mlp", "--threads", "3", "--runs", "4", "--json", str(tmp_path / "r.json")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    scaling.main()
+    (result,) = json.loads((tmp_path / "r.json").read_text())["results"]
+    for key in ("median", "best"):
+        assert result["ratio"][key] == result["one"][key] / result["several"][key]
+    assert "mlp" in capsys.readouterr().out
 
 
 def test_start_and_memory_of_a_tool(tmp_path):
