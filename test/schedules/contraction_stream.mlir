@@ -1,17 +1,30 @@
 // RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s
+// RUN: sed "s/{neo.parameters = {}}/{neo.parameters = {across = 0 : i64}}/" %s | neo-opt --neo-schedule=target=x86-64-v4 | FileCheck %s --check-prefix=PANELS
 
-// Tensors larger than the cache: a block of few rows passes by all panels, a tile asks for the lines of its results at
-// its start, and a step of the reduction for a line of the rows that come next.
+// Tensors larger than the cache: all panels pass by the rows of a tile before the next ones, so that results are written
+// from end to end and no tile asks for their lines; a step of the reduction asks for a line of the rows that come next.
 // CHECK-LABEL: func.func @matmul
 // CHECK:         %[[ROWS:.*]] = memref.collapse_shape %{{.*}} : memref<8192x64xf32> into memref<524288xf32>
-// CHECK:       scf.forall
-// CHECK:         memref.prefetch %{{.*}}[%{{.*}}, %{{.*}}], write, locality<3>, data : memref<8192x128xf32>
-// CHECK:         scf.for %[[K:.*]] = %{{.*}} iter_args
-// CHECK:           %[[ROW:.*]] = arith.andi %[[K]], %c15
-// CHECK:           %[[AT:.*]] = arith.minsi
-// CHECK:           memref.prefetch %[[ROWS]][%[[AT]]], read, locality<2>, data
-// CHECK:           math.fma
-func.func @matmul(%a: tensor<8192x64xf32>, %b: tensor<4x64x32xf32>, %out: tensor<8192x128xf32>) -> tensor<8192x128xf32> {
+// CHECK:       scf.forall (%{{.*}}) in (33)
+// CHECK-NOT:     memref.prefetch
+// CHECK:         scf.for %{{.*}} = %{{.*}} to %{{.*}} step %c1 {
+// CHECK-NEXT:      scf.for %{{.*}} = %c0 to %c4 step %c1 {
+// CHECK-NOT:     memref.prefetch
+// CHECK:           scf.for %[[K:.*]] = %{{.*}} iter_args
+// CHECK:             %[[ROW:.*]] = arith.andi %[[K]], %c15
+// CHECK:             %[[AT:.*]] = arith.minsi
+// CHECK:             memref.prefetch %[[ROWS]][%[[AT]]], read, locality<2>, data
+// CHECK:             math.fma
+
+// Panel by panel, the lines of a tile's results lie apart, and it asks for them at its start.
+// PANELS-LABEL: func.func @matmul
+// PANELS:       scf.forall
+// PANELS:         memref.prefetch %{{.*}}[%{{.*}}, %{{.*}}], write, locality<3>, data : memref<8192x128xf32>
+// PANELS:         scf.for %{{.*}} iter_args
+// PANELS:           memref.prefetch %{{.*}}[%{{.*}}], read, locality<2>, data
+// PANELS:           math.fma
+func.func @matmul(%a: tensor<8192x64xf32>, %b: tensor<4x64x32xf32>, %out: tensor<8192x128xf32>) -> tensor<8192x128xf32>
+    attributes {neo.parameters = {}} {
   %zero = arith.constant 0.0 : f32
   %f = linalg.fill ins(%zero : f32) outs(%out : tensor<8192x128xf32>) -> tensor<8192x128xf32>
   %c = linalg.generic {

@@ -45,6 +45,8 @@ class Accumulator:
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
         self.ahead: list[Callable[[list[Index]], None]] = []
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
+        self.foreseen = False
+        """Whether results are written from end to end."""
         self.part: tuple[Index, Size] | None = None
         """Where the reduction of one loop starts and ends, if not at its ends."""
         self.first: ir.Value | None = None
@@ -137,7 +139,7 @@ class Accumulator:
         for number, (loops, chunk) in enumerate(places):
             last = number % vectors == vectors - 1
             for i, place in enumerate(stored_at(kernel, self.generic, loops)):
-                if self._is_large(kernel.destinations[i]):
+                if not self.foreseen and self._is_large(kernel.destinations[i]):
                     memory.fetch(self.frame.destination(i), place, _L1, write=True)
                     if last and self._is_ragged(kernel.destinations[i]):
                         memory.fetch(self.frame.destination(i), place, _L1, write=True, lane=chunk.width - 1)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import five_loops, scalable
+from neomlir.schedules import across, five_loops, scalable
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows
 from neomlir.schedules.base import Schedule
@@ -95,7 +95,9 @@ class Nest:
     def _main(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         """The work items without those of borders."""
         blocks = five_loops.blocks(self)
-        return five_loops.emit(self, blocks) if blocks else self._items()
+        if blocks:
+            return five_loops.emit(self, blocks)
+        return across.items(self, self._tiles(), self._streams() > 0, self._tile) or self._items()
 
     def _items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         """The sizes of the work items, and what an item does."""
@@ -201,11 +203,11 @@ class Nest:
         others = elements * self.frame.kernel.element_bits // 8 - weights
         return others // math.prod(sizes) if others > l2 // 2 else 0
 
-    def fetch_ahead(self, tiles: int, rows: bool = True) -> None:
+    def fetch_ahead(self, tiles: int | None, rows: bool = True) -> None:
         """Fetch the next panel while `tiles` register tiles use one, and the next `rows` where they are large."""
         plan, root, machine, memory = self.plan, self.root, self.frame.machine, self.frame.memory
         order = self.sums.order
-        self.next_panel = NextPanel.of(root, plan.columns, order, memory, tiles, machine.line)
+        self.next_panel = tiles and NextPanel.of(root, plan.columns, order, memory, tiles, machine.line)
         operand = self.rows_operand
         sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
         read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
@@ -315,18 +317,23 @@ class Nest:
 
     def rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
         """The row loops from `depth` on, the first of them from `low` to `high`, around register tiles."""
-        b, rows = self.b, self.plan.rows
-        if not rows:
+        if not self.plan.rows:
             self._tile(fixed, None, 1, tile)
-        elif depth < len(rows) - 1:
-            following = tiles[depth + 1]
+            return
+        self.each_strip(fixed, depth, low, high, tiles, lambda *strip: self._tile(*strip, tile))
 
-            def body(i: Index) -> None:
-                self.rows({**fixed, id(rows[depth]): i}, depth + 1, 0, following, tiles, tile)
+    def each_strip(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], emit) -> None:
+        """The row loops around what `emit` does with the rows of a register tile: `fixed`, the first, their number."""
+        rows = self.plan.rows
+        if depth == len(rows) - 1:
+            self.strips.cover(low, high, lambda i, height: emit(fixed, i, height))
+            return
+        following = tiles[depth + 1]
 
-            b.loop(low, high, 1, body)
-        else:
-            self.strips.cover(low, high, lambda i, height: self._tile(fixed, i, height, tile))
+        def body(i: Index) -> None:
+            self.each_strip({**fixed, id(rows[depth]): i}, depth + 1, 0, following, tiles, emit)
+
+        self.b.loop(low, high, 1, body)
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
         plan = self.plan
