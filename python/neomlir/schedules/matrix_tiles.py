@@ -5,16 +5,12 @@ It takes what `panels.py` describes. The loop nest is that of `contraction`; its
 Rows are loaded as they lie in memory. The sums go through a scratch buffer in the first-level cache to the vector code
 of the epilogue: tiles know no arithmetic but the product. The epilogue of a register tile comes between the products of
 the next and their way into the buffer, so that the core does both at once.
-
-Tile registers are named by this schedule, and LLVM's intrinsics are called with their numbers: `x86.amx` leaves them to
-LLVM, which configures them anew wherever shapes differ and spills what is live across that.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
@@ -25,18 +21,13 @@ from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.memory import memref
 from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.quantised import LANES, TOGETHER, Quantised
 from neomlir.schedules.root import Root, computed, stored_at
+from neomlir.schedules.tile_registers import LEFT, RIGHT, ROW_BYTES, ROWS, SUMS, Part, Registers
 
-_ROWS = 16
-"""Rows of a tile, at most."""
-_ROW_BYTES = 64
-_SUMS, _LEFT, _RIGHT = (0, 2), (4, 5), (6, 7)
-"""Tile registers: of the sums the first of each row of tiles, of the row operand, of the column operand."""
 _STAYS = 4
 """What share of the second-level cache weights may take that come again for every register tile of rows."""
 _ITEMS = 16
@@ -61,16 +52,8 @@ class MatrixTiles(Schedule):
         panels = Panels.of(root, kernel, target)
         if not panels.unit.tiles:
             raise NotApplicable("the target's dot-product unit has no tiles")
-        plan = panels.plan(root, 2 * _ROWS, short=_ROWS)
+        plan = panels.plan(root, 2 * ROWS, short=ROWS)
         return Frame(kernel, target).made_by(lambda frame: TileNest(frame, root, plan, panels).emit())
-
-
-@dataclass(frozen=True)
-class Part:
-    """A tile of rows: where it starts in the register tile, and how many."""
-
-    start: int
-    count: int
 
 
 class TileNest(Nest):
@@ -83,14 +66,14 @@ class TileNest(Nest):
         self._even_strips()
         self.step = _step(panels)
         kind = root.generic.results[0].type.element_type
-        self.scratch = frame.memory.scratch([2 * _ROWS, plan.lanes * plan.vectors], kind)
+        self.scratch = frame.memory.scratch([2 * ROWS, plan.lanes * plan.vectors], kind)
         self.shift: int | None = None
         """The next panel is fetched in 2^shift shares, one a register tile; None where it is not."""
         self.share: Index | None = None
         self.quantised = Quantised.of(frame.kernel) if plan.lanes == LANES else None
         """How the result is quantised, where it is."""
-        self.configurations: dict[tuple[int, ...], ir.Value] = {}
-        if plan.vectors > len(_RIGHT):
+        self.registers = Registers(frame.b, self.unit, self.step)
+        if plan.vectors > len(RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
 
     def _main(self):
@@ -100,8 +83,8 @@ class TileNest(Nest):
         """Let strips be of one height where a number of rows not much below the most divides theirs."""
         if self.plan.rows and not self.plan.inner and isinstance(self.strips.size, int):
             size = self.strips.size
-            fits = [n for n in range(2 * _ROWS, 2 * _ROWS * 3 // 4 - 1, -1) if size % n == 0]
-            if size > 2 * _ROWS and fits:
+            fits = [n for n in range(2 * ROWS, 2 * ROWS * 3 // 4 - 1, -1) if size % n == 0]
+            if size > 2 * ROWS and fits:
                 self.strips = Strips(self.b, size, fits[0])
 
     def fetch_ahead(self, tiles: int) -> None:
@@ -124,9 +107,9 @@ class TileNest(Nest):
         def configured(indices: list[Index]) -> None:
             uniform = self._uniform()
             if uniform:
-                self._configure(uniform)
+                self.registers.configure(uniform)
             item(indices)
-            self._call("llvm.x86.tilerelease")
+            self.registers.call("llvm.x86.tilerelease")
 
         return axes, configured
 
@@ -145,58 +128,10 @@ class TileNest(Nest):
         if self.plan.inner:
             size = self.plan.inner.size
             return tuple(Part(i * size, size) for i in range(height))
-        if height <= _ROWS:
+        if height <= ROWS:
             return (Part(0, height),)
         half = -(-height // 2)
         return (Part(0, half), Part(half, height - half))
-
-    # Tile registers.
-
-    def _configure(self, parts: tuple[Part, ...]) -> None:
-        """Set the shape of every tile register, which clears them."""
-        rows = tuple(part.count for part in parts)
-        found = self.configurations.get(rows)
-        if found is None:
-            width, depth = self.unit.element_bytes, self.step
-            shapes = {}
-            for part, sums, left in zip(parts, _SUMS, _LEFT, strict=False):
-                shapes |= {sums: (part.count, _ROW_BYTES), sums + 1: (part.count, _ROW_BYTES)}
-                shapes[left] = (part.count, depth * width)
-            shapes |= {right: (depth // self.unit.group, _ROW_BYTES) for right in _RIGHT}
-            found = self.configurations[rows] = self._constant(_palette(shapes))
-        self._call("llvm.x86.ldtilecfg", intrinsics.pointer(self.b, found, 0))
-
-    def _constant(self, numbers: list[int]) -> ir.Value:
-        """A read-only buffer of bytes."""
-        b = self.b
-        byte = ir.IntegerType.get_signless(8, b.context)
-        kind = ir.RankedTensorType.get([len(numbers)], byte, loc=b.location)
-        value = ir.DenseElementsAttr.get([ir.IntegerAttr.get(byte, n) for n in numbers], kind)
-        constant = b.constant(value)
-        return ir.Operation.create(
-            "bufferization.to_buffer",
-            results=[memref(kind)],
-            operands=[constant],
-            attributes={"read_only": ir.UnitAttr.get(b.context)},
-            loc=b.location,
-            ip=ir.InsertionPoint.after(constant.owner),
-        ).results[0]
-
-    def _call(self, intrinsic: str, *operands: ir.Value | int) -> None:
-        """Call one of LLVM's intrinsics on values and on numbers of tile registers."""
-        b = self.b
-        i8 = ir.IntegerType.get_signless(8, b.context)
-        values = [
-            b.op("llvm.mlir.constant", [i8], [], {"value": ir.IntegerAttr.get(i8, o)}).results[0]
-            if isinstance(o, int)
-            else o
-            for o in operands
-        ]
-        intrinsics.call(b, intrinsic, [], values)
-
-    def _number(self, number: int) -> ir.Value:
-        i64 = ir.IntegerType.get_signless(64, self.b.context)
-        return self.b.constant(ir.IntegerAttr.get(i64, number))
 
     # Register tiles, one after another.
 
@@ -312,7 +247,7 @@ class TileNest(Nest):
     def tile(self, height: int, row, tile: Tile) -> None:
         """Sum, finish and store `height` rows (of the short dimension, where there is one) of a tile of columns."""
         if self._uniform() is None:
-            self._configure(self._parts(height))
+            self.registers.configure(self._parts(height))
         self._multiply(height, row, tile)
         self._keep(height, tile)
         self._finish(height, row, tile)
@@ -326,27 +261,29 @@ class TileNest(Nest):
         size = unit.element_bytes
         with b.scope():
             if self._uniform() is not None:
-                for sums, _ in zip(_SUMS, parts, strict=False):
+                for sums, _ in zip(SUMS, parts, strict=False):
                     for j in columns:
-                        self._call("llvm.x86.tilezero", sums + j)
+                        self.registers.call("llvm.x86.tilezero", sums + j)
 
             def step(reduced: list[Index], along: Index) -> None:
                 if self.share is not None:
                     self._fetch(reduced, along)
-                for left, part in zip(_LEFT, parts, strict=False):
+                for left, part in zip(LEFT, parts, strict=False):
                     place, stride = self._strided(part, row, first, reduced, along)
                     address = intrinsics.pointer(b, self._operand(0), b.compute(place * size))
-                    self._call("llvm.x86.tileloadd64", left, address, self._number(stride * size))
+                    self.registers.call("llvm.x86.tileloadd64", left, address, self.registers.number(stride * size))
                 where = {id(d): i for d, i in zip(root.dims, row(Index(), first), strict=True)}
                 place = self.panels.at(root, 1, where, reduced, along)
                 for j in columns:
                     address = intrinsics.pointer(
                         b, self._operand(1), b.compute((place + j * plan.lanes * unit.group) * size)
                     )
-                    self._call("llvm.x86.tileloadd64", _RIGHT[j], address, self._number(self.panels.width * 4))
-                for sums, left, _ in zip(_SUMS, _LEFT, parts, strict=False):
+                    self.registers.call(
+                        "llvm.x86.tileloadd64", RIGHT[j], address, self.registers.number(self.panels.width * 4)
+                    )
+                for sums, left, _ in zip(SUMS, LEFT, parts, strict=False):
                     for j in columns:
-                        self._call(unit.intrinsic, sums + j, left, _RIGHT[j])
+                        self.registers.call(unit.intrinsic, sums + j, left, RIGHT[j])
 
             self.panels.loop(b, root, step, by=self.step)
 
@@ -357,10 +294,12 @@ class TileNest(Nest):
     def _keep(self, height: int, tile: Tile) -> None:
         """Store the sums in the scratch buffer."""
         vectors = self.plan.vectors
-        for sums, part in zip(_SUMS, self._parts(height), strict=False):
+        for sums, part in zip(SUMS, self._parts(height), strict=False):
             for j in self._columns(tile):
-                address = intrinsics.pointer(self.b, self.scratch, (part.start * vectors + j) * _ROW_BYTES)
-                self._call("llvm.x86.tilestored64", sums + j, address, self._number(vectors * _ROW_BYTES))
+                address = intrinsics.pointer(self.b, self.scratch, (part.start * vectors + j) * ROW_BYTES)
+                self.registers.call(
+                    "llvm.x86.tilestored64", sums + j, address, self.registers.number(vectors * ROW_BYTES)
+                )
 
     def _operand(self, number: int) -> ir.Value:
         """The buffer of the row operand (0) or the column operand (1)."""
@@ -453,17 +392,8 @@ class TileNest(Nest):
 def _step(panels: Panels) -> int:
     """Elements of the reduction in one product of tiles: as many as a row of a tile holds, of equal steps."""
     unit = panels.unit
-    most = _ROW_BYTES // unit.element_bytes
+    most = ROW_BYTES // unit.element_bytes
     return max(n for n in range(unit.group, most + 1, unit.group) if panels.depth % n == 0)
-
-
-def _palette(shapes: dict[int, tuple[int, int]]) -> list[int]:
-    """What `ldtilecfg` reads: palette 1, and bytes a row and rows of each tile register."""
-    numbers = [0] * 64
-    numbers[0] = 1
-    for register, (rows, width) in shapes.items():
-        numbers[16 + 2 * register], numbers[48 + register] = width, rows
-    return numbers
 
 
 SCHEDULE = MatrixTiles()
