@@ -5,6 +5,8 @@
 Groups: gemm, resnet50, mobilenet_v2. A share is the least time of the layer (Machine.shortest: its arithmetic at the
 measured peak, or its bytes at the rate of a copy as large) over its best time; a ratio is of medians.
 
+Each call follows one of the same contestant that is not timed, as the copies follow each other that give the roof.
+
 Neo's time is that of its kernels inside a run, padding included, on inputs whose channels are innermost, as they are
 within a network; oneDNN (by PyTorch) gets and gives its own blocked layout; ONNX Runtime's is that of a whole call, and
 Neo's whole call stands beside it.
@@ -36,8 +38,8 @@ GROUPS = {
 }
 
 
-PEAKS = 40
-"""Bursts of the peak between a layer's calls, at most about so many."""
+STEADY = 0.015
+"""How much the peak may change from before a call to behind it for the call to be compared with it."""
 
 
 class Contestants:
@@ -85,15 +87,18 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
     for _ in range(2):
         for call in contestants.calls.values():
             call()
-    runs = int(np.clip(seconds / max(1e-6, (time.perf_counter() - begin) / 2), 5, 1000))
+    runs = int(np.clip(seconds / max(1e-6, time.perf_counter() - begin), 5, 1000))
     contestants.whole.clear()
     times = {name: [] for name in contestants.calls}
     beside = []
-    for number in range(runs):
+    for _ in range(runs):
         for name, call in contestants.calls.items():
+            call()
+            before = meter.pace()
             times[name].append(call())
-            if name == "neo" and number % max(1, runs // PEAKS) == 0:
-                beside.append(layer.flops / times[name][-1] / meter.peak(bursts=1))
+            after = meter.pace()
+            if name == "neo" and abs(before - after) < STEADY * before:
+                beside.append(layer.flops / times[name][-1] / (before + after) * 2)
     machines.append(meter.measure(bursts=2))
     machine = best(machines)
     floor = machine.shortest(layer.flops, layer.bytes)
@@ -112,7 +117,7 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
         "median": {name: statistics.median(values) for name, values in times.items()},
         "neo_call": statistics.median(contestants.whole),
         "share": {name: floor / min(values) for name, values in times.items()},
-        "beside": statistics.median(beside),
+        "beside": statistics.median(beside) if beside else math.nan,
         "of_peak": {name: layer.flops / min(values) / machine.flops for name, values in times.items()},
     }
 
@@ -208,6 +213,7 @@ def main() -> None:
         "best ms",
         "GFLOP/s",
         "of peak",
+        "beside it",
         "of the roof",
         "oneDNN's",
         "ORT's",

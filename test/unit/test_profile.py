@@ -134,7 +134,9 @@ def test_the_peak_is_that_of_the_code_that_runs():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_meter_measures_something(threads):
-    machine = Meter(baseline(), threads).measure(bursts=1)
+    meter = Meter(baseline(), threads)
+    machine = meter.measure(bursts=1)
+    assert meter.pace() > 1e7
     assert machine.threads == threads
     assert machine.flops > 1e7 and all(rate > 1e6 for _, rate in machine.copies)
     assert [size for size, _ in machine.copies] == sorted({size for size, _ in machine.copies})
