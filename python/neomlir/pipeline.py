@@ -282,11 +282,12 @@ def weight_bits(weights: str) -> tuple[int, int]:
 
     Raises PipelineError.
     """
-    name, colon, group = weights.partition(":")
-    allowed = name in WEIGHTS and (not colon or (name == "int4" and group.isdecimal()))
+    name, colon, group = weights.partition(":") if isinstance(weights, str) else ("", "", "")
+    allowed = name in WEIGHTS and (not colon or (name == "int4" and group.isdecimal() and int(group)))
     if not allowed:
         raise PipelineError(
-            f"weights are {', '.join(WEIGHTS)}, or int4:GROUP with the length of a group (32, 64, 128), not {weights!r}"
+            f"weights are {', '.join(WEIGHTS)}, or int4:GROUP with the length of a group (16, 32, 64, 128), "
+            f"not {weights!r}"
         )
     return WEIGHTS[name], int(group or 0)
 

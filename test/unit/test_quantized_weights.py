@@ -105,6 +105,8 @@ def test_a_scale_of_zeros_and_an_exact_weight():
     [
         ("int3", None, PipelineError, "weights are fp32, int8, int4, or int4:GROUP"),
         ("int8:32", None, PipelineError, "not 'int8:32'"),
+        ("int4:0", None, PipelineError, "not 'int4:0'"),
+        (None, None, PipelineError, "not None"),
         ("int4", "cpu-scalar", PipelineError, "takes the pipeline cpu"),
         ("int4:24", None, PassFailure, "group=24 is no power of two"),
     ],
