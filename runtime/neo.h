@@ -179,14 +179,14 @@ enum neo_input_flags {
 };
 
 /* The data of an input, in C order, for the runs from now on. `dims` are its extents, which must fit the model; they
-   may be null where the model knows them all. */
+   may be null where the model knows them all. Any address will do; kernels are fastest on multiples of 64. */
 NEO_API int32_t neo_set_input(neo_session *session, int32_t index, const void *data, const int64_t *dims,
                               int32_t flags);
 NEO_API int32_t neo_set_input_named(neo_session *session, const char *name, const void *data, const int64_t *dims,
                                     int32_t flags);
 
 /* Where the runs from now on write an output whose extents are all known: `bytes` must be its size. Null: to memory of
-   the session again. It must not overlap an input. */
+   the session again. It must not overlap an input. Multiples of 64 are fastest. */
 NEO_API int32_t neo_set_output(neo_session *session, int32_t index, void *data, int64_t bytes);
 
 /* Run the model on the inputs that were set. Whatever the model allocated is taken back, also after a failure, and the

@@ -32,9 +32,21 @@ from neomlir.targets import Target
 __all__ = ["Model", "Spec", "load"]
 
 _MOST_THREADS = 1024
+_LINE = 64
+"""Bytes of a line of the cache, and of the longest vector."""
+_LONG = 1 << 16
+"""Bytes of a result whose vectors are worth lying within lines."""
 _LONGEST_SPIN = 3600
 _EVENT = ("begin", "end", "items")
 _CLOSED = "the model is closed; load it again"
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
+    """Memory for a result of `size` bytes; a long one starts at a line, where NumPy's starts at any 16 bytes."""
+    if size < _LONG:
+        return np.empty(shape, dtype)
+    block = np.empty(size + _LINE, np.uint8)
+    return np.ndarray(shape, dtype, block, -block.__array_interface__["data"][0] % _LINE)
 
 
 def load(source: str | os.PathLike | bytes, threads: int = 1, report: Mapping[str, Any] | None = None) -> Model:
@@ -92,6 +104,7 @@ class Model:
         self._out_dtypes = [dtype_of(s.dtype) for s in self.outputs]
         self._dynamic_in = [i for i, s in enumerate(self.inputs) if None in s.shape]
         self._dynamic_out = [i for i, s in enumerate(self.outputs) if None in s.shape]
+        self._out_bytes = [math.prod(n or 0 for n in s.shape) * dtype_of(s.dtype).itemsize for s in self.outputs]
         self._in = (ctypes.c_void_p * (len(self.inputs) + 1))()
         self._dims = [(ctypes.c_int64 * (len(s.shape) + 1))(*[n or 0 for n in s.shape]) for s in self.inputs]
         self._rows = (ctypes.c_void_p * (len(self.inputs) + 1))(*[ctypes.addressof(d) for d in self._dims])
@@ -197,8 +210,8 @@ class Model:
 
     def _run(self, arrays: list[np.ndarray], recording: Recording | None = None) -> list[np.ndarray]:
         results: list[Any] = [
-            None if i in self._dynamic_out else np.empty(s.shape, d)
-            for i, (s, d) in enumerate(zip(self.outputs, self._out_dtypes, strict=True))
+            None if i in self._dynamic_out else _room(s.shape, d, n)
+            for i, (s, d, n) in enumerate(zip(self.outputs, self._out_dtypes, self._out_bytes, strict=True))
         ]
         with self._lock:
             if not self._session:

@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import programs
 import pytest
+from neomlir import runtime
 from neomlir.artifact import Spec
 from neomlir.errors import ArtifactError, ModelError
 from neomlir.runtime import Model, load
@@ -112,6 +113,12 @@ def test_results_are_new_arrays(add):
     first = add(X)
     add(X * 0)
     assert np.array_equal(first, EXPECTED)
+
+
+def test_long_results_start_at_a_line_of_the_cache(parallel, monkeypatch):
+    monkeypatch.setattr(runtime, "_LONG", 8 * COUNT)
+    results = [parallel(np.zeros(COUNT, np.int64)) for _ in range(5)]
+    assert {y.ctypes.data % 64 for y in results} == {0} and all(y.flags.writeable for y in results)
 
 
 @pytest.mark.parametrize("order", ["transposed", "reversed", "strided", "read-only", "unaligned"])
