@@ -51,7 +51,7 @@ def role(op: ir.Operation) -> Role:
     if "reduction" not in loops:
         return Role("elementwise" if all(is_identity(m) for m in outputs) else "other", domain, domain)
     kept = tuple(1 if kind == "reduction" else extent for extent, kind in zip(domain, loops, strict=True))
-    if is_contraction(op):
+    if is_contraction(op) and number_of_inputs(op) > 1:
         return Role("contraction", domain, kept)
     innermost = {results_of(m)[-1] for m in maps[: number_of_inputs(op)] if len(m.results)}
     reduced = {i for i, kind in enumerate(loops) if kind == "reduction"}
