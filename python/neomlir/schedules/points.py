@@ -16,6 +16,8 @@ from neomlir.schedules.nest import blocks, vectors
 
 _ITEM = 16384
 """Points of a work item: about what takes as long as waking a thread."""
+_STRIP = 128
+"""Rows that a transposed block of a work item is high: each is on a page of its own, of which the TLB knows so many."""
 
 
 class Points:
@@ -80,6 +82,8 @@ class Points:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
         size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4)) if self.ask else _ITEM
         cut, block = blocks(sizes, size, self.usual * self.unroll)
+        if self.turned is not None and self.turned == len(sizes) - 2 and self._in_whole_lines():
+            return self._tiles(size)
         if self.turned is not None and cut > self.turned:
             # A dimension that is transposed in blocks can't be taken apart row by row.
             cut, block = self.turned, self.lanes
@@ -96,6 +100,36 @@ class Points:
             self.inside(indices[:-1], low, high)
 
         return [*sizes[:cut], blocked], item
+
+    def _in_whole_lines(self) -> bool:
+        """Whether blocks are whole cache lines: others share lines, which must stay in a cache from block to block."""
+        return all(isinstance(size, int) and size % self.lanes == 0 for size in self.sizes[-2:])
+
+    def _tiles(self, size: int):
+        """Work items that are blocks of the two dimensions that change places, read row by row of the operand."""
+        b, sizes = self.frame.b, self.sizes
+        strip = self.frame.kernel.parameter("strip", _STRIP, (32, 64, 256)) if self.ask else _STRIP
+        tall, wide = sizes[-2], sizes[-1]
+        high = min(strip, tall)
+        long = max(self.lanes, size // high // self.lanes * self.lanes)
+
+        def item(indices: list[Index]) -> None:
+            *outer, across, along = indices
+            ends = []
+            for index, block, whole in ((across, long, wide), (along, high, tall)):
+                if isinstance(whole, int) and whole <= block:
+                    ends.append((0, whole))
+                else:
+                    low = b.compute(index * block)
+                    ends.append((low, b.min(b.add(low, block), whole)))
+            masks = self.frame.machine.masks
+            vectors(b, *ends[0], wide, self.lanes, 1, masks, lambda tile: self._column(outer, *ends[1], tile))
+
+        return [*sizes[:-2], b.ceildiv(wide, long), b.ceildiv(tall, high)], item
+
+    def _column(self, outer: list[Index], low: Size, high: Size, tile: Tile) -> None:
+        """Blocks under each other, from `low` to `high`."""
+        self.frame.b.loop(low, high, self.lanes, lambda i: self.store([*outer, i], tile))
 
     def inside(self, outer: list[Index], low: Size, high: Size) -> None:
         """The loops inside `outer`, the first of them from `low` to `high`."""
