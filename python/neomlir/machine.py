@@ -128,7 +128,7 @@ end:
     def measure(self, bursts: int = 5) -> Machine:
         """The roofs: of each the best of `bursts` measurements of a few milliseconds."""
         sizes = [_SMALLEST << i for i in range((_LARGEST // _SMALLEST).bit_length())]
-        return Machine(self.threads, self.peak(bursts), tuple((s, self._copies(s, bursts)) for s in sizes))
+        return Machine(self.threads, self.peak(bursts), tuple((s, self.copies(s, bursts)) for s in sizes))
 
     def peak(self, bursts: int = 5) -> float:
         """`Machine.flops`: the best of `bursts` measurements."""
@@ -152,8 +152,8 @@ end:
         seconds = min(_alone(step, self._count) for _ in range(3))
         return 2 * self._lanes * self._chains * self.threads * self._count / seconds
 
-    def _copies(self, size: int, bursts: int) -> float:
-        """`size` bytes read and written, by all threads together."""
+    def copies(self, size: int, bursts: int = 5) -> float:
+        """Bytes a second of copies that read and write `size` bytes, by all threads together."""
         share = max(64, size // self.threads // 2)
 
         def step(thread: int, count: int) -> None:

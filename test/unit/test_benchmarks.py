@@ -16,6 +16,7 @@ import int8  # noqa: E402
 import layers  # noqa: E402
 import roofline  # noqa: E402
 import scaling  # noqa: E402
+import streams  # noqa: E402
 import weight_only  # noqa: E402
 
 
@@ -96,3 +97,29 @@ def test_products_of_one_row_beside_onnx_runtime(monkeypatch):
     assert found["errors"]["neo int4:32"] == pytest.approx(found["errors"]["onnxruntime int4"], rel=1e-3)
     assert found["errors"]["neo int8"] < 0.02 < found["errors"]["neo int4:32"] < 0.2
     assert found["errors"]["onnxruntime fp32"] < 1e-5
+
+
+def test_a_stream_beside_a_copy(tmp_path, monkeypatch, capsys):
+    command = [
+        "streams.py",
+        "moves",
+        "--only",
+        "transpose, odd",
+        "--large",
+        "0",
+        "--small",
+        "65536",
+        "--seconds",
+        "0.01",
+    ]
+    monkeypatch.setattr(sys, "argv", [*command, "--json", str(tmp_path / "s.json")])
+    monkeypatch.setattr(streams.timing, "pin", lambda threads: None)
+    monkeypatch.setattr(streams, "keep_pages", lambda: None)
+    threads = torch.get_num_threads()
+    streams.main()
+    torch.set_num_threads(threads)
+    (result,) = json.loads((tmp_path / "s.json").read_text())["results"]
+    assert result["error"] == 0 and result["bytes"] == 2 * 4 * 8 * 1003 and result["by"] == ["elementwise"]
+    for name in ("neo", "torch"):
+        assert result["share"][name] == pytest.approx(result["bytes"] / result["best"][name] / result["copy"])
+    assert "transpose, odd" in capsys.readouterr().out
