@@ -325,6 +325,10 @@ def test_shapes_that_contradict_the_model(shape):
     refused(relu(), "'x'", inputs={"x": shape})
 
 
+def test_extents_that_are_no_numbers():
+    refused(relu(), "an extent is a number, or None", inputs={"x": (1, "n")})
+
+
 def test_an_example_of_another_type():
     refused(relu(), "int64", inputs={"x": np.zeros((1, 4), np.int64)})
 

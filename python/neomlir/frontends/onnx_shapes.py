@@ -47,6 +47,10 @@ def _fix(value: onnx.ValueInfoProto, wanted: Any) -> None:
             array = np.asarray(wanted)
         except Exception as error:
             raise ImportFailure(f"input {value.name!r}: {wanted!r} is no shape and no array") from error
+        if array.dtype.kind in "US":
+            raise ImportFailure(
+                f"input {value.name!r}: {wanted!r} is no shape; an extent is a number, or None where it stays dynamic"
+            )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         if array.dtype != dtype:
             raise ImportFailure(f"input {value.name!r} is {dtype} in the model, not {array.dtype}")
