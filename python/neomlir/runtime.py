@@ -27,26 +27,15 @@ from neomlir.native import (
     error,
     runtime,
 )
+from neomlir.results import Room
 from neomlir.targets import Target
 
 __all__ = ["Model", "Spec", "load"]
 
 _MOST_THREADS = 1024
-_LINE = 64
-"""Bytes of a line of the cache, and of the longest vector."""
-_LONG = 1 << 16
-"""Bytes of a result whose vectors are worth lying within lines."""
 _LONGEST_SPIN = 3600
 _EVENT = ("begin", "end", "items")
 _CLOSED = "the model is closed; load it again"
-
-
-def _room(shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
-    """Memory for a result of `size` bytes; a long one starts at a line, where NumPy's starts at any 16 bytes."""
-    if size < _LONG:
-        return np.empty(shape, dtype)
-    block = np.empty(size + _LINE, np.uint8)
-    return np.ndarray(shape, dtype, block, -block.__array_interface__["data"][0] % _LINE)
 
 
 def load(source: str | os.PathLike | bytes, threads: int = 1, report: Mapping[str, Any] | None = None) -> Model:
@@ -104,7 +93,9 @@ class Model:
         self._out_dtypes = [dtype_of(s.dtype) for s in self.outputs]
         self._dynamic_in = [i for i, s in enumerate(self.inputs) if None in s.shape]
         self._dynamic_out = [i for i, s in enumerate(self.outputs) if None in s.shape]
-        self._out_bytes = [math.prod(n or 0 for n in s.shape) * dtype_of(s.dtype).itemsize for s in self.outputs]
+        self._rooms = [
+            None if None in s.shape else Room(s.shape, d) for s, d in zip(self.outputs, self._out_dtypes, strict=True)
+        ]
         self._in = (ctypes.c_void_p * (len(self.inputs) + 1))()
         self._dims = [(ctypes.c_int64 * (len(s.shape) + 1))(*[n or 0 for n in s.shape]) for s in self.inputs]
         self._rows = (ctypes.c_void_p * (len(self.inputs) + 1))(*[ctypes.addressof(d) for d in self._dims])
@@ -209,10 +200,7 @@ class Model:
         return array if flags.c_contiguous and flags.aligned else array.copy(order="C")
 
     def _run(self, arrays: list[np.ndarray], recording: Recording | None = None) -> list[np.ndarray]:
-        results: list[Any] = [
-            None if i in self._dynamic_out else _room(s.shape, d, n)
-            for i, (s, d, n) in enumerate(zip(self.outputs, self._out_dtypes, self._out_bytes, strict=True))
-        ]
+        results: list[Any] = [room and room.array() for room in self._rooms]
         with self._lock:
             if not self._session:
                 raise ModelError(_CLOSED)
@@ -277,6 +265,7 @@ class Model:
             if self._model:
                 self._native.neo_close(self._model)
             self._model = self._session = self._bytes = self._file = None
+            self._rooms = []
 
     def __enter__(self) -> Model:
         """The model itself."""

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import programs
 import pytest
-from neomlir import runtime
+from neomlir import results
 from neomlir.artifact import Spec
 from neomlir.errors import ArtifactError, ModelError
 from neomlir.runtime import Model, load
@@ -115,10 +115,28 @@ def test_results_are_new_arrays(add):
     assert np.array_equal(first, EXPECTED)
 
 
-def test_long_results_start_at_a_line_of_the_cache(parallel, monkeypatch):
-    monkeypatch.setattr(runtime, "_LONG", 8 * COUNT)
-    results = [parallel(np.zeros(COUNT, np.int64)) for _ in range(5)]
-    assert {y.ctypes.data % 64 for y in results} == {0} and all(y.flags.writeable for y in results)
+@pytest.mark.parametrize("large", [False, True])
+def test_long_results_start_at_a_line_of_the_cache(parallel, monkeypatch, large):
+    monkeypatch.setattr(results, "_LONG", 8 * COUNT)
+    monkeypatch.setattr(results, "_LARGE", 8 * COUNT + (not large))
+    found = [parallel(np.zeros(COUNT, np.int64)) for _ in range(5)]
+    assert {y.ctypes.data % 64 for y in found} == {0} and all(y.flags.writeable for y in found)
+
+
+def test_memory_of_large_results_is_used_again_when_nobody_looks(parallel, monkeypatch):
+    monkeypatch.setattr(results, "_LARGE", 8 * COUNT)
+    monkeypatch.setattr(results, "_LONG", 8 * COUNT)
+    x = np.arange(COUNT)
+    wanted = parallel(x).copy()
+    place = parallel(x).ctypes.data
+    others = [np.empty(8 * COUNT + 64, np.uint8) for _ in range(4)]
+    assert parallel(x).ctypes.data == place and len(others) == 4
+    view = parallel(x)[COUNT // 2 :]
+    kept = [parallel(x * 0 + i) for i in range(5)]
+    assert len({y.ctypes.data for y in kept}) == 5
+    parallel.close()
+    gc.collect()
+    assert np.array_equal(view, wanted[COUNT // 2 :])
 
 
 @pytest.mark.parametrize("order", ["transposed", "reversed", "strided", "read-only", "unaligned"])
