@@ -54,18 +54,20 @@ class Contestants:
         self.blocked = layer.example.to_mkldnn()
         plain = {"x": layer.example.numpy()}
         ort = peers.make("onnxruntime", layer.module, plain, threads)
-        self.calls = {"neo": self._neo, "onednn": self._onednn, "onnxruntime": lambda: _timed(lambda: ort(plain))}
+        self.calls = {
+            "neo": self._neo,
+            "neo_call": lambda: _timed(lambda: self.model.run(self.inputs)),
+            "onednn": self._onednn,
+            "onnxruntime": lambda: _timed(lambda: ort(plain)),
+        }
         with torch.inference_mode():
             expected = layer.module(layer.example)
             expected = expected.permute(0, 2, 3, 1) if is_conv else expected
         found = torch.from_numpy(self.model(*self.inputs.values()))
         self.error = float((found - expected).norm() / expected.norm())
-        self.whole: list[float] = []
 
     def _neo(self) -> float:
-        begin = time.perf_counter()
         events = self.model.trace(self.inputs)[1]
-        self.whole.append(time.perf_counter() - begin)
         return float((events[:, 1] - events[:, 0]).sum()) * 1e-9
 
     def _onednn(self) -> float:
@@ -88,7 +90,6 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
         for call in contestants.calls.values():
             call()
     runs = int(np.clip(seconds / max(1e-6, time.perf_counter() - begin), 5, 1000))
-    contestants.whole.clear()
     times = {name: [] for name in contestants.calls}
     beside = []
     for _ in range(runs):
@@ -115,9 +116,8 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
         "floor": floor,
         "best": {name: min(values) for name, values in times.items()},
         "median": {name: statistics.median(values) for name, values in times.items()},
-        "neo_call": statistics.median(contestants.whole),
         "share": {name: floor / min(values) for name, values in times.items()},
-        "beside": statistics.median(beside) if beside else math.nan,
+        "beside": statistics.median(beside) if beside else None,
         "of_peak": {name: layer.flops / min(values) / machine.flops for name, values in times.items()},
     }
 
@@ -147,12 +147,12 @@ def row(result: dict) -> list[str]:
         f"{result['best']['neo'] * 1e3:.3f}",
         f"{rate:.0f}",
         f"{result['of_peak']['neo']:.0%}",
-        f"{result['beside']:.0%}",
+        "-" if result["beside"] is None else f"{result['beside']:.0%}",
         f"{result['share']['neo']:.0%}",
         f"{result['share']['onednn']:.0%}",
         f"{result['share']['onnxruntime']:.0%}",
         f"{median['neo'] / median['onednn']:.2f}",
-        f"{result['neo_call'] / median['onnxruntime']:.2f}",
+        f"{median['neo_call'] / median['onnxruntime']:.2f}",
         f"{result['error']:.0e}",
     ]
 
@@ -166,16 +166,16 @@ def summary(results: list[dict]) -> list[str]:
     share = {name: mean([r["share"][name] for r in results]) for name in results[0]["share"]}
     of_peak = mean([r["of_peak"]["neo"] for r in results])
     onednn = mean([r["median"]["neo"] / r["median"]["onednn"] for r in results])
-    call = mean([r["neo_call"] / r["median"]["onnxruntime"] for r in results])
+    call = mean([r["median"]["neo_call"] / r["median"]["onnxruntime"] for r in results])
     shares = [f"{share[name]:.0%}" for name in ("neo", "onednn", "onnxruntime")]
-    beside = mean([r["beside"] for r in results])
+    beside = [r["beside"] for r in results if r["beside"] is not None]
     return [
         "geometric mean",
         "",
         "",
         "",
         f"{of_peak:.0%}",
-        f"{beside:.0%}",
+        f"{mean(beside):.0%}" if beside else "-",
         *shares,
         f"{onednn:.2f}",
         f"{call:.2f}",
