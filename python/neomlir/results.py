@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import collections
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +29,7 @@ class Room:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         """For results of a static shape."""
         self._shape, self._dtype = shape, dtype
-        self._bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        self._bytes = math.prod(shape) * dtype.itemsize
         self._spare: collections.deque[np.ndarray] = collections.deque(maxlen=_SPARE)
 
     def array(self) -> np.ndarray:
@@ -38,18 +42,20 @@ class Room:
             block = self._spare.pop()
         except IndexError:
             block = _aligned(self._bytes)
-        return np.asarray(_Lent(block, self._spare)).view(self._dtype).reshape(self._shape)
+        lent = Lent(block.ctypes.data, self._bytes, partial(self._spare.append, block))
+        return np.asarray(lent).view(self._dtype).reshape(self._shape)
 
 
-class _Lent:
-    """A block as bytes for NumPy, which keeps this object as long as an array looks at it."""
+class Lent:
+    """Memory as bytes for NumPy, which keeps this as long as an array looks at it; then `give_back` is called."""
 
-    def __init__(self, block: np.ndarray, home: collections.deque[np.ndarray]) -> None:
-        self._block, self._home = block, home
-        self.__array_interface__ = block.__array_interface__
+    def __init__(self, address: int, size: int, give_back: Callable[[], Any]) -> None:
+        """`size` bytes at an address."""
+        self._give_back = give_back
+        self.__array_interface__ = {"data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
-        self._home.append(self._block)
+        self._give_back()
 
 
 def _aligned(size: int) -> np.ndarray:

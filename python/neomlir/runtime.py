@@ -8,6 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from neomlir.native import (
     error,
     runtime,
 )
-from neomlir.results import Room
+from neomlir.results import Lent, Room
 from neomlir.targets import Target
 
 __all__ = ["Model", "Spec", "load"]
@@ -231,8 +232,9 @@ class Model:
         dims = (ctypes.c_int64 * MAX_RANK)()
         address = self._native.neo_take_output(self._session, number, dims)
         shape, dtype = tuple(dims[: len(self.outputs[number].shape)]), self._out_dtypes[number]
-        block = _Block(address, math.prod(shape) * dtype.itemsize, self._native.neo_release)
-        return np.asarray(block).view(dtype).reshape(shape) if block.bytes else np.empty(shape, dtype)
+        size = math.prod(shape) * dtype.itemsize
+        block = Lent(address, size, partial(self._native.neo_release, address))
+        return np.asarray(block).view(dtype).reshape(shape) if size else np.empty(shape, dtype)
 
     def _given(self, arrays: list[np.ndarray]) -> str:
         shapes = ", ".join(f"{s.name}: {_shape(a.shape)}" for s, a in zip(self.inputs, arrays, strict=True))
@@ -284,17 +286,6 @@ class Model:
         """Inputs, outputs and target."""
         inputs, outputs = (", ".join(map(_show, side)) for side in (self.inputs, self.outputs))
         return f"<neomlir.Model ({inputs}) -> ({outputs}) for {self.target}>"
-
-
-class _Block:
-    """Memory of the runtime as bytes for numpy, which keeps this object as long as an array looks at it."""
-
-    def __init__(self, address: int, size: int, release: Any) -> None:
-        self.bytes, self._address, self._release = size, address, release
-        self.__array_interface__ = {"data": (address, False), "shape": (size,), "typestr": "|u1", "version": 3}
-
-    def __del__(self) -> None:
-        self._release(self._address)
 
 
 def _report(manifest: Mapping[str, Any]) -> dict[str, Any]:
