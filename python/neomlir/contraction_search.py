@@ -12,11 +12,11 @@ from pathlib import Path
 
 from neomlir.cache import compiler
 from neomlir.contraction_trial import ContractionSubject, compare_programs, contraction_program
-from neomlir.errors import NeoError
+from neomlir.errors import NeoError, first_line
 from neomlir.passes.set_parameters import describe
 from neomlir.targets import Target
 from neomlir.tuned import Database, Entry, contraction_key
-from neomlir.tuning import GAIN, Progress, Tuned, first_problem
+from neomlir.tuning import GAIN, Progress, Tuned
 from neomlir.workers import isolated, parallel
 
 
@@ -89,7 +89,7 @@ class ContractionSearch:
         made = dict(self._indexed(state, told, place))
         analytic, old = made[0], made.get(1, made[0])
         if isinstance(analytic, NeoError):
-            state.problem = first_problem(analytic)
+            state.problem = first_line(analytic)
             return None
         try:
             if not state.entry.analytic_seconds:
@@ -102,7 +102,7 @@ class ContractionSearch:
                 self._keep(state)
         except NeoError as error:
             if not state.entry.analytic_seconds:
-                state.problem = first_problem(error)
+                state.problem = first_line(error)
                 return None
             state.entry.parameters, state.gain, old = {}, 1.0, analytic
         return analytic if isinstance(old, NeoError) else old
@@ -159,15 +159,4 @@ class ContractionSearch:
         self.database.put(contraction_key(state.subject.signature, self.target), state.entry)
 
     def _result(self, state: _State) -> Tuned:
-        entry = state.entry
-        return Tuned(
-            name=state.subject.signature,
-            calls=state.subject.calls,
-            seconds=entry.seconds or entry.analytic_seconds,
-            analytic_seconds=entry.analytic_seconds,
-            parameters=dict(entry.parameters),
-            tried=len(entry.tried),
-            complete=entry.complete,
-            problem=state.problem,
-            kind="contraction",
-        )
+        return Tuned.of(state.subject.signature, state.subject.calls, state.entry, state.problem, "contraction")

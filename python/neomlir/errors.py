@@ -65,3 +65,8 @@ def exception_text(error: BaseException) -> str:
         place = f" ({error.filename}:{error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
     return f"{type(error).__name__}: {error}".removesuffix(": ") + place
+
+
+def first_line(error: NeoError) -> str:
+    """What a report or a table has room for."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

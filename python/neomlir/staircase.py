@@ -15,7 +15,7 @@ from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
 from neomlir.costs import kernel_costs
 from neomlir.elements import numpy_dtype
-from neomlir.errors import CompileError, NeoError
+from neomlir.errors import CompileError, NeoError, first_line
 from neomlir.frontends.base import Imported
 from neomlir.host_plan import HostPlan
 from neomlir.initialize import run_initialize
@@ -401,11 +401,6 @@ def global_values(module: ir.Module) -> dict[str, np.ndarray]:
                 array = np.array(value, numpy_dtype(kind.element_type)).reshape(kind.shape)
                 found[ir.StringAttr(op.attributes["sym_name"]).value] = array
     return found
-
-
-def first_line(error: NeoError) -> str:
-    """What a report has room for."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def baseline() -> Target:

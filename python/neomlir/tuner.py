@@ -19,7 +19,7 @@ from typing import Any
 from neomlir import files
 from neomlir.cache import compiler
 from neomlir.contraction_search import ContractionSearch
-from neomlir.errors import NeoError, TargetError, TuningError
+from neomlir.errors import NeoError, TargetError, TuningError, first_line
 from neomlir.frontends import source_name
 from neomlir.kernel_trial import Candidate, Comparison, candidate, compare, space_of
 from neomlir.passes.set_parameters import describe
@@ -28,7 +28,7 @@ from neomlir.staircase import split_stage
 from neomlir.subjects import Subject, contractions_of, is_kernel_file, kernels_of_file, kernels_of_start
 from neomlir.targets import Target
 from neomlir.tuned import Database, Entry
-from neomlir.tuning import GAIN, Progress, Tuned, first_problem
+from neomlir.tuning import GAIN, Progress, Tuned
 from neomlir.workers import isolated, parallel
 
 CONTRACTIONS_SHARE = 0.5
@@ -151,7 +151,7 @@ class _Search:
                 state.analytic = answer
                 self._keep(state)
             except NeoError as error:
-                state.problem = first_problem(error)
+                state.problem = first_line(error)
             self.progress(state.subject.name, self._spent(), state.problem)
         return list(states.values())
 
@@ -185,7 +185,7 @@ class _Search:
             elif parameters:
                 state.entry.parameters, state.gain = {}, 1.0
             else:
-                state.problem = first_problem(answer)
+                state.problem = first_line(answer)
         if state.analytic is not None and state.stale:
             # Another compiler measured it: what it found best is worth a comparison, no more.
             state.gain = 1.0
@@ -290,14 +290,4 @@ class _State:
         return self.subject.calls * self.entry.analytic_seconds * self.gain
 
     def result(self) -> Tuned:
-        entry = self.entry
-        return Tuned(
-            name=self.subject.name,
-            calls=self.subject.calls,
-            seconds=entry.seconds or entry.analytic_seconds,
-            analytic_seconds=entry.analytic_seconds,
-            parameters=dict(entry.parameters),
-            tried=len(entry.tried),
-            complete=entry.complete,
-            problem=self.problem,
-        )
+        return Tuned.of(self.subject.name, self.subject.calls, self.entry, self.problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from neomlir.errors import NeoError
+from neomlir.tuned import Entry
 
 GAIN = 0.98
 """A candidate counts as faster from here on: noise moves medians by a percent."""
@@ -30,11 +30,21 @@ class Tuned:
     kind: str = "kernel"
     """`kernel`, or `contraction` for what is chosen before there are kernels; its name is then its signature."""
 
+    @classmethod
+    def of(cls, name: str, calls: int, entry: Entry, problem: str, kind: str = "kernel") -> Tuned:
+        """What the database has of a kernel or contraction; `entry` may have been made under another name."""
+        return cls(
+            name=name,
+            calls=calls,
+            seconds=entry.seconds or entry.analytic_seconds,
+            analytic_seconds=entry.analytic_seconds,
+            parameters=dict(entry.parameters),
+            tried=len(entry.tried),
+            complete=entry.complete,
+            problem=problem,
+            kind=kind,
+        )
+
 
 Progress = Callable[[str, float, str], None]
 """Called with the kernel at work, the seconds spent, and what has just been found."""
-
-
-def first_problem(error: NeoError) -> str:
-    """What a table has room for."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
