@@ -28,15 +28,12 @@ from neomlir.passes.pack_contractions import panel_choices
 from neomlir.passes.structured import operations, retarget
 from neomlir.passes.winograd import Convolution
 from neomlir.pipeline import Pipeline, with_options
-from neomlir.representative import kernel_sizes
+from neomlir.representative import BATCH, OPEN, Sizes, extents_of, kernel_sizes
 from neomlir.run_costs import run_operands
 from neomlir.runtime import load
 from neomlir.schedules.winograd_plan import choices
 from neomlir.targets import Target
 from neomlir.tuned import CHOOSING, choice_options
-
-_BATCH, _OPEN = 1, 128
-"""Extents that are not known: of the first dimension, of others."""
 
 
 @dataclass
@@ -55,9 +52,7 @@ class ContractionSubject:
     """`winograd`, the m of F(m, 3) or 0, and `panel`, columns of a panel of weights; the analytic choice first."""
 
 
-def find_contractions(
-    module: ir.Module, target: Target, rest: str, sizes: Mapping[str, Sequence[int]]
-) -> list[ContractionSubject]:
+def find_contractions(module: ir.Module, target: Target, rest: str, sizes: Sizes) -> list[ContractionSubject]:
     """The contractions of `main` with single-precision weights whose passes, in `rest`, leave something to choose."""
     passes = {s.name: find_pass(s.name).parse(s.options) for s in Pipeline(rest).steps if s.name in CHOOSING}
     if len(passes) < len(CHOOSING):
@@ -81,7 +76,7 @@ def find_contractions(
             text = _alone(c) if any(len(values) > 1 for values in space.values()) else None
             if text is not None:
                 shape = _known(operands[c.a] or ())
-                work = int(np.prod([extent or _OPEN for extent in c.extents], dtype=np.float64))
+                work = int(np.prod([extent or OPEN for extent in c.extents], dtype=np.float64))
                 found[c.signature] = ContractionSubject(c.signature, text, 1, work, shape, space)
     return list(found.values())
 
@@ -92,7 +87,7 @@ def _in_singles(op: ir.Operation) -> bool:
 
 
 def _known(extents: Sequence[int | None]) -> tuple[int, ...]:
-    return tuple((_OPEN if d else _BATCH) if n is None else n for d, n in enumerate(extents))
+    return tuple((OPEN if d else BATCH) if n is None else n for d, n in enumerate(extents))
 
 
 def _alone(c: Contraction) -> str | None:
@@ -153,17 +148,13 @@ def contraction_program(
         weight = next(op.operation for op in module.body.operations if op.operation.name == "ml_program.global")
         extents = ir.RankedTensorType(ir.TypeAttr(weight.attributes["type"]).value).shape
         values = np.random.default_rng(0).standard_normal(list(extents), np.float32)
-        ends = [[Spec(name, "float32", _shape(type_))] for name, type_ in (("x", source), ("y", result))]
+        ends = [[Spec(name, "float32", tuple(extents_of(type_)))] for name, type_ in (("x", source), ("y", result))]
         imported = Imported(module, {"w": values}, "builtin.module()", *ends, subject.signature)
         stairs = Staircase(imported, target, jobs=1, cache=KernelCache())
         chosen = with_options(rest, choice_options({subject.signature: told}))
         stairs.stages = {"linalg": imported.pipeline, **stages, "global": chosen}
         write_program(stairs, stairs.run(), place)
     return place
-
-
-def _shape(type_: ir.RankedTensorType) -> tuple[int | None, ...]:
-    return tuple(None if type_.is_dynamic_dim(d) else type_.get_dim_size(d) for d in range(type_.rank))
 
 
 def compare_programs(

@@ -11,7 +11,7 @@ from neomlir.passes.functions import defined_functions, name_of
 from neomlir.passes.relate_extents import related_extents
 from neomlir.run_costs import run_arguments
 
-_BATCH, _OPEN = 1, 128
+BATCH, OPEN = 1, 128
 """An open first extent, which is mostly a batch; any other open one."""
 _FREE = -1
 """An extent of `related_extents` that hangs on no other."""
@@ -66,7 +66,7 @@ def _note(
     name: str, type_: ir.RankedTensorType | None, given: Sequence[int], told: list[int], known: dict[int, Any]
 ) -> None:
     """Learn what a size that was given says about those of other inputs. Raises TuningError where it does not fit."""
-    own = [] if type_ is None else _extents(type_)
+    own = [] if type_ is None else extents_of(type_)
     if len(given) != len(own) or any(n is not None and n != m for n, m in zip(own, given, strict=True)):
         shape = "x".join("?" if n is None else str(n) for n in own)
         raise TuningError(f"input {name!r} is {shape or 'a number'}, of which {'x'.join(map(str, given))} is no size")
@@ -80,13 +80,14 @@ def _note(
 def _filled(type_: ir.RankedTensorType, told: list[int], known: dict[int, Any]) -> tuple[int, ...]:
     """What nobody gave."""
     found = []
-    for d, (extent, number) in enumerate(zip(_extents(type_), told, strict=True)):
-        usual = _BATCH if d == 0 and type_.rank > 1 else _OPEN
+    for d, (extent, number) in enumerate(zip(extents_of(type_), told, strict=True)):
+        usual = BATCH if d == 0 and type_.rank > 1 else OPEN
         if extent is None:
             extent = number if number >= 0 else usual if number == _FREE else known.setdefault(number, (usual, ""))[0]
         found.append(extent)
     return tuple(found)
 
 
-def _extents(type_: ir.RankedTensorType) -> list[int | None]:
+def extents_of(type_: ir.RankedTensorType) -> list[int | None]:
+    """The extents of a type; None for a dynamic one."""
     return [None if type_.is_dynamic_dim(d) else type_.get_dim_size(d) for d in range(type_.rank)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ from typing import Any
 from neomlir.contraction_trial import ContractionSubject, find_contractions
 from neomlir.errors import ImportFailure
 from neomlir.pipeline import Pipeline, with_options
-from neomlir.representative import call_sizes, kernel_sizes
+from neomlir.representative import Sizes, call_sizes, kernel_sizes
 from neomlir.targets import Target
 from neomlir.tuned import Database, kernel_key
-
-Sizes = dict[str, Sequence[int]]
 
 
 @dataclass

@@ -10,6 +10,7 @@ from onnx import helper
 
 from neomlir.errors import ImportFailure
 from neomlir.frontends.onnx_external import tensor_array
+from neomlir.frontends.onnx_quantized import attributes_of
 
 DOMAIN = "com.microsoft"
 _NAME = "MatMulNBits"
@@ -65,7 +66,7 @@ def _is_nbits(node: onnx.NodeProto) -> bool:
 def _weight(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto], folder: Path | None) -> np.ndarray:
     """The weight [K, N] that a node multiplies by."""
     label = f"{_NAME} {node.name or node.output[0]!r}"
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    attributes = attributes_of(node)
     depth, columns = attributes.get("K", 0), attributes.get("N", 0)
     bits, block = attributes.get("bits", 4), attributes.get("block_size", 0)
     if bits not in (4, 8):

@@ -109,14 +109,8 @@ def unit_of(target, rows: str, columns: str, channels: int, padded: bool) -> Uni
 
 def vector_bits_of(target, rows: str, columns: str, intrinsic: str) -> int:
     """The widest vectors on which `target` has units for these operands whose names start so; 0 where it has none."""
-    found = [
-        unit.bits
-        for unit in _UNITS
-        if unit.feature in target.needs
-        and (unit.rows, unit.columns) == (rows, columns)
-        and unit.intrinsic.startswith(intrinsic)
-    ]
-    return max(found, default=0)
+    units = units_of(target, rows, columns)
+    return max((unit.bits for unit in units if unit.intrinsic.startswith(intrinsic)), default=0)
 
 
 _EXTENSIONS = {"arith.extf": "", "arith.extsi": "s", "arith.extui": "u"}
