@@ -12,5 +12,5 @@ def stages(target) -> dict[str, str]:
         "kernels": form_kernels_stage(scores=scores_bytes(target), borders=True, portable=target.is_scalable),
         "vector": schedule_stage(target),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
-        "llvm": llvm_stage(),
+        "llvm": llvm_stage(target),
     }

@@ -11,5 +11,5 @@ def stages(target) -> dict[str, str]:
         "kernels": form_kernels_stage(),
         "vector": schedule_stage(target, ladder="affine"),
         "memref": memref_stage(f"neo-lower-linalg{{lanes={lanes} tile=32}}"),
-        "llvm": llvm_stage(),
+        "llvm": llvm_stage(target),
     }

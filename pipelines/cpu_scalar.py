@@ -10,5 +10,5 @@ def stages(target) -> dict[str, str]:
         "kernels": form_kernels_stage(max_ops=1),
         "vector": schedule_stage(target, ladder="scalar"),
         "memref": memref_stage("neo-lower-linalg{lanes=1}"),
-        "llvm": llvm_stage(math=""),
+        "llvm": llvm_stage(target, expand=False),
     }

@@ -6,7 +6,6 @@ BUFFERIZE = (
     "canonicalize,cse,neo-form-dispatches"
 )
 SCRATCH = "func.func(promote-buffers-to-stack{max-alloc-size-in-bytes=32768}),neo-free-buffers"
-EXPAND_MATH = "neo-expand-math,cse,"
 KERNEL_TO_LLVM = (
     "neo-bound-indices,neo-guard-divisions,expand-strided-metadata,lower-affine,"
     "convert-vector-to-scf{full-unroll=1},lower-affine,convert-scf-to-cf,"
@@ -25,8 +24,10 @@ def memref_stage(kernel_passes: str) -> str:
     return f"builtin.module(builtin.module({BUFFERIZE},{loops},{kernel_passes},{SCRATCH}),neo-plan-memory)"
 
 
-def llvm_stage(math: str = EXPAND_MATH) -> str:
-    """From `memref` to `llvm`; `math` are the passes (each with a comma behind) that expand elementary functions."""
+def llvm_stage(target, expand: bool = True) -> str:
+    """From `memref` to `llvm`; `expand`: elementary functions as vector code, not as calls of the C library."""
+    fused = "" if target.vector.fma_ports else "{fused=false}"
+    math = f"neo-expand-math{fused},cse," if expand else ""
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 

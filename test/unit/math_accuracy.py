@@ -100,11 +100,11 @@ CASES = [
 ]
 
 
-def lower(text: str) -> str:
+def lower(text: str, fused: bool) -> str:
     """LLVM IR of a module after the pass; raises what the pipeline raises."""
     with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
-        ExpandMath().run(module)
+        ExpandMath(fused).run(module)
         passmanager.PassManager.parse(_TO_LLVM).run(module.operation)
         return to_llvm_ir(module)
 
@@ -137,7 +137,7 @@ class Library:
 
     def __init__(self, functions: dict[str, str], target: str):
         machine = Target.named(target)
-        code = emit_object(lower("\n".join(functions.values())), machine)
+        code = emit_object(lower("\n".join(functions.values()), machine.vector.fma_ports > 0), machine)
         shared = link_shared([code], machine, list(functions))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "math.so")

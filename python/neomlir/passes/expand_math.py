@@ -21,6 +21,8 @@ FUNCTIONS: dict[str, Callable] = {
     **trig.FUNCTIONS,
 }
 """What is expanded: the operation's name and the function that builds its value from `Lanes`."""
+_UNFUSED: dict[str, Callable] = {**FUNCTIONS, **exp.UNFUSED}
+"""The same for machines without fused multiply-add."""
 _HELD = "neo.held"
 _INLINE = "builtin.module(inline{default-pipeline=})"
 
@@ -40,6 +42,9 @@ class ExpandMath(ModulePass):
 
     name = "neo-expand-math"
 
+    fused: bool = True
+    """Whether the target has fused multiply-add; without, results are the same, of other instructions."""
+
     def run(self, module: ir.Module) -> None:
         with module.context, module.operation.location:
             found: list[ir.Operation] = []
@@ -50,24 +55,25 @@ class ExpandMath(ModulePass):
                 return ir.WalkResult.ADVANCE
 
             module.operation.walk(collect)
+            functions = FUNCTIONS if self.fused else _UNFUSED
             templates: dict[tuple, func.FuncOp] = {}
             for op in found:
                 kind = element_type(op.operands[0].type)
                 if isinstance(kind, (ir.F32Type, ir.F16Type, ir.BF16Type)):
-                    _call(op, templates)
+                    _call(op, functions, templates)
                 elif op.name == "math.fpowi" and isinstance(kind, ir.F64Type):
                     _widen_power(op)
             if templates:
                 _inline(module, {ir.StringAttr(f.attributes["sym_name"]).value for f in templates.values()})
 
 
-def _call(op: ir.Operation, templates: dict[tuple, func.FuncOp]) -> None:
+def _call(op: ir.Operation, functions: dict[str, Callable], templates: dict[tuple, func.FuncOp]) -> None:
     home = _symbol_table(op)
     exponent = _short_exponent(op)
     operands = list(op.operands)[: 1 if exponent is not None else 2]
     key = (home, op.name, exponent, *(str(v.type) for v in operands))
     if key not in templates:
-        templates[key] = _template(op, home, operands, exponent, len(templates))
+        templates[key] = _template(op, functions[op.name], home, operands, exponent, len(templates))
     with ir.InsertionPoint(op), op.location:
         call = func.CallOp(templates[key], operands)
     for old, new in zip(op.results, call.results, strict=True):
@@ -82,24 +88,26 @@ def _symbol_table(op: ir.Operation) -> ir.Operation:
 
 
 def _template(
-    op: ir.Operation, home: ir.Operation, operands: list[ir.Value], exponent: float | None, number: int
+    op: ir.Operation,
+    function: Callable,
+    home: ir.Operation,
+    operands: list[ir.Value],
+    exponent: float | None,
+    number: int,
 ) -> func.FuncOp:
     """A private function of the operation's types that computes it."""
     name = f"__neo_{op.name.replace('.', '_')}_{number}"
     types = [v.type for v in operands], [r.type for r in op.results]
     with ir.InsertionPoint.at_block_begin(home.regions[0].blocks[0]), ir.Location.unknown():
-        function = func.FuncOp(name, types, visibility="private")
-        with ir.InsertionPoint(function.add_entry_block()):
-            arguments = [Lanes(a) for a in function.arguments]
+        made = func.FuncOp(name, types, visibility="private")
+        with ir.InsertionPoint(made.add_entry_block()):
+            arguments = [Lanes(a) for a in made.arguments]
             narrow = arguments[0].element
             arguments = [a.f32() if a.is_float else a for a in arguments]
-            if exponent is None:
-                results = FUNCTIONS[op.name](*arguments)
-            else:
-                results = power.power_of_constant(*arguments, exponent)
+            results = function(*arguments) if exponent is None else power.power_of_constant(*arguments, exponent)
             results = results if isinstance(results, tuple) else (results,)
             func.ReturnOp([r.to(narrow).value for r in results])
-    return function
+    return made
 
 
 def _short_exponent(op: ir.Operation) -> float | None:

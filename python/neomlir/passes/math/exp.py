@@ -9,6 +9,8 @@ and the polynomials are minimax in the relative error.
 
 from __future__ import annotations
 
+from functools import partial
+
 from neomlir.passes.math.lanes import Lanes, fma, fnma, horner
 
 ROUND = 12582912.0
@@ -51,28 +53,33 @@ def _parts(x: Lanes) -> tuple[Lanes, Lanes]:
     return p, (rounded.bits() << 23).as_float()
 
 
-def exp(x: Lanes) -> Lanes:
-    """e^x, of f32."""
+def exp(x: Lanes, fused: bool = True) -> Lanes:
+    """e^x, of f32; `fused` as of `_scaled`."""
     x = x.at_least(-105.0).at_most(89.0)
     p, rounded = _reduced(x)
-    return _scaled(p, rounded, x < -87.33)
+    return _scaled(p, rounded, x < -87.33, fused)
 
 
-def exp2(x: Lanes) -> Lanes:
-    """2^x, of f32."""
+def exp2(x: Lanes, fused: bool = True) -> Lanes:
+    """2^x, of f32; `fused` as of `_scaled`."""
     x = x.at_least(-151.0).at_most(129.0)
     rounded = fma(x, 0.5, ROUND + 127)
     r = fnma(rounded - (ROUND + 127), 2.0, x)
-    return _scaled(horner(r, _EXP2), rounded, x < -126.0)
+    return _scaled(horner(r, _EXP2), rounded, x < -126.0, fused)
 
 
-def _scaled(p: Lanes, rounded: Lanes, low: Lanes) -> Lanes:
+def _scaled(p: Lanes, rounded: Lanes, low: Lanes, fused: bool) -> Lanes:
     """p * 2^(2m), with m in the low bits of `rounded` and `low` where the result is denormal.
 
     A product that is denormal takes some processors more than a hundred cycles, and masked scores of attention are all
-    products that vanish. A sum takes no longer than others: so where the result is low it is made 2^126 times as large,
-    rounded by adding 1, and moved to its place between 2^-126 and 2^-125, from which 2^-126 is taken.
+    products that vanish. A sum takes no longer than others: so where the result is low 2^-126 is added, which rounds
+    it, and taken off again. Where product and sum are one instruction (`fused`) the product is never seen; elsewhere
+    it is made 2^126 times as large, rounded by adding 1, and moved to its place between 2^-126 and 2^-125.
     """
+    if fused:
+        s = (rounded.bits() << 23).as_float()
+        base = low.where(p.constant(2.0**-126), 0.0)
+        return fma(p * s, s, base) - base
     s = (low.where(rounded + 63.0, rounded).bits() << 23).as_float()
     result = p * s * s
     moved = ((result + 1.0).bits() - (126 << 23)).as_float()
@@ -131,4 +138,6 @@ def exp2_of_f64(x: Lanes) -> Lanes:
     return horner(r, _EXP2_64) * (rounded.bits() << 52).as_float()
 
 
+UNFUSED = {"math.exp": partial(exp, fused=False), "math.exp2": partial(exp2, fused=False)}
+"""What is written otherwise for machines without fused multiply-add."""
 FUNCTIONS = {"math.exp": exp, "math.exp2": exp2, "math.expm1": expm1, "math.cosh": cosh, "math.sinh": sinh}
