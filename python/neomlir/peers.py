@@ -46,16 +46,24 @@ def names() -> list[str]:
 
 
 def make(
-    name: str, source: object, example: Mapping[str, np.ndarray], threads: int = 1, precision: str = "fp32"
+    name: str,
+    source: object,
+    example: Mapping[str, np.ndarray],
+    threads: int = 1,
+    precision: str = "fp32",
+    exact: bool = False,
 ) -> Peer:
     """The peer `name` on `source` with `threads` threads; `example` holds inputs of the shapes that it will be given.
 
     `precision` is what OpenVINO computes in (`fp32`, `bf16`, `fp16`), a hint to it; the others stay in fp32.
+    `exact` has ONNX Runtime compute quantised models as they are written: on x86 without VNNI its own integer products
+    add pairs in 16 bits, which saturate.
 
     Raises PeerUnavailable for an unknown name, a package that is not installed, or a model it can't run.
     """
     openvino = functools.partial(_openvino, precision=precision)
-    makers = {"onnxruntime": _onnxruntime, "openvino": openvino, "torch": _torch}
+    onnxruntime = functools.partial(_onnxruntime, exact=exact)
+    makers = {"onnxruntime": onnxruntime, "openvino": openvino, "torch": _torch}
     makers |= {own: functools.partial(_own, own) for own in _OWN}
     if name not in makers:
         raise PeerUnavailable(f"unknown peer {name!r}; choose from {', '.join(makers)}")
@@ -75,7 +83,7 @@ def reference(source: object, example: Mapping[str, np.ndarray]) -> Peer:
     frontend = find(source)
     if not frontend.peer:
         return frontend.reference(source)
-    return make(frontend.peer, source, example, threads=len(os.sched_getaffinity(0)))
+    return make(frontend.peer, source, example, threads=len(os.sched_getaffinity(0)), exact=True)
 
 
 def is_onnx(source: object) -> bool:
@@ -166,7 +174,7 @@ def _no_stdout() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _onnxruntime(source, example, threads) -> Peer:
+def _onnxruntime(source, example, threads, exact) -> Peer:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -175,6 +183,9 @@ def _onnxruntime(source, example, threads) -> Peer:
     options.log_severity_level = 3
     # Idle workers would otherwise spin through the next peer's turn.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if exact:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = onnxruntime.InferenceSession(onnx_bytes(source, example), options, providers=["CPUExecutionProvider"])
     except NeoError:

@@ -3,6 +3,7 @@
 import neomlir
 import numpy as np
 import pytest
+from neomlir import peers
 from neomlir.errors import ImportFailure
 
 onnx = pytest.importorskip("onnx")
@@ -102,6 +103,31 @@ def test_a_convolution_with_bias_and_residual(kind, groups):
     )
     # A rounding of the convolution the other way moves the sum by two quanta of the result.
     compare(source, 0.2, 2.01)
+
+
+def test_the_reference_of_a_quantised_model_does_not_saturate():
+    # Sums of two such products do not fit 16 bits, in which ONNX Runtime adds them on x86 without VNNI.
+    source = model(
+        [
+            *qdq("x", "a"),
+            node("DequantizeLinear", "w w_s w_z", "wf"),
+            node("MatMul", "a wf", "m"),
+            *qdq("m", "y"),
+        ],
+        [value("x", F32, 3, 64)],
+        [value("y", F32, 3, 40)],
+        {
+            **point("a", 1, 0, np.uint8),
+            "w": np.full((64, 40), 127, np.int8),
+            **point("w", 1, 0, np.int8),
+            **point("y", 10000, 0, np.uint8),
+        },
+    )
+    x = {"x": np.full((3, 64), 255, np.float32)}
+    exact = np.float32(round(64 * 255 * 127 / 10000) * 10000)
+    (reference,) = peers.reference(source, x)(x)
+    assert np.all(reference == exact)
+    assert np.all(neomlir.compile(source, isolate=False, jobs=1).run(x)["y"] == exact)
 
 
 def test_a_weight_of_a_linear_layer_without_zero_points():

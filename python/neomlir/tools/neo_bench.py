@@ -129,29 +129,44 @@ class Measured(NamedTuple):
     errors: dict[str, float]
     missing: dict[str, str]
     quanta: dict[str, float]
-    """Of a quantised model, how many steps of its outputs' quantisation an element is off at most."""
+    """Of a quantised model, how many steps of its outputs' quantisation an element is off at most, by contestant: off
+    what the model says as it is written (`peers.reference`)."""
 
 
 def measure(
     model, source, inputs: dict, wanted: Sequence[str], threads: int, runs: int, precision: str = "fp32"
 ) -> Measured:
     """Time `model.run(inputs)` beside the peers `wanted` on its `source`, in turn; in `precision` those that can."""
-    calls, errors, missing, quanta = {"neo": lambda: model.run(inputs)}, {}, {}, {}
-    steps = output_quanta(source)
-    outputs = list(model.run(inputs).items())
+    calls, errors, missing = {"neo": lambda: model.run(inputs)}, {}, {}
+    outputs = model.run(inputs)
+    results = {"neo": list(outputs.values())}
     for name in wanted:
         try:
             peer = peers.make(name, source, inputs, threads, precision)
-            pairs = zip(outputs, peer(inputs), strict=True)
-            found = [compare(label, ours, theirs, steps) for (label, ours), theirs in pairs]
-            errors[name] = max(a.error for a in found)
-            if steps:
-                quanta[name] = max(a.largest / a.quantum if a.quantum else 0.0 for a in found)
+            results[name] = peer(inputs)
+            pairs = zip(outputs.items(), results[name], strict=True)
+            errors[name] = max(compare(label, ours, theirs).error for (label, ours), theirs in pairs)
         except NeoError as error:
             missing[name] = str(error)
             continue
         calls[name] = lambda peer=peer: peer(inputs)
+    quanta = _quanta(source, inputs, list(outputs), {name: results[name] for name in calls})
     return Measured(timing.interleave(calls, runs), errors, missing, quanta)
+
+
+def _quanta(source, inputs: dict, names: list[str], results: dict[str, list]) -> dict[str, float]:
+    """How many quanta each of `results` is off at most; empty where nothing is quantised or the framework lacks."""
+    steps = output_quanta(source)
+    try:
+        written = peers.reference(source, inputs)(inputs) if steps else []
+    except NeoError:
+        return {}
+
+    def off(arrays: list) -> float:
+        found = [compare(*pair, steps) for pair in zip(names, arrays, written, strict=True)]
+        return max(a.largest / a.quantum if a.quantum else 0.0 for a in found)
+
+    return {name: off(arrays) for name, arrays in results.items()} if steps else {}
 
 
 def _compile(arguments, source):
@@ -197,7 +212,7 @@ def _print(arguments, result: Measured, precision: str) -> None:
         ]
         title = f"{arguments.model}: {precision}, {arguments.threads} thread(s), median of {arguments.runs}"
         columns = ["framework ", "median", "10 % to 90 %", "Neo / it", "‖neo-it‖/‖it‖"]
-        console.print_table(title, (*columns, *(["largest, in quanta"] if quanta else [])), rows)
+        console.print_table(title, (*columns, *(["quanta off"] if quanta else [])), rows)
     for name, why in missing.items():
         print(f"neo-bench: error: no times of {name}: {why}", file=sys.stderr)
 
