@@ -31,12 +31,17 @@ class Vector:
 
 @dataclass(frozen=True)
 class Cache:
-    """Bytes of cache a core, and of a line."""
+    """Bytes of cache a core, and of a line.
+
+    `follows_fetches`: whether the hardware's prefetching learns from the addresses of prefetch instructions, so that
+    those that go from row to row make it read what nobody needs.
+    """
 
     l1d: int
     l2: int
     line: int = 64
     l3: int = 0
+    follows_fetches: bool = False
 
 
 @dataclass(frozen=True)

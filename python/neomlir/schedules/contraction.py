@@ -211,6 +211,7 @@ class Nest:
         operand = self.rows_operand
         sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
         read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
+        rows = rows and not machine.follows_fetches
         if rows and plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
             self.next_rows = NextRows.of(root, operand, plan.rows[-1], order, memory, machine.line)
         self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
@@ -253,7 +254,8 @@ class Nest:
         total = math.prod(GUESS if n < 0 else n for n in ir.ShapedType(kind).shape) if _shaped(kind) else 1
         plan = self.plan
         dims = [d for d in (*plan.rows, *plan.batch, plan.inner) if d is not None and self.root.depends(operand, d)]
-        return max(1, total // max(1, math.prod(d.size or GUESS for d in dims)))
+        # Windows that move by more than their width leave elements out.
+        return max(1, min(self.depth, total // max(1, math.prod(d.size or GUESS for d in dims))))
 
     def column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
         """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""

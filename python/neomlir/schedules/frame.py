@@ -29,6 +29,8 @@ class Machine:
     """Of a vector of the core that the target is for: what register tiles are cut to."""
     ports: int
     """Vectors that are multiplied a cycle, at least one."""
+    follows_fetches: bool
+    """As of the target's cache."""
 
     @staticmethod
     def of(target) -> Machine:
@@ -39,7 +41,16 @@ class Machine:
         cache = target.cache
         ports = vector.fma_ports
         return Machine(
-            bits, masks, vector.registers, ports > 0, cache.l2, cache.line, vector.scalable, vector.bits, max(1, ports)
+            bits,
+            masks,
+            vector.registers,
+            ports > 0,
+            cache.l2,
+            cache.line,
+            vector.scalable,
+            vector.bits,
+            max(1, ports),
+            cache.follows_fetches,
         )
 
     def lanes(self, bits: int) -> int:

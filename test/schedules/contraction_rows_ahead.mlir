@@ -1,0 +1,43 @@
+// RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s --check-prefix=ROWS
+// RUN: neo-opt --neo-schedule=target=znver2 %s | FileCheck %s --check-prefix=PANELS
+
+// The rows of the next tile are fetched, but for cores whose own prefetching would follow from row to row: there a panel
+// of weights alone, which is fetched from end to end.
+// ROWS-LABEL:   func.func @matmul
+// ROWS:           memref.prefetch %{{.*}}, read, locality<2>, data : memref<401408xf32>
+// PANELS-LABEL: func.func @matmul
+// PANELS-NOT:     memref<401408xf32>
+// PANELS:         memref.prefetch %{{.*}}, read, locality<2>, data : memref<65536xf32>
+// PANELS-NOT:     memref<401408xf32>
+func.func @matmul(%a: tensor<784x512xf32>, %b: tensor<4x512x32xf32>, %out: tensor<784x128xf32>) -> tensor<784x128xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<784x128xf32>) -> tensor<784x128xf32>
+  %c = linalg.generic {
+    indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n floordiv 32, k, n mod 32)>, affine_map<(m, n, k) -> (m, n)>],
+    iterator_types = ["parallel", "parallel", "reduction"]
+  } ins(%a, %b : tensor<784x512xf32>, tensor<4x512x32xf32>) outs(%f : tensor<784x128xf32>) {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<784x128xf32>
+  return %c : tensor<784x128xf32>
+}
+
+// A window that moves by two reads a quarter of its input: of rows of 2 kB, 21 tiles of them fit half the cache.
+// PANELS-LABEL: func.func @strided
+// PANELS-SAME:    item = 21
+func.func @strided(%a: tensor<28x28x512xf32>, %b: tensor<64x512x16xf32>, %out: tensor<14x14x1024xf32>) -> tensor<14x14x1024xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<14x14x1024xf32>) -> tensor<14x14x1024xf32>
+  %c = linalg.generic {
+    indexing_maps = [affine_map<(h, w, n, k) -> (2 * h, 2 * w, k)>, affine_map<(h, w, n, k) -> (n floordiv 16, k, n mod 16)>, affine_map<(h, w, n, k) -> (h, w, n)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction"]
+  } ins(%a, %b : tensor<28x28x512xf32>, tensor<64x512x16xf32>) outs(%f : tensor<14x14x1024xf32>) {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<14x14x1024xf32>
+  return %c : tensor<14x14x1024xf32>
+}
