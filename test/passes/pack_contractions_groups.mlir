@@ -1,5 +1,5 @@
 // RUN: neo-opt --neo-pack-contractions=target=sapphirerapids %s | FileCheck %s
-// RUN: neo-opt --neo-pack-contractions=target=x86-64-v3 %s | FileCheck %s --check-prefix=PLAIN
+// RUN: neo-opt --neo-pack-contractions=target=x86-64-v3 %s | FileCheck %s --check-prefixes=PLAIN,WORDS
 
 // For a dot-product unit neighbouring channels lie side by side in a panel; without one, panels are as for f32.
 // CHECK: #[[PACKED:.*]] = affine_map<(d0, d1, d2) -> (d1 floordiv 32, d2 floordiv 2, d1 mod 32, d2 mod 2)>
@@ -78,4 +78,25 @@ func.func @keys(%q: tensor<4x8xbf16>, %k: tensor<64x8xbf16>) -> tensor<4x64xf32>
     linalg.yield %3 : f32
   } -> tensor<4x64xf32>
   return %c : tensor<4x64xf32>
+}
+
+// Bytes of any sign go in pairs to multiply-adds of words, where there is nothing for groups of four.
+// WORDS-LABEL: func.func @bytes
+// WORDS: linalg.generic {{.*}} outs(%{{.*}} : tensor<3x4x16x2xi8>)
+// WORDS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<4x8xi8>, tensor<3x4x16x2xi8>)
+ml_program.global private @u(#ml_program.extern) : tensor<8x40xi8>
+func.func @bytes(%x: tensor<4x8xi8>) -> tensor<4x40xi32> {
+  %zero = arith.constant 0 : i32
+  %w = ml_program.global_load_const @u : tensor<8x40xi8>
+  %e = tensor.empty() : tensor<4x40xi32>
+  %f = linalg.fill ins(%zero : i32) outs(%e : tensor<4x40xi32>) -> tensor<4x40xi32>
+  %c = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<4x8xi8>, tensor<8x40xi8>) outs(%f : tensor<4x40xi32>) {
+  ^bb0(%p: i8, %q: i8, %s: i32):
+    %0 = arith.extui %p : i8 to i32
+    %1 = arith.extui %q : i8 to i32
+    %2 = arith.muli %0, %1 : i32
+    %3 = arith.addi %s, %2 : i32
+    linalg.yield %3 : i32
+  } -> tensor<4x40xi32>
+  return %c : tensor<4x40xi32>
 }

@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import random
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -32,6 +33,15 @@ def units():
         kinds = [("bf16", "bf16")] if name != "icelake-server" else []
         kinds += [("u8", "s8"), ("s8", "s8")] + ([("s8", "u8"), ("u8", "u8")] if name == "sapphirerapids" else [])
         yield from ((name, kind) for kind in kinds)
+    for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4"):
+        if platform.machine() == "x86_64" and targets.get(name).runs_here():
+            yield from ((name, (rows, columns)) for rows in ("u8", "s8") for columns in ("s8", "u8"))
+
+
+def schedule_of(target, kinds):
+    """The schedule for the best unit of a target of this machine."""
+    unit = units_of(targets.get(target), *kinds)[0]
+    return "matrix_tiles" if unit.tiles else "words" if unit.words else "dot_product"
 
 
 def draw(kind, shape, seed):
@@ -74,7 +84,7 @@ def group_of(target, kinds):
     return units_of(targets.get(target), *kinds)[0].group
 
 
-def product(target, kinds, m, n, k, width, seed=0, taken="dot_product"):
+def product(target, kinds, m, n, k, width, seed=0, taken=""):
     """[m, k] times [k, n] with a bias, checked."""
     group = group_of(target, kinds)
     narrow, wide, text = body(kinds)
@@ -88,28 +98,28 @@ def product(target, kinds, m, n, k, width, seed=0, taken="dot_product"):
     code += generic("r0", ["d0, d1", "d1", "d0, d1"], "pp", [("%c", out), ("%a2", types[2])], ("%out0", out), end)
     bias = np.arange(n).astype("f4" if wide == "f32" else "i4")
     result = np.zeros((m, n), bias.dtype)
-    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    taken = taken or schedule_of(target, kinds)
     check(kernel(types, [out], code), [a, b, bias], [result], targets.get(target), taken)
 
 
-def convolution(target, kinds, wide, stride, channels, columns, width, taken="dot_product"):
-    """A 3x3 window over 7 rows, checked."""
+def convolution(target, kinds, wide, stride, channels, columns, width, taken="", planes=1, high=7):
+    """A 3x3 window over `high` rows of each plane, checked."""
     group = group_of(target, kinds)
     narrow, result, text = body(kinds)
-    a = draw(kinds[0], (1, 7, wide, channels), 0)
+    a = draw(kinds[0], (planes, high, wide, channels), 0)
     b = panels(draw(kinds[1], (3, 3, channels, columns), 1), width, group)
-    shape = (1, (7 - 3) // stride + 1, (wide - 3) // stride + 1, columns)
+    shape = (planes, (high - 3) // stride + 1, (wide - 3) // stride + 1, columns)
     types, out = [tensor(a.shape, narrow), tensor(b.shape, narrow)], tensor(shape, result)
     packed = access("d3", ["d4", "d5"], "d6", width, group)
     maps = [f"d0, d1 * {stride} + d4, d2 * {stride} + d5, d6", packed, "d0, d1, d2, d3"]
     code = filled("z", "0.0" if result == "f32" else "0", out, into="%out0")
     code += generic("r0", maps, "pppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
     found = np.zeros(shape, "f4" if result == "f32" else "i4")
-    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    taken = taken or schedule_of(target, kinds)
     check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
 
 
-def batched(target, kinds, width, taken="dot_product"):
+def batched(target, kinds, width, taken=""):
     """Three products of [5, 24] and [24, 20], checked."""
     group = group_of(target, kinds)
     narrow, wide, text = body(kinds)
@@ -119,11 +129,11 @@ def batched(target, kinds, width, taken="dot_product"):
     code = filled("z", "0.0" if wide == "f32" else "0", out, into="%out0")
     code += generic("r0", maps, "pppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text)
     found = np.zeros((3, 5, 20), "f4" if wide == "f32" else "i4")
-    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    taken = taken or schedule_of(target, kinds)
     check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
 
 
-def dynamic_rows(target, kinds, rows, width, taken="dot_product"):
+def dynamic_rows(target, kinds, rows, width, taken=""):
     """[rows, 24] times [24, 40], of which the code does not know how many rows there are, checked."""
     group = group_of(target, kinds)
     narrow, wide, text = body(kinds)
@@ -135,7 +145,7 @@ def dynamic_rows(target, kinds, rows, width, taken="dot_product"):
         "r0", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", out), text
     )
     found = np.zeros((rows, 40), "f4" if wide == "f32" else "i4")
-    taken = "matrix_tiles" if target == "sapphirerapids" else taken
+    taken = taken or schedule_of(target, kinds)
     check(kernel(types, [out], code), [a, b], [found], targets.get(target), taken)
 
 
@@ -152,18 +162,32 @@ def test_random_products(target, kinds):
         product(target, kinds, r.randint(1, 130), r.randint(1, 130), 4 * r.randint(1, 32), r.choice([16, 32]), seed)
 
 
+@pytest.mark.parametrize(("target", "kinds"), [u for u in units() if "f" not in u[1][0]])
+@pytest.mark.parametrize("ends", [("min", "min"), ("max", "max"), ("max", "min")])
+def test_the_largest_products(target, kinds, ends, monkeypatch):
+    """Nothing saturates: all factors are the least or the greatest of their type."""
+
+    def extreme(kind, shape, seed):
+        return np.full(shape, getattr(np.iinfo(TYPES[kind]), ends[seed % 2]), TYPES[kind])
+
+    monkeypatch.setattr(sys.modules[__name__], "draw", extreme)
+    product(target, kinds, 7, 33, 24, 32)
+    width = 2 * units_of(targets.get(target), *kinds)[0].lanes
+    convolution(target, kinds, 12, 1, 32, width, width)
+
+
 @pytest.mark.parametrize(("target", "kinds"), [u for u in units() if u[1] == ("u8", "s8")])
 @pytest.mark.parametrize(("low", "high", "zero"), [(0, 255, 0), (-131, 124, 3), (-7, 248, 7), (-5, 100, 7)])
 @pytest.mark.parametrize("size", [(49, 33, 24), (64, 80, 8)])
 def test_quantised_results(target, kinds, low, high, zero, size):
     """Sums scaled, clamped, rounded and narrowed to bytes: by the whole range of a byte or less, signed or not."""
-    m, n, k = size
+    (m, n, k), group = size, group_of(target, kinds)
     narrow, wide, text = body(kinds)
-    a, b = draw(kinds[0], (m, k), 1), panels(draw(kinds[1], (k, n), 2), 32, 4)
+    a, b = draw(kinds[0], (m, k), 1), panels(draw(kinds[1], (k, n), 2), 32, group)
     types = [tensor(a.shape, narrow), tensor(b.shape, narrow), tensor((n,), "f32")]
     sums, out = tensor((m, n), wide), tensor((m, n), "i8")
     code = filled("z", "0", sums)
-    packed = "d1 floordiv 32, d2 floordiv 4, d1 mod 32, d2 mod 4"
+    packed = access("d1", [], "d2", 32, group)
     code += generic(
         "c", ["d0, d2", packed, "d0, d1"], "ppr", [("%a0", types[0]), ("%a1", types[1])], ("%z", sums), text
     )
@@ -185,7 +209,7 @@ def test_quantised_results(target, kinds, low, high, zero, size):
     code += generic("r0", ["d0, d1", "d1", "d0, d1"], "pp", [("%c", sums), ("%a2", types[2])], ("%out0", out), end)
     scale = np.geomspace(1e-3, 10, n).astype("f4")
     scale[0] = np.nan
-    taken = "matrix_tiles" if target == "sapphirerapids" else "dot_product"
+    taken = schedule_of(target, kinds)
     check(kernel(types, [out], code), [a, b, scale], [np.zeros((m, n), "i1")], targets.get(target), taken)
 
 
@@ -194,6 +218,15 @@ def test_quantised_results(target, kinds, low, high, zero, size):
 def test_convolutions(target, kinds, wide, stride, channels, columns):
     """3x3 windows; the first has rows that fit a tile."""
     convolution(target, kinds, wide, stride, channels, columns, 32)
+
+
+@pytest.mark.parametrize(("target", "kinds"), [u for u in units() if "f" not in u[1][0] and schedule_of(*u) == "words"])
+@pytest.mark.parametrize("size", [(1, 9, 12, 32), (1, 12, 9, 64), (2, 10, 10, 32), (1, 11, 23, 96)])
+def test_filtered_convolutions(target, kinds, size):
+    """Planes of an even and an odd number of rows and of columns, by Winograd's minimal filtering."""
+    planes, high, wide, channels = size
+    width = 2 * units_of(targets.get(target), *kinds)[0].lanes
+    convolution(target, kinds, wide, 1, channels, 2 * width, width, planes=planes, high=high)
 
 
 @pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v4", "cortex-a53", "riscv64-v", "wasm32-simd128"])

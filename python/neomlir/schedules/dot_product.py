@@ -89,8 +89,12 @@ class DotSums(Accumulator):
             if self.heavy and count > 1:
                 self._spill(count, row, vectors, [value for _, _, value in points])
                 return
-            for loops, chunk, value in points:
-                self.finish(loops, chunk, [value])
+            self.finish_all(points, count, row, vectors)
+
+    def finish_all(self, points: list[tuple], count: int, row: Row, vectors: Tile) -> None:
+        """What follows the reduction, and the stores, for `count` rows: loops, chunk and sum of each vector."""
+        for loops, chunk, value in points:
+            self.finish(loops, chunk, [value])
 
     def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
         """The reduced sums: of each row vectors that hold `width` columns or some more."""

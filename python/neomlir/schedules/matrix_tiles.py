@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
-from neomlir.schedules.accumulate import bind
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.contraction import Nest
@@ -24,8 +23,8 @@ from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.quantised import LANES, TOGETHER, Quantised
-from neomlir.schedules.root import Root, computed, stored_at
+from neomlir.schedules.quantised import LANES, TOGETHER, Quantised, store_narrowed
+from neomlir.schedules.root import Root
 from neomlir.schedules.tile_registers import LEFT, RIGHT, ROW_BYTES, ROWS, SUMS, Part, Registers
 
 _STAYS = 4
@@ -337,22 +336,9 @@ class TileNest(Nest):
 
     def _narrow(self, first: Index, count: int, row, tile: Tile) -> None:
         """The epilogue of `count` rows whose quantised results are narrowed together."""
-        b, frame, kernel, root, ends = self.b, self.frame, self.frame.kernel, self.root, self.quantised
-        values = []
-        for r in range(count):
-            for chunk, value, loops in self._sums_of(first + r, row, tile):
-                bind(frame, root.generic, loops, [value])
-                _, place = computed(kernel, 0, stored_at(kernel, root.generic, loops)[0])
-                values += frame.evaluator.body(ends.generic, ends.generic.loops(0, place), chunk, wanted=[ends.wanted])
-        values = [b.splat(value, LANES) for value in values]
-        together, width = ends.narrow(b, values), LANES * len(tile)
-        kind = b.vector(width, ir.IntegerType.get_signless(8, b.context))
-        for r in range(count):
-            mask = ir.DenseI64ArrayAttr.get(range(r * width, (r + 1) * width), b.context)
-            part = b.value("vector.shuffle", kind, together, together, mask=mask)
-            loops = root.loops(row(first + r, lane_index(tile[0][0].put_lane(0), width)))
-            place = stored_at(kernel, root.generic, loops)[0]
-            frame.memory.store(frame.destination(0), place, Chunk(width), part)
+        rows = [first + r for r in range(count)]
+        points = ((loops, chunk, value) for r in rows for chunk, value, loops in self._sums_of(r, row, tile))
+        store_narrowed(self.frame, self.root, self.quantised, points, row, rows, tile)
 
     def _fetch(self, outer: list[Index], along: Index) -> None:
         """Fetch what falls to one step of the reduction of the panel behind the one in use."""

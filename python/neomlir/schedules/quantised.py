@@ -7,14 +7,19 @@ by saturation, which is a clamp as well (Intel 64 and IA-32 manual: CVTPS2DQ, PA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from neomlir.mlir import arith, ir
 from neomlir.schedules import intrinsics
-from neomlir.schedules.builder import Builder
+from neomlir.schedules.accumulate import Row, bind
+from neomlir.schedules.builder import Builder, Chunk, Tile
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Generic, Kernel, same
+from neomlir.schedules.nest import lane_index
+from neomlir.schedules.root import Root, computed, stored_at
 
 _ROUNDER = 12582912.0
 """1.5 * 2**23, which rounds what it is added to: `passes/quantized_bodies.py`."""
@@ -147,6 +152,38 @@ class Quantised:
         nothing = b.constant(ir.DenseElementsAttr.get_splat(kind, ir.IntegerAttr.get(i32, 0)))
         rest = [b.constant(ir.IntegerAttr.get(i16, -1)), b.constant(ir.IntegerAttr.get(i32, _CURRENT))]
         return intrinsics.call(b, convert, [kind], [value, nothing, *rest]).results[0]
+
+
+def store_narrowed(
+    frame: Frame,
+    root: Root,
+    ends: Quantised,
+    points: Iterable[tuple],
+    row: Row,
+    rows: Sequence[Index | int],
+    vectors: Tile,
+) -> None:
+    """What follows the reduction of `root` for four vectors of some rows, narrowed and stored together.
+
+    `points`: loops, chunk and sums of each vector, all of full width; `vectors`: those of a row, side by side; `row`
+    gives the indices of the number of a row and a column.
+    """
+    b, kernel, lanes = frame.b, frame.kernel, vectors[0][1].width
+    values = []
+    for loops, chunk, value in points:
+        bind(frame, root.generic, loops, [value])
+        _, place = computed(kernel, 0, stored_at(kernel, root.generic, loops)[0])
+        values += frame.evaluator.body(ends.generic, ends.generic.loops(0, place), chunk, wanted=[ends.wanted])
+    together = ends.narrow(b, [b.splat(value, lanes) for value in values])
+    width = lanes * len(vectors)
+    kind = b.vector(width, ir.IntegerType.get_signless(8, b.context))
+    for number, r in enumerate(rows):
+        mask = ir.DenseI64ArrayAttr.get(range(number * width, (number + 1) * width), b.context)
+        part = b.value("vector.shuffle", kind, together, together, mask=mask)
+        index = Index({}, r) if isinstance(r, int) else r
+        loops = root.loops(row(index, lane_index(vectors[0][0].put_lane(0), width)))
+        place = stored_at(kernel, root.generic, loops)[0]
+        frame.memory.store(frame.destination(0), place, Chunk(width), part)
 
 
 def _made_by(value: ir.Value, name: str) -> ir.Operation | None:

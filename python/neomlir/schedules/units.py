@@ -31,8 +31,11 @@ class Unit:
     """The type of an element of the column operand, which lies in panels."""
     bits: int = 0
     flip: bool = False
+    words: bool = False
+    """Operands are widened to words of 16 bits first; the products of two pairs are added, but not to a sum."""
     group_bits: int = 32
-    """What a row and a column lend to a sum at a time: 64 bits where sums are square, 16 where nothing is added up."""
+    """What a row and a column lend to a sum at a time: 64 bits where sums are square, 16 where nothing is added up, or
+    where that is widened."""
 
     @property
     def square(self) -> bool:
@@ -90,12 +93,23 @@ _UNITS = (
     Unit("dotprod", "llvm.aarch64.neon.sdot.v4i32.v16i8", S8, S8, 128),
     Unit("dotprod", "llvm.aarch64.neon.udot.v4i32.v16i8", U8, U8, 128),
     Unit("i8mm", "llvm.aarch64.neon.usdot.v4i32.v16i8", U8, S8, 128),
+    *(
+        Unit(feature, intrinsic, rows, columns, bits, words=True, group_bits=16)
+        for feature, intrinsic, bits in (
+            ("avx512bw", "llvm.x86.avx512.pmaddw.d.512", 512),
+            ("avx2", "llvm.x86.avx2.pmadd.wd", 256),
+            ("sse4.2", "llvm.x86.sse2.pmadd.wd", 128),
+        )
+        for rows in (U8, S8)
+        for columns in (S8, U8)
+    ),
 )
 
 
 def units_of(target, rows: str, columns: str) -> list[Unit]:
-    """The units of `target` for operands of these types: tiles, blocks, then rows."""
-    return [u for u in _UNITS if target.has(u.feature) and (u.rows, u.columns) == (rows, columns)]
+    """The units of `target` for operands of these types: tiles, blocks, then rows; if there are none, of words."""
+    found = [u for u in _UNITS if target.has(u.feature) and (u.rows, u.columns) == (rows, columns)]
+    return [u for u in found if not u.words] or found
 
 
 def unit_of(target, rows: str, columns: str, channels: int, padded: bool) -> Unit | None:

@@ -1,0 +1,275 @@
+"""The loops and register tiles of contractions of bytes that are widened to words: `words.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neomlir.mlir import ir
+from neomlir.schedules import intrinsics
+from neomlir.schedules.accumulate import Row
+from neomlir.schedules.base import NotApplicable
+from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.dot_product import DotNest, DotSums
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.nest import even
+from neomlir.schedules.panels import Panels
+from neomlir.schedules.plan import Plan
+from neomlir.schedules.quantised import TOGETHER, Quantised, store_narrowed
+from neomlir.schedules.root import Root
+from neomlir.schedules.units import S8, factor_types
+
+_SCRATCH = 1 << 19
+"""Bytes of scratch memory for rows, and for a panel, at most: it lies on the stack."""
+_ITEMS = 8
+"""Work items, at least, where they are not too small."""
+_ROWS = 96
+"""Rows of a work item, at least, where rows are cut for more of them."""
+_USES = 4
+"""Register tiles that use a panel, at least, if it is widened before."""
+_SPARSE = 8
+"""How much more may be widened than is read."""
+
+
+@dataclass
+class Widened:
+    """Bytes of an operand as words in scratch memory."""
+
+    buffer: ir.Value
+    start: Index
+    """The element of the operand that is the first of them."""
+
+
+class WordNest(DotNest):
+    """Work items of some rows, which are widened first, and some panels."""
+
+    sums: WordSums
+
+    def __init__(self, frame: Frame, root: Root, plan: Plan, panels: Panels):
+        super().__init__(frame, root, plan, panels)
+        self.panels = panels
+        self.sums = WordSums(frame, root, panels)
+        self.word = ir.IntegerType.get_signless(16, frame.b.context)
+        place = panels.places[0]
+        if not all(isinstance(v, Var) and c > 0 for v, c in place.terms.items()):
+            raise NotApplicable("rows are not read at equal distances")
+        self.stride = {id(d): place.terms.get(d.probe, 0) for d in root.dims}
+        """Elements of the row operand from one point of a dimension to the next."""
+        self.window = 1 + sum(place.terms[root.reduced_probes[d]] * (root.extents[d] - 1) for d in root.reduced)
+        """Elements from the first that a row reads to the last."""
+
+    def _items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
+        b, plan = self.b, self.plan
+        tiles = self._tiles()
+        columns = self.size[id(plan.columns)]
+        panels = b.ceildiv(columns, plan.width)
+        cut, block = self._block(tiles)
+        blocked = b.ceildiv(tiles[cut], block) if tiles else 1
+        batch = [self.size[id(d)] for d in plan.batch]
+        outside = [*batch, *tiles[:cut], blocked]
+        groups = self._groups(outside, panels)
+        wide = -(-panels // groups)
+        reach = self._reach(cut, block)
+        if reach > _SPARSE * math.prod(self._points(cut, block)) * self.depth:
+            raise NotApplicable("rows lie too far apart to be widened with what is between them")
+        rows = self._scratch(reach)
+        count = block * math.prod(n if isinstance(n, int) else _USES for n in tiles[cut + 1 :])
+        panel = self._panel_scratch() if count >= _USES else None
+
+        def item(indices: list[Index]) -> None:
+            *indices, last, group = indices
+            fixed = {id(d): i for d, i in zip((*plan.batch, *plan.rows), indices, strict=False)}
+            low: Size = b.compute(last * block) if tiles else 0
+            high: Size = b.min(b.add(low, block), tiles[cut]) if tiles else 1
+            self._widen_rows(rows, fixed, cut, low, high)
+
+            def column(p: Index) -> None:
+                self.panel = p
+                self._widen_panel(panel, fixed, p)
+                self.column_tile(p, columns, plan.width, lambda tile: self.rows(fixed, cut, low, high, tiles, tile))
+
+            start = b.compute(group * wide)
+            b.loop(start if group.terms else 0, b.min(b.add(start, wide), panels) if group.terms else panels, 1, column)
+
+        return [*outside, -(-panels // wide)], item
+
+    def _groups(self, outside: list[Size], panels: int, items: int = _ITEMS) -> int:
+        """Into how many groups of panels the columns are cut, for so many work items beside these."""
+        others = math.prod(n if isinstance(n, int) else items for n in outside)
+        groups = max(1, min(-(-items // others), panels // 2))
+        return self.root.kernel.parameter("groups", groups, [n for n in (1, 2, 4, 8) if n <= panels])
+
+    def _block(self, tiles: list[Size]) -> tuple[int, int]:
+        """The row loop that is cut into work items, and how much of it an item has."""
+        budget = min(self.frame.machine.l2 * 7 // 16, _SCRATCH) // 2
+        for cut, size in enumerate(tiles):
+            if not all(isinstance(n, int) for n in tiles[cut + 1 :]):
+                continue
+            rest, one = (self._reach(cut, n) for n in (1, 2))
+            most = 1 + (budget - rest) // max(1, one - rest)
+            if rest > budget and cut < len(tiles) - 1:
+                continue
+            most = max(1, most)
+            if not isinstance(size, int):
+                return cut, most
+            inside = math.prod(tiles[cut + 1 :]) * self.strips.height
+            few = math.prod(tiles[:cut]) if all(isinstance(n, int) for n in tiles[:cut]) else _ITEMS
+            number = max(-(-size // most), min(-(-_ITEMS // few), size * inside // _ROWS))
+            number = self.root.kernel.parameter(
+                "blocks", even(number, size), [n for n in (1, 2, 4, 8, 16) if n <= size]
+            )
+            return cut, -(-size // number)
+        return 0, 1
+
+    def _reach(self, cut: int, block: int) -> int:
+        """Elements of the row operand from the first that a work item reads to the last."""
+        rows = self.plan.rows[cut:]
+        points = self._points(cut, block)
+        return self.window + sum(self.stride[id(d)] * (n - 1) for d, n in zip(rows, points, strict=True))
+
+    def _points(self, cut: int, block: int) -> list[int]:
+        """The rows of a work item along each row loop from the one on that is cut."""
+        rows = self.plan.rows[cut:]
+        if not rows:
+            return []
+        return [block * (self.strips.height if len(rows) == 1 else 1), *(d.size for d in rows[1:])]
+
+    def _scratch(self, elements: int) -> Widened:
+        if elements * 2 > _SCRATCH:
+            raise NotApplicable("the rows of a register tile are too long to be widened")
+        return Widened(self.frame.memory.scratch([elements], self.word), Index())
+
+    def _panel_scratch(self) -> Widened | None:
+        """Memory for a panel; None where it is too large, or does not lie in one piece."""
+        size = self.panels.depth * self.panels.width
+        terms, outer = self.panels.places[1].terms, self.panels.reduced[: -len(self.panels.merged)]
+        for d in reversed(outer):
+            if terms[self.root.reduced_probes[d]] != size:
+                return None
+            size *= self.root.extents[d]
+        return self._scratch(size) if size * 2 <= _SCRATCH else None
+
+    def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
+        """Let `into` be what the rows of a work item read, and the register tiles read it there."""
+        b, rows, where = self.b, self.plan.rows, {id(d): Index() for d in self.root.dims}
+        where.update(fixed)
+        length: Size = self.window
+        if rows:
+            first, end = low, high
+            if cut == len(rows) - 1:
+                static = isinstance(self.strips.size, int)
+                first = self.strips.start(low) if static else b.mul(low, self.strips.height)
+                end = self.strips.start(high) if static else b.min(b.mul(high, self.strips.height), self.strips.size)
+            where[id(rows[cut])] = Index({}, first) if isinstance(first, int) else of(Var(first))
+            inner = self._reach(cut, 1)
+            if cut == len(rows) - 1:
+                inner = self.window
+            length = b.add(b.mul(b.sub(b.sub(end, first), 1), self.stride[id(rows[cut])]), inner)
+        start = self.panels.at(self.root, 0, where, self._nothing(), Index())
+        into.start = self._fixed_place(start)
+        self._widen(0, into, length)
+        self.sums.rows = into
+
+    def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
+        """Let `into` be a panel, if there is memory for it, and the register tiles read it there."""
+        self.sums.columns = into
+        if into is None:
+            return
+        where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
+        into.start = self._fixed_place(self.panels.at(self.root, 1, where, self._nothing(), Index()))
+        self._widen(1, into, ir.MemRefType(into.buffer.type).shape[0])
+
+    def _nothing(self) -> list[Index]:
+        return [Index()] * (len(self.panels.reduced) - len(self.panels.merged))
+
+    def _fixed_place(self, place: Index) -> Index:
+        return place if place.constant is not None else of(Var(self.b.compute(place)))
+
+    def _widen(self, operand: int, into: Widened, length: Size) -> None:
+        """Copy `length` elements of an operand (0 the rows, 1 the columns) from `into.start` on."""
+        b, sums = self.b, self.sums
+        lanes = self.frame.machine.lanes(16)
+        whole = b.mul(b.div(length, lanes), lanes)
+
+        def copy(i: Index, width: int) -> None:
+            words = sums.widened(operand, into.start + i, width)
+            name = "vector.store" if width > 1 else "memref.store"
+            b.op(name, [], [words, into.buffer, b.compute(i)])
+
+        b.loop(0, whole, lanes, lambda i: copy(i, lanes))
+        b.loop(whole, length, 1, lambda i: copy(i, 1))
+
+
+class WordSums(DotSums):
+    """Register tiles whose step of the reduction is a pair of words."""
+
+    def __init__(self, frame: Frame, root: Root, panels: Panels):
+        super().__init__(frame, root, panels)
+        signs = factor_types(root.generic.op)
+        self.signed = [signs[i] == S8 for i in (panels.rows, 1 - panels.rows)]
+        self.word = ir.IntegerType.get_signless(16, frame.b.context)
+        self.pairs = frame.b.vector(2 * self.unit.lanes, self.word)
+        self.rows: Widened
+        self.columns: Widened | None = None
+        self.quantised = Quantised.of(frame.kernel)
+
+    def _buffer(self, operand: int) -> ir.Value:
+        number = self.panels.rows if operand == 0 else 1 - self.panels.rows
+        return self.frame.memory.of(self.root.accesses[number][0][0])
+
+    def widened(self, operand: int, place: Index, width: int) -> ir.Value:
+        """`width` neighbouring elements of an operand (0 the rows, 1 the columns) as words."""
+        b = self.frame.b
+        byte = ir.IntegerType.get_signless(8, b.context)
+        loaded = intrinsics.load(b, self._buffer(operand), b.compute(place), b.vector(width, byte), 1)
+        return b.value("arith.extsi" if self.signed[operand] else "arith.extui", b.vector(width, self.word), loaded)
+
+    def _dots(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
+        unit, panels = self.unit, self.panels
+        place = panels.at(self.root, 1, dims[0], outer, along)
+        loaded = [self._columns(place + j * unit.lanes * unit.group) for j in columns]
+        sums = list(sums)
+        for r, where in enumerate(dims):
+            place = panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
+            pair = self.broadcast_pair(self.rows.buffer, place)
+            for j in columns:
+                at = r * len(columns) + j
+                sums[at] = self.multiply_add(sums[at], pair, loaded[j])
+        return sums
+
+    def multiply_add(self, total: ir.Value, rows: ir.Value, columns: ir.Value) -> ir.Value:
+        """`total` and what the unit makes of a pair of a row and pairs of columns."""
+        b = self.frame.b
+        product = intrinsics.call(b, self.unit.intrinsic, [self.wide], [rows, columns]).results[0]
+        return b.value("arith.addi", self.wide, total, product)
+
+    def broadcast_pair(self, buffer: ir.Value, place: Index) -> ir.Value:
+        """The pair of words from a place of a buffer on, in all lanes."""
+        b = self.frame.b
+        word = intrinsics.load(b, buffer, b.compute(place * 2), self.words.element_type, 2)
+        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, word))
+
+    def many_pairs(self, buffer: ir.Value, place: Index) -> ir.Value:
+        """A vector of words from a place of a buffer on."""
+        b = self.frame.b
+        return intrinsics.load(b, buffer, b.compute(place * 2), self.pairs, 2)
+
+    def _columns(self, place: Index) -> ir.Value:
+        """A vector of columns, a pair of words each."""
+        if self.columns is None:
+            return self.widened(1, place, 2 * self.unit.lanes)
+        return self.many_pairs(self.columns.buffer, place + self.columns.start * -1)
+
+    def finish_all(self, points: list, count: int, row: Row, vectors: Tile) -> None:
+        """Rows whose quantised results fill a vector of bytes are narrowed together."""
+        lanes, each = self.unit.lanes, len(vectors)
+        whole = 0
+        if self.quantised and all(chunk == Chunk(lanes) for _, chunk in vectors) and each in (1, 2, 4):
+            step = TOGETHER // each
+            whole = count // step * step
+            for r in range(0, whole, step):
+                part = points[r * each : (r + step) * each]
+                store_narrowed(self.frame, self.root, self.quantised, part, row, range(r, r + step), vectors)
+        super().finish_all(points[whole * each :], count - whole, row, vectors)
