@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from neomlir import targets
 from neomlir.errors import PassFailure
 from neomlir.mlir import arith, ir
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, count, register
-from neomlir.passes.constants import bytes_of
+from neomlir.passes.constants import Constants, bytes_of
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
+from neomlir.passes.winograd import Convolution
+from neomlir.schedules.units import units_of
+from neomlir.schedules.winograd_plan import choose
 
 TYPES = ("f32", "bf16", "f16")
 _VIEWS = frozenset(
@@ -39,6 +43,10 @@ class LowerPrecision(ModulePass):
     compiling. All else is computed in f32: softmax, layer norm, the epilogues of contractions. Filters of depthwise
     convolutions stay as they are, and so do the types of a function's arguments and results. Values beyond the range of
     f16 become infinities.
+
+    Where the target has no instruction that multiplies such numbers, weights alone are rounded: they take half the
+    memory, and a product widens what it loads; to round and to widen activations as well would cost time and accuracy
+    for nothing. A convolution that is faster by Winograd's algorithm keeps its weights there.
     """
 
     name = "neo-lower-precision"
@@ -46,7 +54,7 @@ class LowerPrecision(ModulePass):
     type: str = "f32"
     """`bf16` or `f16`; `f32` leaves everything as it is."""
     target: str = "host"
-    """The target whose second-level cache is meant."""
+    """The target whose second-level cache and units are meant."""
 
     def run(self, module: ir.Module) -> None:
         if self.type not in TYPES:
@@ -54,17 +62,26 @@ class LowerPrecision(ModulePass):
         if self.type == "f32":
             return
         with module.context, module.operation.location:
-            small = targets.get(self.target).cache.l2 // 2
+            target = targets.get(self.target)
             narrow = ir.BF16Type.get() if self.type == "bf16" else ir.F16Type.get()
+            wanted = _factors if units_of(target, self.type, self.type) else partial(_weights, target)
             for function in s.straight_line(module):
-                _Function(function, narrow, small).lower()
+                _Function(function, narrow, target.cache.l2 // 2, wanted).lower()
 
 
 class _Function:
     """One function; `made` gives the narrow value of each wide one that has one."""
 
-    def __init__(self, function: ir.Operation, narrow: ir.Type, small: int):
+    def __init__(
+        self,
+        function: ir.Operation,
+        narrow: ir.Type,
+        small: int,
+        wanted: Callable[[ir.Operation, Constants], list[int]],
+    ):
+        """`wanted` gives the numbers of the operands that an operation reads in the narrow type."""
         self.function, self.narrow, self.small = function, narrow, small
+        self.wanted = partial(wanted, constants=Constants.of(function))
         self.made: dict[ir.Value, ir.Value] = {}
         self.readers: list[ir.Operation] = []
         """The contractions and windows."""
@@ -73,7 +90,7 @@ class _Function:
 
     def lower(self) -> None:
         for op in s.operations(self.function):
-            if numbers := _wanted(op):
+            if numbers := self.wanted(op):
                 self.readers.append(op)
             for number in numbers:
                 self.lowered(op.operands[number])
@@ -217,8 +234,19 @@ def _is_wide(value: ir.Value) -> bool:
     return isinstance(value.type, ir.RankedTensorType) and isinstance(value.type.element_type, ir.F32Type)
 
 
-def _wanted(op: ir.Operation) -> list[int]:
-    """The operands that an operation reads in the narrow type."""
+def _weights(target, op: ir.Operation, constants: Constants) -> list[int]:
+    """The weight of a contraction in f32 that is neither depthwise nor Winograd's on the target."""
+    found = Contraction.match(op) if op.name == "linalg.generic" else None
+    if found is None or found.depthwise or not all(_is_wide(v) for v in op.operands):
+        return []
+    if not constants.weights(op.operands[found.b]):
+        return []
+    convolution = Convolution.match(op, constants)
+    return [] if convolution is not None and choose(target, convolution.shape) else [found.b]
+
+
+def _factors(op: ir.Operation, constants: Constants) -> list[int]:
+    """What contractions and windows in f32 read."""
     if op.name != "linalg.generic" or s.is_parallel(op):
         return []
     found = Contraction.match(op)

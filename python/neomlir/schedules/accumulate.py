@@ -41,6 +41,8 @@ class Accumulator:
         self.product = root.product()
         self.factors: dict[int, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Inputs, by number, that are read from elsewhere."""
+        self.wide: dict[ir.Value, Callable[[list[Index], Chunk], ir.Value]] = {}
+        """Factors of the products that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
         self.ahead: list[Callable[[list[Index]], None]] = []
@@ -209,8 +211,11 @@ class Accumulator:
             given[number] = read(loops, chunk)
         if self.product is None:
             return [b.splat(value, chunk.width) for value in evaluator.body(g, loops, chunk, given)]
-        x, y, _ = self.product
-        x, y = (b.splat(v, chunk.width) for v in evaluator.body(g, loops, chunk, given, [x, y]))
+        factors = self.product[:2]
+        read = {v: self.wide[v](loops, chunk) for v in factors if v in self.wide}
+        others = [v for v in factors if v not in read]
+        read.update(zip(others, evaluator.body(g, loops, chunk, given, others), strict=True))
+        x, y = (b.splat(read[v], chunk.width) for v in factors)
         if not isinstance(ir.VectorType(x.type).element_type if chunk.width > 1 else x.type, ir.FloatType):
             return [b.op("arith.addi", [x.type], [held[0], b.value("arith.muli", x.type, x, y)]).results[0]]
         if self.frame.machine.fma:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.index import Index
 from neomlir.schedules.nest import blocks, even
+from neomlir.schedules.widened import Widened
 
 if TYPE_CHECKING:
     from neomlir.schedules.contraction import Nest
@@ -44,18 +45,25 @@ def items(
     if ask("ahead", 1, (0, 1)):
         nest.fetch_ahead(None)
     nest.sums.foreseen = True
+    panels = -(-columns // plan.width)
+    widened = Widened.of(nest, block * math.prod(tiles[cut + 1 :]) * plan.height, panels)
 
     def item(indices: list[Index]) -> None:
         fixed = {id(dim): index for dim, index in zip(plan.rows, indices[:cut], strict=False)}
         low = b.compute(indices[-1] * block)
         high = b.min(b.add(low, block), tiles[cut])
 
+        if widened:
+            b.loop(0, panels, 1, lambda p: nest.column_tile(p, columns, plan.width, lambda t: widened.fill(p, p, t)))
+
         def strip(fixed: dict, base: Index, height: int) -> None:
             def column(p: Index) -> None:
                 nest.panel = p
+                if widened:
+                    widened.use(p, p)
                 nest.column_tile(p, columns, plan.width, lambda tile: emit(fixed, base, height, tile))
 
-            b.loop(0, -(-columns // plan.width), 1, column)
+            b.loop(0, panels, 1, column)
 
         nest.each_strip(fixed, cut, low, high, tiles, strip)
 

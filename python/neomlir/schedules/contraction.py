@@ -24,6 +24,7 @@ from neomlir.schedules.nest import USES, Strips, amid, blocks, even, full_tile, 
 from neomlir.schedules.plan import GUESS, Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
+from neomlir.schedules.widened import Widened
 
 _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
@@ -121,6 +122,8 @@ class Nest:
             if ask("ahead", 1, (0, 1)):
                 self.fetch_ahead(used)
 
+        widened = self.widen(self._rows_of(tiles, cut, block))
+
         def item(indices: list[Index]) -> None:
             fixed = {id(d): i for d, i in zip(plan.batch, indices, strict=False)}
             indices = indices[len(batch) :]
@@ -136,7 +139,14 @@ class Nest:
 
             def column(p: Index) -> None:
                 self.panel = p
-                self.column_tile(p, columns, width, lambda tile: self.rows(fixed, len(outer), low, high, tiles, tile))
+
+                def pass_by(tile: Tile) -> None:
+                    if widened:
+                        widened.fill(Index(), p, tile)
+                        widened.use(Index(), p)
+                    self.rows(fixed, len(outer), low, high, tiles, tile)
+
+                self.column_tile(p, columns, width, pass_by)
 
             if wide == 1:
                 column(group)
@@ -145,6 +155,17 @@ class Nest:
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)
 
         return axes, item
+
+    def widen(self, rows: int | None) -> Widened | None:
+        """Where a panel of columns is made as wide as it is multiplied, before `rows` rows pass by; None: nowhere."""
+        return Widened.of(self, rows)
+
+    def _rows_of(self, tiles: list[Size], cut: int, block: int) -> int | None:
+        """Rows of a block, about; None where they are not known."""
+        if not tiles or not all(isinstance(n, int) for n in tiles[cut:]):
+            return None
+        inner = self.plan.inner.size if self.plan.inner else 1
+        return min(block, tiles[cut]) * math.prod(tiles[cut + 1 :]) * self.strips.height * inner
 
     def _tiles(self) -> list[Size]:
         """The number of steps along each row dimension: single rows, and register tiles along the last."""

@@ -20,11 +20,11 @@ from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.nest import even, lane_index, vectors
 from neomlir.schedules.root import stored_at
+from neomlir.schedules.widened import pays, widened
 
 if TYPE_CHECKING:
     from neomlir.schedules.contraction import Nest
     from neomlir.schedules.kernel import Kernel
-    from neomlir.schedules.plan import Plan
 
 _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: it lies on the stack."""
@@ -52,6 +52,8 @@ class Blocks:
     """Whether blocks of rows are copied."""
     packs_columns: bool
     """Whether panels of columns are."""
+    factor: ir.Value | None
+    """The factor of the products that these copies hold, if it is wider than what is read."""
     in_place: bool
     """Whether sums wait between two parts where the results come, and not in scratch memory."""
 
@@ -73,14 +75,16 @@ def blocks(nest: Nest) -> Blocks | None:
         return None
     scratch = min(_SCRATCH, l2 // 2)
     for_rows, for_panel, for_sums = scratch * 2 // 3, l2 // 8, scratch // 3
-    if plan.panel is None:
+    factor = pays(nest, rows)
+    copied = plan.panel is None or factor is not None
+    if copied:
         for_rows, for_panel, for_sums = scratch // 2, scratch // 6, scratch // 3
     strips, panels, line = nest.strips.count, -(-columns // plan.width), width * plan.width
     few = strips * height * width * _LEAST <= for_rows
     fitting = for_rows // (width * height * (strips if few else 1))
     needed = nest.rows_needed()
     panel = min(for_panel // line, for_rows // (width * min(rows, needed)))
-    steps = _steps(kernel, depth, plan, panel, fitting)
+    steps = _steps(kernel, depth, plan.lanes, panel, min(fitting, panel) if copied else fitting)
     if not steps:
         return None
     most = for_rows // (steps * width * height)
@@ -92,17 +96,15 @@ def blocks(nest: Nest) -> Blocks | None:
     in_place = steps < depth and (nest.b.scalable or many)
     wide = _share(kernel, "panels", panels, fit if steps < depth and not in_place else panels, groups)
     packs = kernel.parameter("pack", int(_packable(nest)), (0, 1))
-    return Blocks(steps, block, wide, bool(packs), plan.panel is None, in_place)
+    return Blocks(steps, block, wide, bool(packs), copied, factor, in_place)
 
 
-def _steps(kernel: Kernel, depth: int, plan: Plan, panel: int, most: int) -> int:
+def _steps(kernel: Kernel, depth: int, lanes: int, panel: int, most: int) -> int:
     """Steps of a part: at most `most`, and at most `panel` where a part may be so short."""
-    lanes = plan.lanes
 
     def each(parts: int) -> int:
         return min(depth, -(-depth // parts // lanes) * lanes)
 
-    most = most if plan.panel is not None else min(most, panel)
     fits = [steps for steps in dict.fromkeys(map(each, range(1, 33))) if steps <= most]
     if not fits:
         return 0
@@ -155,6 +157,7 @@ class _Loops:
             self.copy = memory.scratch(shape, element)
         if cut.packs_columns:
             element = ir.RankedTensorType(root.generic.inputs[1 - self.operand].type).element_type
+            element = element if cut.factor is None else cut.factor.type
             self.panel = memory.scratch([cut.steps, nest.plan.width], element)
 
     def items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
@@ -257,11 +260,15 @@ class _Loops:
         """Copy a part of the columns of panel `p`, and let the tiles read the copy."""
         nest, memory = self.nest, self.nest.frame.memory
         root, g = nest.root, nest.root.generic
-        operand, columns = 1 - self.operand, nest.plan.columns
+        operand, columns, factor = 1 - self.operand, nest.plan.columns, self.cut.factor
         first = p * -nest.plan.width
 
         def step(at: Index) -> None:
             for index, chunk in tile:
+                if factor is not None:
+                    value = widened(nest, factor, index, chunk, {self.loop: at})
+                    memory.store(self.panel, (at + k * -1, index + first), chunk, value)
+                    continue
                 loops = root.loops([index if d is columns else Index() for d in root.dims])
                 loops[self.loop] = at
                 place = tuple(apply(e, loops) for e in g.maps[operand].results)
@@ -275,4 +282,7 @@ class _Loops:
             place = (loops[self.loop] + k * -1, loops[columns.loops[-1]] + first)
             return memory.load(self.panel, place, chunk)
 
-        nest.sums.factors[operand] = read
+        if factor is not None:
+            nest.sums.wide[factor] = read
+        else:
+            nest.sums.factors[operand] = read

@@ -4,10 +4,13 @@ It takes what `neo-quantize-weights` writes: `out + (a[2 k] * (low(q) - 8) + a[2
 panels of columns. A group of weights, those of one scale, is summed by itself, so that its scale multiplies once a
 group: a byte costs its load, two conversions and two multiply-adds for all columns of a vector. The sums of low and
 high halves are apart, which is what hides the latency of the multiply-adds where there is one row. The loop nest
-is that of `contraction`.
+is that of `contraction`. Where many rows pass by a panel, its columns are made floats once, scales included, in scratch
+memory, and the register tile is that of a product of floats.
 """
 
 from __future__ import annotations
+
+import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator, Row
@@ -26,6 +29,10 @@ _L2 = 2
 """The locality hint of data for the second-level cache."""
 _VECTORS = 4
 """Vectors of a panel."""
+_STRIPS = 3
+"""Register tiles, one above the other, for which weights are made floats in scratch memory."""
+_SCRATCH = 1 << 19
+"""Bytes of scratch memory, at most: it lies on the stack."""
 _ROWS, _BYTES, _NEXT, _SCALES = range(4)
 """The inputs: even rows of the reduction, the weights, odd rows, scales."""
 
@@ -44,12 +51,15 @@ class Nibbles(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        plan, group = _plan(root, kernel, target)
-        return Frame(kernel, target).made_by(lambda frame: NibbleNest(frame, root, plan, group).emit())
+        plan, group, shared = _plan(root, kernel, target)
+        return Frame(kernel, target).made_by(lambda frame: NibbleNest(frame, root, plan, group, shared).emit())
 
 
-def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
-    """The register tile, and bytes of a group; NotApplicable where the kernel is no product with 4-bit weights."""
+def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int, bool]:
+    """The register tile, bytes of a group, and whether weights are made floats in scratch memory.
+
+    NotApplicable where the kernel is no product with 4-bit weights.
+    """
     g = root.generic
     types = [str(ir.RankedTensorType(v.type).element_type) for v in (*g.inputs, *g.results) if _shaped(v)]
     if types != ["f32", "i8", "f32", "f32", "f32"] or not {"arith.andi", "arith.shrui"} <= g.names:
@@ -75,9 +85,13 @@ def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int]:
     # Of one row the weights are loaded in long pieces; several share the floats that are made of them.
     most = width // lanes
     vectors = kernel.parameter("vectors", min(most, _VECTORS if tall == 1 else 2), [v for v in (1, 2, 4) if v <= most])
-    # Two sums for a row and vector within a group, one for the whole, and what is loaded.
-    height = max(1, (target.vector.registers - 2 * vectors - 2) // (3 * vectors))
-    return Plan(columns, rows, None, [], lanes, vectors, height, width), group
+    height = max(1, (target.vector.registers - vectors - 2) // vectors)
+    fits = 8 * extent * vectors * lanes <= _SCRATCH and len(columns.loops) == 1
+    shared = fits and math.prod(d.size or 0 for d in rows) >= _STRIPS * height
+    if not shared:
+        # Two sums for a row and vector within a group, one for the whole, and what is loaded.
+        height = max(1, (target.vector.registers - 2 * vectors - 2) // (3 * vectors))
+    return Plan(columns, rows, None, [], lanes, vectors, height, width), group, shared
 
 
 def _shaped(value: ir.Value) -> bool:
@@ -87,15 +101,61 @@ def _shaped(value: ir.Value) -> bool:
 class NibbleNest(Nest):
     """The loops of `contraction` around register tiles of 4-bit weights."""
 
-    def __init__(self, frame: Frame, root: Root, plan: Plan, group: int):
+    def __init__(self, frame: Frame, root: Root, plan: Plan, group: int, shared: bool):
         super().__init__(frame, root, plan)
         self.sums = NibbleSums(frame, root, group)
+        self.shared = shared
+
+    def widen(self, rows: int | None) -> WideNibbles | None:
+        return WideNibbles(self) if self.shared else None
 
     def _main(self):
         return self._items()
 
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing: one row after the other is read from end to end, as the hardware fetches by itself."""
+
+
+class WideNibbles:
+    """A panel's columns as floats in scratch memory: `[bytes of the reduction, halves, columns of a register tile]`."""
+
+    def __init__(self, nest: NibbleNest):
+        self.nest, self.sums, self.columns = nest, nest.sums, nest.plan.columns.loops[-1]
+        self.depth = nest.root.extents[nest.root.reduced[0]]
+        self.buffer = nest.frame.memory.scratch([self.depth, 2, nest.plan.width], self.sums.f32)
+        self.first = Index()
+        """The column that comes first, less."""
+
+    def fill(self, slot: Index, p: Index, tile: Tile) -> None:
+        """Make the columns `tile` of panel `p` floats; `slot` is the only one."""
+        nest, b, sums, first = self.nest, self.nest.b, self.sums, p * -self.nest.plan.width
+        columns = nest.plan.columns
+        points = [
+            (nest.root.loops([i if d is columns else Index() for d in nest.root.dims]), i, chunk) for i, chunk in tile
+        ]
+
+        def group(g: Index) -> None:
+            base = g * sums.group
+            scales = [b.splat(sums.read(_SCALES, loops, base, chunk), chunk.width) for loops, _, chunk in points]
+
+            def pair(k: Index) -> None:
+                for (loops, index, chunk), scale in zip(points, scales, strict=True):
+                    for half, value in enumerate(sums.halves(loops, base + k, chunk)):
+                        value = b.value("arith.mulf", value.type, value, scale)
+                        nest.frame.memory.store(self.buffer, (base + k, Index({}, half), index + first), chunk, value)
+
+            b.loop(0, sums.group, 1, pair)
+
+        b.loop(0, self.depth // sums.group, 1, group)
+
+    def use(self, slot: Index, p: Index) -> None:
+        """Let register tiles read the columns of panel `p`."""
+        self.first = p * -self.nest.plan.width
+        self.sums.floats = self
+
+    def at(self, loops: list[Index], k: Index, half: int, chunk: Chunk) -> ir.Value:
+        """Weights `2 * k + half` of the columns at a point."""
+        return self.nest.frame.memory.load(self.buffer, (k, Index({}, half), loops[self.columns] + self.first), chunk)
 
 
 class NibbleSums(Accumulator):
@@ -106,6 +166,8 @@ class NibbleSums(Accumulator):
         self.group = group
         self.f32 = ir.F32Type.get(frame.b.context)
         self.i32 = ir.IntegerType.get_signless(32, frame.b.context)
+        self.floats: WideNibbles | None = None
+        """Where the weights are floats already."""
 
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
         """Reduce, finish and store the points of rows 0 to `count - 1` times `vectors`."""
@@ -113,6 +175,12 @@ class NibbleSums(Accumulator):
         with b.scope():
             points = [(self.root.loops(row(Index({}, r), i)), chunk) for r in range(count) for i, chunk in vectors]
             start = [value for loops, chunk in points for value in self.start(loops, chunk)]
+            if self.floats is not None:
+                depth = self.root.extents[self.root.reduced[0]]
+                self._end(
+                    count, row, vectors, points, b.loop(0, depth, 1, lambda k, *h: self._floats(points, k, h), start)
+                )
+                return
             groups = self.root.extents[self.root.reduced[0]] // self.group
 
             def one(g: Index, *totals: ir.Value) -> list[ir.Value]:
@@ -124,16 +192,20 @@ class NibbleSums(Accumulator):
                 found = []
                 for i, (loops, chunk) in enumerate(points):
                     both = b.value("arith.addf", held[i].type, held[i], held[len(points) + i])
-                    scale = b.splat(self._read(_SCALES, loops, base, chunk), chunk.width)
+                    scale = b.splat(self.read(_SCALES, loops, base, chunk), chunk.width)
                     found.append(self._fma(both, scale, totals[i]))
                 return found
 
-            held = b.loop(0, groups, 1, one, start)
-            if self.heavy and count > 1:
-                self._spill(count, row, vectors, held)
-                return
-            for (loops, chunk), value in zip(points, held, strict=True):
-                self.finish(loops, chunk, [value])
+            self._end(count, row, vectors, points, b.loop(0, groups, 1, one, start))
+
+    def _floats(self, points: list, k: Index, sums) -> list[ir.Value]:
+        """Two weights of every column, which are floats."""
+        found: list[ir.Value] = [*sums]
+        for half, operand in enumerate((_ROWS, _NEXT)):
+            for i, (loops, chunk) in enumerate(points):
+                factor = self.frame.b.splat(self.read(operand, loops, k, chunk), chunk.width)
+                found[i] = self._fma(factor, self.floats.at(loops, k, half, chunk), found[i])
+        return found
 
     def _pair(self, points: list, columns: int, k: Index, sums) -> list[ir.Value]:
         """One byte of every column: the low halves times even rows, the high halves times odd ones."""
@@ -141,18 +213,23 @@ class NibbleSums(Accumulator):
         halves = []
         self._fetch_weights(points[0][0], k + _AHEAD)
         for loops, chunk in points[:columns]:
-            byte = self._read(_BYTES, loops, k, chunk)
-            wide = b.value("arith.extui", b.vector(chunk.width, self.i32), byte)
-            low = b.value("arith.andi", wide.type, wide, b.splat(self._integer(15), chunk.width))
-            high = b.value("arith.shrui", wide.type, wide, b.splat(self._integer(4), chunk.width))
-            halves.append([self._float(half, chunk) for half in (low, high)])
+            halves.append(self.halves(loops, k, chunk))
         found: list[ir.Value] = [*sums]
         for i, (loops, chunk) in enumerate(points):
             for part, operand in enumerate((_ROWS, _NEXT)):
-                factor = b.splat(self._read(operand, loops, k, chunk), chunk.width)
+                factor = b.splat(self.read(operand, loops, k, chunk), chunk.width)
                 at = part * len(points) + i
                 found[at] = self._fma(factor, halves[i % columns][part], found[at])
         return found
+
+    def halves(self, loops: list[Index], k: Index, chunk: Chunk) -> list[ir.Value]:
+        """The two weights of a byte as floats, without their scale."""
+        b = self.frame.b
+        byte = self.read(_BYTES, loops, k, chunk)
+        wide = b.value("arith.extui", b.vector(chunk.width, self.i32), byte)
+        low = b.value("arith.andi", wide.type, wide, b.splat(self._integer(15), chunk.width))
+        high = b.value("arith.shrui", wide.type, wide, b.splat(self._integer(4), chunk.width))
+        return [self._float(half, chunk) for half in (low, high)]
 
     def _fetch_weights(self, loops: list[Index], k: Index) -> None:
         """Ask for the row of a panel that is `k` bytes into the reduction; behind the last it is the next panel's."""
@@ -170,7 +247,7 @@ class NibbleSums(Accumulator):
     def _integer(self, number: int) -> ir.Value:
         return self.frame.b.constant(ir.IntegerAttr.get(self.i32, number))
 
-    def _read(self, operand: int, loops: list[Index], k: Index, chunk: Chunk) -> ir.Value:
+    def read(self, operand: int, loops: list[Index], k: Index, chunk: Chunk) -> ir.Value:
         """An input at a point, `k` bytes into the reduction."""
         loops = list(loops)
         loops[self.root.reduced[0]] = k
