@@ -227,6 +227,11 @@ def test_group_norm_of_any_batch_and_length():
     np.testing.assert_allclose(got, norm(other).detach().numpy(), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu(approximate):
+    agree(nn.GELU(approximate), torch.linspace(-6, 6, 601))
+
+
 def test_scans_and_scatters():
     class Scatter(nn.Module):
         def forward(self, x, rows, columns, updates):

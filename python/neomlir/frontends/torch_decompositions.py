@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,4 +75,20 @@ def native_group_norm(x: torch.Tensor, weight, bias, batch, channels, pixels, gr
     return normal, mean.reshape(batch, group), scale.reshape(batch, group)
 
 
-DECOMPOSITIONS = {aten.index_put.default: index_put, aten.native_group_norm.default: native_group_norm}
+def gelu(x: torch.Tensor, *, approximate: str = "none"):
+    """The approximation by tanh (Hendrycks and Gimpel, 2016), in fp32 at least, as PyTorch computes it.
+
+    The importer's own has 0.797724 for the root of 2 / pi, and is off by 5e-5. That by erf is left to it.
+    """
+    if approximate != "tanh":
+        return NotImplemented
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * (wide * wide * wide))
+    return (0.5 * wide * (1 + torch.tanh(inner))).to(x.dtype)
+
+
+DECOMPOSITIONS = {
+    aten.gelu.default: gelu,
+    aten.index_put.default: index_put,
+    aten.native_group_norm.default: native_group_norm,
+}
