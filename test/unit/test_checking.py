@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from neomlir.checking import compare
+from neomlir.checking import check, compare
 from neomlir.errors import ModelError
 from neomlir.samples import Sampler, onnx_bounds
 
@@ -15,7 +15,7 @@ def spec(name, dtype, *shape):
 
 def test_compare_measures_the_relative_error():
     reference = np.array([[3.0, 4.0]], np.float32)
-    assert compare("y", reference, reference) == ("y", 0.0, 1.0, 0.0, 0.0, 0.0)
+    assert compare("y", reference, reference) == ("y", 0.0, 1.0, 0.0, 0.0, 0.0, (0.0, 0.0), True)
     assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).error == pytest.approx(0.1)
     assert compare("y", np.array([[3.0, 4.5]], np.float32), reference).distance == pytest.approx(0.5 / 2**0.5)
 
@@ -134,3 +134,47 @@ def test_the_steps_of_a_models_outputs():
     del graph.node[:2]
     assert onnx and output_quanta(helper.make_model(graph)) == {}
     assert output_quanta(object()) == {}
+
+
+def test_a_tie_may_be_many_quanta_of_a_finer_scale():
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "coarse", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "coarse", "z"], ["d"]),
+        helper.make_node("Neg", ["d"], ["n"]),
+        helper.make_node("QuantizeLinear", ["n", "fine", "z"], ["p"]),
+        helper.make_node("DequantizeLinear", ["p", "fine", "z"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, 1, [4, 50]) for name in "xy")
+    points = {"coarse": np.float32(0.3), "fine": np.float32(0.03), "z": np.int8(0)}
+    arrays = [numpy_helper.from_array(np.asarray(array), name) for name, array in points.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], arrays), opset_imports=[helper.make_opsetid("", 18)], ir_version=9
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+
+    def judge(change):
+        def run(inputs):
+            result = session.run(None, inputs)[0]
+            change(result)
+            return {"y": result}
+
+        compiled = SimpleNamespace(inputs=[spec("x", "float32", 4, 50)], run=run)
+        [found] = check(model, compiled, runs=2)
+        return found
+
+    def add(where, by):
+        def change(result):
+            result[where] += by
+
+        return change
+
+    tie = judge(add((1, 3), 0.3))
+    assert tie.within(1e-4, 1e-7)
+    assert "10.0 quanta of 0.03 off (up to 10 may be rounding)" in str(tie)
+    assert not judge(add((1, 3), 0.6)).within(1e-4, 1e-7)
+    assert not judge(add(1, 0.3)).within(1e-4, 1e-7)
+    assert not judge(add((), 0.06)).within(1e-4, 1e-7)
