@@ -33,3 +33,22 @@ func.func @tail(%a: tensor<37xf32>, %out: tensor<37xf32>) -> tensor<37xf32> {
   } -> tensor<37xf32>
   return %r : tensor<37xf32>
 }
+
+// A constant a column keeps rows apart from columns.
+// CHECK-LABEL: func.func @columns
+// CHECK-NOT:   memref.collapse_shape
+// CHECK:       vector.load %{{.*}}[%c0] : memref<12xf32>, vector<8xf32>
+// CHECK-NOT:   memref.collapse_shape
+// CHECK:       return
+func.func @columns(%a: tensor<5x12xf32>, %out: tensor<5x12xf32>) -> tensor<5x12xf32> {
+  %c = arith.constant dense<[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]> : tensor<12xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>],
+    iterator_types = ["parallel", "parallel"]
+  } ins(%a, %c : tensor<5x12xf32>, tensor<12xf32>) outs(%out : tensor<5x12xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %z = arith.addf %x, %y : f32
+    linalg.yield %z : f32
+  } -> tensor<5x12xf32>
+  return %r : tensor<5x12xf32>
+}

@@ -211,7 +211,7 @@ class Kernel:
         return bits["f"] or bits["i"] or 32
 
     def leaves(self, value: ir.Value, indices: tuple[Index, ...]) -> Iterator[tuple[ir.Value, tuple[Index, ...]]]:
-        """Every argument that the element `indices` of `value` reads, with the indices it is read at.
+        """Every argument, and constant of more than one number, that the element `indices` of `value` reads, and where.
 
         A reduced loop shows as a fresh variable. An argument that is read at computed places yields None.
         """
@@ -244,6 +244,10 @@ class Kernel:
             yield from self._leaves(owner.operands[0], place, reduced)
         elif name in ("tensor.expand_shape", "tensor.collapse_shape"):
             yield from self._leaves(owner.operands[0], through_reshape(owner, indices), reduced)
+        elif name == "arith.constant":
+            constant = owner.attributes["value"]
+            if not (isinstance(constant, ir.DenseElementsAttr) and constant.is_splat):
+                yield value, indices
         elif name in ("tensor.pad", "tensor.extract_slice", "tensor.insert_slice", "tensor.concat"):
             for operand in owner.operands:
                 if isinstance(operand.type, ir.RankedTensorType):
