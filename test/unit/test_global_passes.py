@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from execute import random_inputs, random_weights, run
 from neomlir.mlir import context, ir
+from neomlir.passes import structured
 from neomlir.pipeline import Pipeline
 from neomlir.pipelines.common import global_stage
 
@@ -304,3 +305,13 @@ def test_transposed_convolution_has_no_zeros():
         text = str(module)
     assert "tensor.insert_slice" not in text
     assert "tensor<5x2x3x2x6xf32>" in text
+
+
+def test_what_is_known_of_a_value_goes_with_it():
+    with context():
+        module = ir.Module.parse("%0 = arith.constant 1.0 : f32\n%1 = arith.constant 2.0 : f32")
+        first, second = (op.operation for op in module.body.operations)
+        facts = structured.Facts()
+        facts[first.results[0]], facts[second.results[0]] = "first", "second"
+        structured.replace(first, [second.results[0]])
+        assert list(facts.values()) == ["second"]

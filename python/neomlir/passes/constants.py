@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import captured_values
+from neomlir.passes.structured import Facts
 
 _SOURCES = frozenset({"arith.constant", "ml_program.global_load_const"})
 _PURE = frozenset(
@@ -45,7 +46,7 @@ class Constants:
     `bytes_from[v]` is the size of the weights that constant v is computed from, 0 where it comes from scalars only.
     """
 
-    bytes_from: dict[ir.Value, int] = field(default_factory=dict)
+    bytes_from: Facts = field(default_factory=Facts)
 
     @classmethod
     def of(cls, function: ir.Operation) -> Constants:

@@ -48,7 +48,8 @@ def _merge_all(function: ir.Operation, wanted: Callable[[ir.Operation], bool], v
     order = {op: number for number, op in enumerate(ops)}
     for op in reversed(ops):
         if len(op.results) and op.name in _REMOVABLE and all(_unused(r) for r in op.results):
-            op.erase()
+            del order[op]
+            s.erase(op)
         elif op.name == "linalg.generic" and wanted(op):
             _Consumer(op, constants, order, views).merge()
 
@@ -275,7 +276,7 @@ class _Consumer:
             _renumber(block, before, exprs)
             yields[part] = [mapping.get(v, v) for v in s.yielded(part)]
         s.yield_(block, yields[self.op])
-        self.order[new] = self.order[self.op]
+        self.order[new] = self.order.pop(self.op)
         for old, result in zip(self.op.results, new.results, strict=True):
             if old in self.constants:
                 self.constants.bytes_from[result] = self.constants.bytes_from[old]

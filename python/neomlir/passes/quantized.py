@@ -144,7 +144,7 @@ class Resolver:
     def __init__(self, lowest: bool = False) -> None:
         """With `lowest`, pads with what lies below every f32 are followed too, and become the least integer."""
         self.lowest = lowest
-        self.found: dict[ir.Value, Affine | None] = {}
+        self.found = s.Facts()
 
     def of(self, value: ir.Value) -> Affine | None:
         """What `value` is; where it was reshaped, padded with zeros, transposed or sliced, the integers are too."""

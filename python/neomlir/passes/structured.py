@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 
 from neomlir.mlir import ir, linalg
@@ -168,11 +169,33 @@ def yield_(block: ir.Block, values: Sequence[ir.Value]) -> None:
         linalg.YieldOp(list(values), loc=block.owner.location)
 
 
+class Facts(dict):
+    """What is known of values, by value, for as long as they live.
+
+    A value is its address, and that of an erased one may be a new one's: `erase` and `replace` take their results out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        _FACTS[id(self)] = self
+
+
+_FACTS: weakref.WeakValueDictionary[int, Facts] = weakref.WeakValueDictionary()
+
+
+def erase(op: ir.Operation) -> None:
+    """Erase `op`, and what is known of its results."""
+    for facts in list(_FACTS.values()):
+        for result in op.results:
+            facts.pop(result, None)
+    op.erase()
+
+
 def replace(op: ir.Operation, values: Sequence[ir.Value]) -> None:
     """Let `values` stand for the results of `op`, and erase it."""
     for old, new in zip(op.results, values, strict=True):
         old.replace_all_uses_with(new)
-    op.erase()
+    erase(op)
 
 
 def yielded(op: ir.Operation) -> list[ir.Value]:
