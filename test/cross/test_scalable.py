@@ -9,10 +9,12 @@ import subprocess
 from dataclasses import dataclass
 
 import bare
+import drawn
 import emulate
 import numpy as np
 import pytest
 import test_schedules
+import test_schedules_of_points
 from execute import call
 from kernels import scheduled
 from neomlir import Pipeline
@@ -22,11 +24,13 @@ from neomlir.mlir import context, ir
 from neomlir.targets import Target
 
 TARGETS = ("neoverse-v1", "neoverse-v2")
-KINDS = sorted(
-    name
-    for name, function in vars(test_schedules).items()
+FILES = (test_schedules, test_schedules_of_points)
+KINDS = {
+    name: function
+    for file in FILES
+    for name, function in sorted(vars(file).items())
     if name.startswith("test_") and "target(r)" in inspect.getsource(function)
-)
+}
 LOWERING = (
     "builtin.module(one-shot-bufferize{bufferize-function-boundaries=1 "
     "function-boundary-type-conversion=identity-layout-map},canonicalize,cse,func.func(scf-forall-to-for),"
@@ -68,11 +72,12 @@ def cases(monkeypatch, seeds):
             found.append(Case(vector, "vector<[" in vector, list(inputs), wanted, tolerance))
         return schedule
 
-    monkeypatch.setattr(test_schedules, "check", collect)
-    monkeypatch.setattr(test_schedules, "TARGETS", TARGETS)
-    for kind in KINDS:
+    for file in FILES:
+        monkeypatch.setattr(file, "check", collect)
+    monkeypatch.setattr(drawn, "TARGETS", TARGETS)
+    for kind, draw in KINDS.items():
         for seed in seeds:
-            getattr(test_schedules, kind)(random.Random(f"{kind} {seed}"))
+            draw(random.Random(f"{kind} {seed}"))
     return found
 
 
