@@ -72,6 +72,29 @@ def test_five_loops(r):
     check(text, [normal(m, k), b, *arrays], [np.zeros((m, n), "f4")], machine, "contraction")
 
 
+def test_register_tiles_across_rows_of_seven(r):
+    """Points of a map seven wide are one dimension on 16 registers: in the plain nest, in blocks that are copied."""
+    h, s, taps = r.choice((2, 5, 7)), r.choice((1, 2)), r.choice((1, 1, 3))
+    n, k, panel = r.choice((31, 64, 90)), r.choice((63, 64, 90)) if taps == 1 else 9, 16
+    x, b = normal(s * (h - 1) + taps, s * 6 + taps, k), packed(normal(taps, taps, k, n), panel)
+    maps = [f"d0 * {s} + d3, d1 * {s} + d4, d5", f"d2 floordiv {panel}, d3, d4, d5, d2 mod {panel}", "d0, d1, d2"]
+    if taps == 1:
+        b = b[:, 0, 0]
+        maps = [f"d0 * {s}, d1 * {s}, d3", f"d2 floordiv {panel}, d3, d2 mod {panel}", "d0, d1, d2"]
+    c = tensor((h, 7, n))
+    ins = [("%a0", tensor(x.shape)), ("%a1", tensor(b.shape))]
+    text = filled("f", r.choice(("0.0", "0.5")), c) + generic(
+        "c", maps, "pppr" if taps == 1 else "ppprrr", ins, ("%f", c), MULTIPLY
+    )
+    after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", c, (h, 7, n), "", "%a2")
+    text, shape = at_times_padded(r, text + after, (h, 7, n))
+    machine = targets.get("x86-64-v3")
+    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=r.choice((6144, 1 << 18))))
+    text = kernel([kind for _, kind in ins] + more, [tensor(shape)], text)
+    assert "arith.divui" in scheduled(text, machine)[1], "rows are not one dimension"
+    check(text, [x, b, *arrays], [np.zeros(shape, "f4")], machine, "contraction")
+
+
 def test_dynamic_matmul(r):
     batch, m, n, k = r.randint(1, 3), r.randint(1, 40), r.randint(1, 70), r.randint(1, 20)
     kind = tensor((batch, m, n), dynamic=True)

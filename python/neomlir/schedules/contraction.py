@@ -44,7 +44,7 @@ class Contraction(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        plan = Plan.make(root, kernel, target)
+        plan = Plan.folded(root, kernel, target)
         return Frame(kernel, target).made_by(lambda frame: Nest(frame, root, plan).emit())
 
 

@@ -251,7 +251,7 @@ class _Loops:
         b.loop(begin, end, 1, row)
 
         def read(loops: list[Index], chunk: Chunk) -> ir.Value:
-            place = (loops[self.rows.loops[-1]] + first * -1, loops[self.loop] + k * -1)
+            place = (self.rows.index(loops) + first * -1, loops[self.loop] + k * -1)
             return memory.load(self.copy, place, Chunk(1))
 
         nest.sums.factors[self.operand] = read

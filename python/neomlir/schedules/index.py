@@ -186,6 +186,16 @@ def split(index: Index, divisor: int) -> tuple[Index, Index]:
     return quotient + Index({Part("floordiv", rest, divisor): 1}), Index({Part("mod", rest, divisor): 1})
 
 
+def joined(outer: Index, inner: Index, divisor: int) -> Index:
+    """The index that `split` makes `outer` and `inner` of."""
+    terms = list(inner.terms)
+    if len(terms) == 1 and isinstance(terms[0], Part) and inner.is_(terms[0]) and terms[0].divisor == divisor:
+        whole = Part("floordiv", terms[0].index, divisor)
+        if terms[0].kind == "mod" and outer.terms.get(whole) == 1:
+            return (outer + Index({whole: -1})) * divisor + terms[0].index
+    return outer * divisor + inner
+
+
 def apply(expr: ir.AffineExpr, dims: list[Index]) -> Index:
     """The value of an affine expression without symbols at the given dimensions.
 

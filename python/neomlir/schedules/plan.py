@@ -13,6 +13,8 @@ from neomlir.schedules.tiles import register_tile
 
 _ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
 """Heights of a register tile that are worth a measurement."""
+_LATENCY = 4
+"""Cycles after which a sum can be added to again."""
 GUESS = 256
 """What an extent is taken for where it is dynamic and only a cost hangs on it."""
 
@@ -41,6 +43,32 @@ class Plan:
 
     def __post_init__(self):
         self.width = self.width or self.lanes * self.vectors
+
+    @staticmethod
+    def folded(root: Root, kernel: Kernel, target) -> Plan:
+        """That of `make`, with all rows of `root` as one dimension where that makes better register tiles."""
+        plan = Plan.make(root, kernel, target)
+        if plan.is_better_folded(root, max(1, target.vector.fma_ports)):
+            root.fold(plan.rows)
+            return Plan.make(root, kernel, target)
+        return plan
+
+    def is_better_folded(self, root: Root, ports: int) -> bool:
+        """Whether tiles across the ends of a dimension's rows save a tenth: too few sums wait for each other."""
+        sizes = [dim.size for dim in self.rows]
+        if len(sizes) < 2 or None in sizes or self.inner or self.batch or self.panels > 1:
+            return False
+        first = root.dims.index(self.rows[0])
+        if root.dims[first : first + len(sizes)] != self.rows:
+            return False
+
+        def cycles(size: int) -> float:
+            strips = -(-size // self.height)
+            low, taller = divmod(size, strips)
+            heights = [low + 1] * taller + [low] * (strips - taller)
+            return sum(max(height * self.vectors / ports, _LATENCY) for height in heights)
+
+        return cycles(math.prod(sizes)) < 0.9 * math.prod(sizes[:-1]) * cycles(sizes[-1])
 
     @staticmethod
     def make(root: Root, kernel: Kernel, target) -> Plan:

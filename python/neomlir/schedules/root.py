@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
-from neomlir.schedules.index import MERGED, Index, Part, Var, apply, of, split
+from neomlir.schedules.index import MERGED, Index, Part, Var, apply, joined, of, split
 from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, point
 
 
@@ -97,6 +98,24 @@ class Dim:
     loops: list[int]
     size: int | None
     probe: Var
+    parts: tuple[Dim, ...] = ()
+    """Those that it stands for, if they do not lie side by side: its index is split for them."""
+
+    def split(self, index: Index) -> list[Index]:
+        """The indices of its parts, outermost first."""
+        found: list[Index] = []
+        for part in self.parts[:0:-1]:
+            index, piece = split(index, part.size)
+            found.append(piece)
+        return [index, *found[::-1]]
+
+    def index(self, loops: list[Index]) -> Index:
+        """Its index where all loops of the reduction have these."""
+        leaves = self.parts or (self,)
+        found = loops[leaves[0].loops[-1]]
+        for leaf in leaves[1:]:
+            found = joined(found, loops[leaf.loops[-1]], leaf.size)
+        return found
 
 
 class Root:
@@ -142,11 +161,21 @@ class Root:
     def loops(self, indices: list[Index]) -> list[Index]:
         """All loops of the reduction from one index a dimension; reduced loops are zero."""
         position = {d: i for i, d in enumerate(self.parallel)}
-        groups = [[position[d] for d in dim.loops] for dim in self.dims]
+        leaves = [leaf for dim in self.dims for leaf in dim.parts or (dim,)]
+        groups = [[position[d] for d in leaf.loops] for leaf in leaves]
+        indices = [piece for dim, index in zip(self.dims, indices, strict=True) for piece in dim.split(index)]
         found = [Index()] * self.generic.rank
         for d, index in zip(self.parallel, point(len(self.parallel), groups, indices), strict=True):
             found[d] = index
         return found
+
+    def fold(self, dims: list[Dim]) -> None:
+        """Let neighbouring dimensions of known size be one, although they are not walked together."""
+        first = self.dims.index(dims[0])
+        loops = [d for dim in dims for d in dim.loops]
+        folded = Dim(loops, math.prod(dim.size for dim in dims), Var(None), tuple(dims))
+        self.dims[first : first + len(dims)] = [folded]
+        self.accesses = self._accesses()
 
     def _accesses(self) -> list[list[tuple[ir.Value, tuple[Index, ...]]]]:
         """For each input of the reduction, the arguments that it reads and where, in terms of the probes."""

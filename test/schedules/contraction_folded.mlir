@@ -1,0 +1,26 @@
+// RUN: neo-opt --neo-schedule=target=znver2 %s | FileCheck %s
+// RUN: neo-opt --neo-schedule=target=sapphirerapids %s | FileCheck %s --check-prefix=WIDE
+
+// On 16 registers a map's rows of seven would be tiles of four and of three, and six sums are too few to hide the latency
+// of an addition: nine tiles of six and of five rows of 49 take their place. 14 sums of two rows fit 32 registers.
+// CHECK-LABEL: func.func @conv
+// CHECK-SAME:    rows = 6
+// CHECK:         scf.for {{.*}} to %c512 step
+// CHECK-COUNT-6:   arith.divui %{{.*}}, %c7
+// CHECK:           scf.yield
+// WIDE-LABEL:  func.func @conv
+// WIDE-NOT:      arith.divui
+func.func @conv(%a: tensor<16x16x512xf32>, %b: tensor<32x3x3x512x16xf32>, %out: tensor<7x7x512xf32>) -> tensor<7x7x512xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<7x7x512xf32>) -> tensor<7x7x512xf32>
+  %c = linalg.generic {
+    indexing_maps = [affine_map<(h, w, n, y, x, k) -> (2 * h + y, 2 * w + x, k)>, affine_map<(h, w, n, y, x, k) -> (n floordiv 16, y, x, k, n mod 16)>, affine_map<(h, w, n, y, x, k) -> (h, w, n)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]
+  } ins(%a, %b : tensor<16x16x512xf32>, tensor<32x3x3x512x16xf32>) outs(%f : tensor<7x7x512xf32>) {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<7x7x512xf32>
+  return %c : tensor<7x7x512xf32>
+}
