@@ -29,3 +29,22 @@ func.func @planes(%x: tensor<2x4x32xf32>, %out: tensor<6x34x4xi8>) -> tensor<6x3
   } : tensor<4x32x2xi8> to tensor<6x34x4xi8>
   return %r : tensor<6x34x4xi8>
 }
+
+// What was cut off a number of 32 bits is masked there: it is not narrowed, and widened again.
+// CHECK-LABEL: func.func @quantised
+// CHECK-SAME:    neo.schedule = "pixels"
+// CHECK-DAG:     %[[BYTE:.*]] = arith.constant dense<255> : vector<16xi32>
+// CHECK:         arith.andi %{{.*}}, %[[BYTE]] : vector<16xi32>
+// CHECK-NOT:     arith.extui
+// CHECK:         return
+func.func @quantised(%x: tensor<4x4x32xf32>, %out: tensor<4x32x4xi8>) -> tensor<4x32x4xi8> {
+  %zero = arith.constant 3 : i32
+  %q = linalg.generic {indexing_maps = [#planes, #points], iterator_types = ["parallel", "parallel", "parallel"]} ins(%x : tensor<4x4x32xf32>) outs(%out : tensor<4x32x4xi8>) {
+  ^bb0(%p: f32, %o: i8):
+    %0 = arith.bitcast %p : f32 to i32
+    %1 = arith.addi %0, %zero : i32
+    %2 = arith.trunci %1 : i32 to i8
+    linalg.yield %2 : i8
+  } -> tensor<4x32x4xi8>
+  return %q : tensor<4x32x4xi8>
+}

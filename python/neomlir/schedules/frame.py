@@ -31,6 +31,8 @@ class Machine:
     """Vectors that are multiplied a cycle, at least one."""
     follows_fetches: bool
     """As of the target's cache."""
+    saturates: bool
+    """Whether vectors are narrowed as `quantised.py` has it, by instructions of x86."""
 
     @staticmethod
     def of(target) -> Machine:
@@ -51,6 +53,7 @@ class Machine:
             vector.bits,
             max(1, ports),
             cache.follows_fetches,
+            target.architecture == "x86_64",
         )
 
     def lanes(self, bits: int) -> int:

@@ -146,6 +146,11 @@ class _Rows:
     def _word(self, value: ir.Value) -> ir.Value:
         """Elements as words with nothing beside them."""
         b, lanes = self.b, self.lanes
+        owner = value.owner
+        if not isinstance(owner, ir.Block) and owner.name == "arith.trunci":
+            wide = owner.operands[0]
+            if wide.type == self._words(lanes):
+                return b.value("arith.andi", wide.type, wide, self._constant((1 << self.element.width) - 1))
         bits = ir.IntegerType.get_signless(self.element.width, b.context)
         if value.type.element_type != bits:
             value = b.value("arith.bitcast", b.vector(lanes, bits), value)

@@ -1,11 +1,13 @@
 """The loops over a box of points that are computed one by one: bound by memory.
 
 Dimensions that every access walks together become one; the last one is walked in vectors. Where an operand lies
-the other way round, square blocks of it are transposed in registers.
+the other way round, square blocks of it are transposed in registers. Bytes that are quantised are narrowed from four
+vectors at a time.
 """
 
 from __future__ import annotations
 
+from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
@@ -13,6 +15,7 @@ from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import merge, point
 from neomlir.schedules.nest import blocks, vectors
+from neomlir.schedules.quantised import TOGETHER, Quantised
 
 _ITEM = 16384
 """Points of a work item: about what takes as long as waking a thread."""
@@ -37,6 +40,7 @@ class Points:
             self.sizes.append(size)
         self.lanes = frame.machine.lanes(kernel.element_bits)
         self.turned = self._turned()
+        self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
         if all(w.value is None for w in box.writes):
@@ -46,7 +50,9 @@ class Points:
                 raise NotApplicable("blocks are transposed in registers of one length")
             self.lanes = min(self.lanes, 16)
             self.unroll = 1
-        elif ask:
+        elif self.ends is not None:
+            self.lanes, self.unroll = TOGETHER * frame.machine.lanes(32), 1
+        if self.turned is None and ask:
             self.unroll = kernel.parameter("unroll", self.unroll, (1, 2, 4, 8))
         self.usual = frame.machine.usual_lanes(kernel.element_bits) if frame.b.scalable else self.lanes
 
@@ -54,6 +60,17 @@ class Points:
         """What is computed (None for a fill) at which indices, into which destination at which."""
         at = tuple(indices)
         return [(w.value, w.read(at), self.frame.kernel.destinations[w.result], w.place(at)) for w in self.box.writes]
+
+    def _ends(self) -> Quantised | None:
+        """How the results are quantised, where that is done for four vectors of f32 together."""
+        kernel, writes = self.frame.kernel, self.box.writes
+        if not self.frame.machine.saturates or self.turned is not None or len(writes) != 1:
+            return None
+        ends = None if writes[0].value is None else Quantised.of(kernel)
+        if ends is None or not self.sizes or not isinstance(self.sizes[-1], int):
+            return None
+        found = kernel.generic_of(writes[0].value)
+        return ends if found is not None and found[0] is ends.generic else None
 
     def _turned(self) -> int | None:
         """The group along which an operand lies contiguous although the results do not, or None."""
@@ -134,7 +151,8 @@ class Points:
     def inside(self, outer: list[Index], low: Size, high: Size) -> None:
         """The loops inside `outer`, the first of them from `low` to `high`."""
         b, d = self.frame.b, len(outer)
-        masks = self.frame.machine.masks
+        # Vectors of bytes are not masked where those of words are.
+        masks = self.frame.machine.masks and self.ends is None
         if d == len(self.sizes) - 1:
             vectors(b, low, high, self.sizes[d], self.lanes, self.unroll, masks, lambda tile: self.store(outer, tile))
             return
@@ -165,7 +183,18 @@ class Points:
                     for write in self.box.writes:
                         if write.value is None:
                             value = write.scalar
+                        elif self.ends is not None and chunk == Chunk(self.lanes):
+                            value = self._narrowed(write.read(indices), chunk)
                         else:
                             value = frame.evaluator.at(write.value, write.read(indices), chunk)
                         frame.memory.store(frame.destination(write.result), write.place(indices), chunk, value)
         frame.memory.block = None
+
+    def _narrowed(self, place: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+        """A vector of quantised elements, of which four vectors of f32 are narrowed together."""
+        b, generic, lanes = self.frame.b, self.ends.generic, chunk.width // TOGETHER
+        found = self.frame.evaluator.body(generic, generic.loops(0, place), chunk, wanted=[self.ends.wanted])
+        wide = b.splat(found[0], chunk.width)
+        kind = b.vector(lanes, wide.type.element_type)
+        masks = [ir.DenseI64ArrayAttr.get(range(i * lanes, (i + 1) * lanes), b.context) for i in range(TOGETHER)]
+        return self.ends.narrow(b, [b.value("vector.shuffle", kind, wide, wide, mask=mask) for mask in masks])
