@@ -116,7 +116,7 @@ def test_schedule_against_plain_loops(seed):
     m, target = r.choice((2, 4)), targets.get(r.choice(TARGETS))
     planes = r.choice(((), (1,), (3,)))
     height, width, c = r.randint(1, 11), r.randint(1, 11), r.choice((1, 3, 8, 17))
-    panel = r.choice((8, 16, 32)) if target.vector.bits > 128 else 8
+    panel = r.choice({128: (8,), 256: (8, 16, 24, 32), 512: (8, 16, 32)}[target.vector.bits])
     k = r.choice((panel, panel - 3, 2 * panel + 5))
     dynamic = bool(planes) and r.random() < 0.5
     after, border = r.choice(("bias", "residual")), r.choice((0, 1))
@@ -124,6 +124,13 @@ def test_schedule_against_plain_loops(seed):
     inputs = [normal(*s) for s in shapes]
     # Products and sums in another order: the errors of single precision, and no more.
     check(text, inputs, [np.zeros(out, "f4")], target, "winograd", tolerance=2e-5)
+
+
+def test_three_vectors_of_filters_and_four_tiles():
+    text, shapes, out = text_of(4, (), 7, 13, 5, 24, 24, False, "bias")
+    check(
+        text, [normal(*s) for s in shapes], [np.zeros(out, "f4")], targets.get("x86-64-v3"), "winograd", tolerance=2e-5
+    )
 
 
 CONVOLUTION = """

@@ -7,6 +7,9 @@ results are transformed back in registers, finished and stored. Nothing between 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from neomlir.mlir import ir
@@ -28,6 +31,8 @@ _GUESS = 256
 """What the number of tiles is taken for where it is dynamic."""
 _L2 = 2
 """The locality hint of data for the second-level cache."""
+_FAR = 2
+"""An input so many times as large as the second-level cache comes from behind it."""
 
 
 class Winograd(Schedule):
@@ -65,6 +70,8 @@ class Nest:
         self.rows = cut.rows
         self.strips = ask("strips", cut.strips, [s for s in (1, 2, 3, 4) if s < cut.strips])
         self.lanes = min(frame.machine.lanes(32), form.panel)
+        if form.panel % self.lanes:
+            raise NotApplicable("a panel is no whole number of vectors")
         self.panels = -(-self.outputs // form.panel)
         groups = ask("groups", min(cut.groups, self.panels), [g for g in (1, 2) if g <= self.panels])
         self.wide = -(-self.panels // groups)
@@ -87,7 +94,7 @@ class Nest:
         start = block * self.block
         count = b.min(self.block, b.sub(self.tiles, b.compute(start))) if block.terms else self._first()
         strips = b.ceildiv(count, self.rows)
-        b.loop(0, count, 1, lambda t: self._gather(t, self._tile(start + t)))
+        b.loop(0, count, 1, lambda t: self._gather(t, self._tile(start + t), self._ahead(start + t + 1)))
         low = b.compute(group * self.wide) if group.terms else 0
         high = b.min(b.add(low, self.wide), self.panels)
 
@@ -112,14 +119,16 @@ class Nest:
             found.append(Index({}, mine) if isinstance(mine, int) else of(Var(mine, 1, 0, high)))
         return found[::-1]
 
-    def _gather(self, t: Index, place: list[Index]) -> None:
-        """Transform the inputs of a tile."""
+    def _gather(self, t: Index, place: list[Index], ahead: Callable[[Index], None] | None) -> None:
+        """Transform the inputs of a tile; `ahead` is called with each vector of channels."""
         form, frame, b = self.form, self.frame, self.b
         source, map_ = form.gather.inputs[0], form.gather.maps[0]
 
         def emit(tile: Tile, read: Bound) -> None:
             with b.scope():
                 for c, chunk in tile:
+                    if ahead is not None:
+                        ahead(c)
                     columns = []
                     for v in range(form.n):
                         column = []
@@ -152,6 +161,40 @@ class Nest:
             return frame.evaluator.at(self.border.operands[0], at, chunk)
 
         self._where_clear(place, lambda: all_channels(inside), lambda: all_channels(anywhere))
+
+    def _ahead(self, number: Index) -> Callable[[Index], None] | None:
+        """Fetches what a tile reads and the one before it in its row does not, a vector of channels at a time.
+
+        None where the input is near. The places of a tile lie in short runs, which no hardware foresees.
+        """
+        form, frame, b = self.form, self.frame, self.b
+        pad = self.border
+        source = form.gather.inputs[0] if pad is None else pad.operands[0]
+        shape = static_shape(source)
+        if not isinstance(source.owner, ir.Block) or None in shape or 4 * math.prod(shape) <= _FAR * frame.machine.l2:
+            return None
+        low = [0] * len(shape) if pad is None else list(pad.attributes["static_low"])
+
+        def element(place: list[Index], u: int, v: int) -> Index:
+            loops, found = [*place, Index(), Index(), Index(), Index({}, u), Index({}, v)], Index()
+            for e, size, before in zip(form.gather.maps[0].results, shape, low, strict=True):
+                found = found * size + apply(e, loops) + -before
+            return found
+
+        corner = [Index()] * form.outer
+        start = element(corner, 0, 0).const
+        columns = range(form.n - form.m, form.n)
+        offsets = [element(corner, u, v).const - start for u in range(form.n) for v in columns]
+        most = math.prod(shape) - max(offsets) - form.channels
+        first = b.max(0, b.min(b.compute(element(self._tile(number), 0, 0)), most))
+        row = frame.memory.flat(frame.memory.of(source))
+
+        def fetch(c: Index) -> None:
+            base = b.add(first, b.compute(c.put_lane(0)))
+            for offset in offsets:
+                b.fetch(row, [b.size(b.add(base, offset))], _L2)
+
+        return fetch
 
     def _where_clear(self, place: list[Index], then, otherwise) -> None:
         """One way for a tile that reads no zeros of the border, another for one that may."""

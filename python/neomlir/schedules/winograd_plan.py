@@ -68,7 +68,9 @@ def blocking(target, m: int, shape_tiles: int, inputs: int, outputs: int, panel:
     rows, _ = register_tile(target, 32)
     lanes = max(1, target.vector.bits // 32)
     vectors = max(1, panel // lanes)
-    rows = max(1, min(rows, (target.vector.registers - vectors - 2) // vectors))
+    # Beside the sums: the filters in use, an input, and without multiply-adds their product.
+    others = vectors + (1 if target.vector.fma_ports else 2)
+    rows = max(1, min(rows, (target.vector.registers - others) // vectors))
     n = m + 2
     most = min(_SCRATCH, target.cache.l2 // 2) // scratch(1, m, inputs, panel)
     if most < min(shape_tiles, 4):
