@@ -27,6 +27,12 @@ from neomlir.schedules.root import Root
 
 _ITEM = 100_000
 """Multiply-adds of a work item, about."""
+_TALL = 8
+"""Results of a strip, at most."""
+_SHORT = 4
+"""Strips of two vectors that are shorter are made of one: each weight is loaded for too few results."""
+_RUN = 5
+"""Lines of the cache that are worth a jump to the next point, in memory behind the second-level cache."""
 _TAPS = 9
 """The longest row of a window that is written out."""
 
@@ -197,30 +203,42 @@ class Nest:
             self.lanes = self.usual = 1 << (self.channels - 1).bit_length()
         whole = max(1, self.channels // self.usual)
         ask = frame.kernel.parameter
+        fit, near = self._near(target, bits)
         # Sums, a row of weights, and the input in use.
-        self.vectors = ask("vectors", min(2, whole), [v for v in (1, 2, 3, 4) if v <= whole])
-        free = (machine.registers - (form.row.taps + 1) * self.vectors) // self.vectors
-        height = max(1, min(8, free, self.width))
+        taps = form.row.taps
+        pairs = (machine.registers - (taps + 1) * 2) // 2
+        short = pairs < _SHORT or (near and pairs < min(_TALL, self.width))
+        self.vectors = ask("vectors", 1 if short else min(2, whole), [v for v in (1, 2, 3, 4) if v <= whole])
+        free = (machine.registers - (taps + 1) * self.vectors) // self.vectors
+        if self.vectors == 1 and short:
+            # Compilers load inputs as early as they can: each tap has one on its way.
+            free = machine.registers - 2 * taps
+        height = max(1, min(_TALL, free, self.width))
         height = ask("rows", height, [r for r in (2, 4, 6, 7, 8, 12, 14) if r <= min(self.width, max(free, 1))])
         count = -(-self.width // height)
         self.height = -(-self.width // count)
         self.strips = -(-self.width // self.height)
         self.taps = math.prod(w.taps for w in form.others)
-        self.block = self._channel_block(target, bits)
+        self.block = self._channel_block(fit, near)
 
-    def _channel_block(self, target, bits: int) -> int:
-        """Channels of which the rows under a window fit most of the first-level cache.
+    def _near(self, target, bits: int) -> tuple[int, bool]:
+        """Channels of which the rows under a window fit most of the first-level cache, and whether so many are a block.
 
-        All of them where the tensors are not in the second-level cache: memory is read and written from end to end.
+        They are not where the tensors are not in the second-level cache, and the runs of memory would be short: it is
+        read and written from end to end.
         """
         g, form = self.form.generic, self.form
         row = (self.width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
         rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others) + 1
-        step = self.usual * self.vectors
-        most = -(-self.channels // step) * step
         moved = sum(math.prod(n or 1 for n in static_shape(v)) for v in (g.inputs[0], g.results[0])) * bits // 8
         fit = target.cache.l1d * 3 // 4 // max(1, row * rows * bits // 8)
-        block = most if moved > target.cache.l2 // 2 else max(step, min(most, fit // step * step))
+        return fit, moved <= target.cache.l2 // 2 or fit * bits // 8 >= _RUN * target.cache.line
+
+    def _channel_block(self, fit: int, near: bool) -> int:
+        """Channels of a block, of which `fit` fit the first-level cache; all of them unless that is `near`."""
+        step = self.usual * self.vectors
+        most = -(-self.channels // step) * step
+        block = max(step, min(most, fit // step * step)) if near else most
         others = [n * step for n in (1, 2, 4, 8) if n * step < most]
         return self.frame.kernel.parameter("channels", block, [*others, most])
 
