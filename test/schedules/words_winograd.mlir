@@ -1,21 +1,26 @@
 // RUN: neo-opt --neo-schedule=target=x86-64-v3 %s | FileCheck %s
 
-// Inputs of a tile are transformed as words, then filters a panel at a time; a result is a fourth of the sums.
+// Inputs of a tile are transformed as words, then filters a panel at a time. Sums are 576 times too
+// large: the inverse of 9, and a shift by 6, and what moving unsigned rows down by 128 took off is added.
 // CHECK-LABEL: func.func @convolution
-// CHECK-SAME:    winograd = 1
+// CHECK-SAME:    winograd = 4
 // CHECK-SAME:    neo.schedule = "words"
-// CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<8704xi16>
-// CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<{{.*}}x4x4x16xi32>
+// CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<19584xi16>
+// CHECK-DAG:     memref.alloca() {alignment = 64 : i64} : memref<25x6x6x16xi32>
+// CHECK-DAG:     %[[LOW:.*]] = arith.constant dense<128> : vector<16xi16>
+// CHECK-DAG:     %[[INVERSE:.*]] = arith.constant dense<954437177> : vector<8xi32>
 // CHECK:         scf.forall
 // CHECK:           arith.extui %{{.*}} : vector<16xi8> to vector<16xi16>
-// CHECK:           arith.subi %{{.*}} : vector<16xi16>
+// CHECK:           arith.subi %{{.*}}, %[[LOW]] : vector<16xi16>
 // CHECK:           vector.store
 // CHECK:           arith.extsi %{{.*}} : vector<16xi8> to vector<16xi16>
 // CHECK:           arith.addi %{{.*}} : vector<16xi16>
 // CHECK:           vector.store
 // CHECK:           scf.for {{.*}} iter_args
 // CHECK:             llvm.call @llvm.x86.avx2.pmadd.wd
-// CHECK:           arith.shrsi %{{.*}} : vector<8xi32>
+// CHECK:           %[[ODD:.*]] = arith.muli %{{.*}}, %[[INVERSE]] : vector<8xi32>
+// CHECK:           %[[SHIFTED:.*]] = arith.shrsi %[[ODD]], %{{.*}} : vector<8xi32>
+// CHECK:           arith.addi %[[SHIFTED]], %{{.*}} : vector<8xi32>
 #a = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0 + d3, d1 + d4, d5)>
 #b = affine_map<(d0, d1, d2, d3, d4, d5) -> (d2 floordiv 16, d3, d4, d5 floordiv 2, d2 mod 16, d5 mod 2)>
 #c = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2)>

@@ -7,6 +7,7 @@ and inputs d. The matrices follow from the points at which polynomials are evalu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ Those of F(4, 3) are not the usual 1 and 2: with powers closer to one, sums lose
 B. Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution, ACM TOMS 2020), and since their
 product is one, so are two coefficients of B.
 """
+WHOLE_POINTS = {m: tuple(map(Fraction, points)) for m, points in ((2, (0, 1, -1)), (4, (0, 1, -1, 2, -2)))}
+"""Those of F(m, 3) on integers."""
 ERROR = {2: 1.1, 4: 4.5}
 """The largest error of F(m x m, 3 x 3), relative to the largest result, over 2^-24 times the square root of the input
 channels: measured on random data, and half as much again."""
@@ -34,7 +37,20 @@ channels: measured on random data, and half as much again."""
 
 def matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A^T (m x n), G (n x 3) and B^T (n x n) of F(m, 3), n = m + 2, as float64."""
-    points = POINTS[m]
+    return tuple(np.array([[float(x) for x in row] for row in rows]) for rows in _fractions(m, POINTS[m]))
+
+
+def whole_matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """A^T, G and B^T of F(m, 3) in whole numbers, as float64, and how many times too large the results are."""
+    a, g, b = _fractions(m, WHOLE_POINTS[m])
+    scales = [math.lcm(*(x.denominator for x in row)) for row in g]
+    factor = math.lcm(*scales)
+    a = [[x * factor / scale for x, scale in zip(row, scales, strict=True)] for row in a]
+    g = [[x * scale for x in row] for row, scale in zip(g, scales, strict=True)]
+    return *(np.array([[float(x) for x in row] for row in rows]) for rows in (a, g, b)), factor
+
+
+def _fractions(m: int, points: Sequence[Fraction]) -> tuple[list[list[Fraction]], ...]:
     a = [[p**i for p in points] + [Fraction(int(i == m - 1))] for i in range(m)]
     g, b = [], []
     for p in points:
@@ -46,7 +62,7 @@ def matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         b.append([*_product(others), Fraction(0)])
     g.append([Fraction(0)] * (TAPS - 1) + [Fraction(1)])
     b.append(_product(points))
-    return tuple(np.array([[float(x) for x in row] for row in rows]) for rows in (a, g, b))
+    return a, g, b
 
 
 def _product(roots: Sequence[Fraction]) -> list[Fraction]:

@@ -1,10 +1,12 @@
 """3x3 convolutions of bytes by Winograd's minimal filtering in whole numbers, which is exact.
 
-F(2x2, 3x3) needs 16 products where direct summation needs 36. Its transforms add and subtract; those of filters halve,
-so they are made of twice the matrix, and results are four times too large: a shift. Inputs are 4 bytes at most then,
-filters 9, and `pmaddwd` takes words of 16 bits; sums may wrap around as long as four times the result does not. Bytes
-are transformed when they are widened: inputs of a block of tiles, then filters a panel at a time, so that memory holds
-no transformed filters. The blocking is that of `winograd`.
+F(2x2, 3x3) needs 16 products where direct summation needs 36, F(4x4, 3x3) 36 for 144. With points 0, 1, -1 (2, -2) and
+infinity, and filters as many times too large as their denominators, transforms have whole numbers only, and fit words
+of 16 bits, which `pmaddwd` takes. Results are 4 or 576 times too large. Sums may wrap around: of 576 the factor 9 has
+an inverse among numbers of 32 bits, and 64 is a shift, so they are exact as long as 64 times the result fits. Unsigned
+rows are moved down by 128 for that, and what it takes off is added in the end. Bytes are transformed when they are
+widened: inputs of a block of tiles, then filters a panel at a time, so that memory holds no transformed filters. The
+blocking is that of `winograd`.
 """
 
 from __future__ import annotations
@@ -19,14 +21,12 @@ from neomlir.schedules.nest import even, full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim, Root
-from neomlir.schedules.winograd_math import TAPS, matrices, multiply
+from neomlir.schedules.units import U8
+from neomlir.schedules.winograd_math import TAPS, WHOLE_POINTS, multiply, whole_matrices
 from neomlir.schedules.word_nest import WordNest
 
-_M = 2
-_N = _M + TAPS - 1
-_PLACES = _N * _N
-_GROWTH = _M * _M * TAPS * TAPS * 255 * 255
-"""Four times the result, at most, of one input channel."""
+_LOW = 128
+"""The largest magnitude of a signed byte, and what is taken off unsigned rows."""
 _SCRATCH = 3 << 18
 """Bytes of a cache that scratch memory is cut to, at most: it lies on the stack."""
 _STAYS = 5 / 8
@@ -35,8 +35,9 @@ _INPUTS = 7 / 16
 """The share that the inputs of a block of tiles may take."""
 _GAIN = 0.8
 """What share of the direct sums' time is worth it."""
-_GATHER, _FILTER, _SPREAD = 3, 27, 60
-"""What a channel of a tile, a channel of a panel, and a panel of a tile cost beside the products, in products."""
+_GATHER, _FILTER, _SPREAD = 0.2, 2, 5
+"""What a channel of a tile, a channel of a panel, and a panel of a tile cost beside the products, in products, at each
+place of the transform."""
 _HEIGHTS = (6, 5, 4)
 _ITEMS = 4
 """Work items, at least: groups of panels each transform the inputs."""
@@ -52,12 +53,22 @@ class Planes:
     """Loops of the reduction along h and w."""
     channels: int
     """The loop over the input channels."""
+    m: int
+    """Results of a tile in both directions."""
     tiles: tuple[int, int]
     """Rows and columns of tiles."""
     block: int
     """Tiles of a work item."""
     height: int
     """Tiles of a strip."""
+
+    @property
+    def n(self) -> int:
+        return self.m + TAPS - 1
+
+    @property
+    def places(self) -> int:
+        return self.n * self.n
 
     @property
     def count(self) -> int:
@@ -80,29 +91,52 @@ class Planes:
         a, b = ([d for d in root.reduced if d != c and stride[d] == place.terms.get(dim.probe)] for dim in (h, w))
         if len(a) != 1 or len(b) != 1 or a == b or (extents[a[0]], extents[b[0]]) != (TAPS, TAPS):
             return None
-        lanes, depth, columns = machine.lanes(16), extents[c], plan.columns.size
-        sizes = (h.size, w.size)
-        if None in (*sizes, columns) or columns % panels.width or depth % lanes or depth * _GROWTH >> 31:
+        columns = plan.columns.size
+        if None in (h.size, w.size, columns) or columns % panels.width or extents[c] % machine.lanes(16):
             return None
         if len(h.loops) != 1 or len(w.loops) != 1:
             return None
-        cache = min(machine.l2, _SCRATCH)
-        if _PLACES * depth * panels.width * 2 > cache * _STAYS:
+        direct = TAPS * TAPS * extents[c] * h.size * w.size * _GAIN
+        found = {}
+        for m in WHOLE_POINTS:
+            planes = Planes._cut(h, w, (a[0], b[0]), c, m, extents[c], panels, machine)
+            if planes is not None:
+                found[m] = planes, planes._cost(extents[c], columns // panels.width)
+        best = min(found, key=lambda m: found[m][1], default=0)
+        analytic = best if best and found[best][1] < direct else 0
+        told = root.kernel.parameter("winograd", analytic, (0, *found)) if found else 0
+        return found[told][0] if told else None
+
+    @staticmethod
+    def _cut(h: Dim, w: Dim, taps: tuple[int, int], c: int, m: int, depth: int, panels: Panels, machine):
+        """The planes in tiles of m x m; None where sums may be too large, or scratch memory holds too few."""
+        *_, factor = whole_matrices(m)
+        largest = _LOW * (2 * _LOW if panels.unit.columns == U8 else _LOW) * TAPS * TAPS * depth
+        if largest * _power_of_two(factor * factor) >> 31:
             return None
-        tiles = tuple(-(-n // _M) for n in sizes)
-        count = tiles[0] * tiles[1]
-        inputs, products = _PLACES * depth * 2, _PLACES * panels.width * 4
+        places, cache = (m + TAPS - 1) ** 2, min(machine.l2, _SCRATCH)
+        inputs, products = places * depth * 2, places * panels.width * 4
+        if places * depth * panels.width * 2 > cache * _STAYS:
+            return None
         most = int(min(cache * _INPUTS // inputs, cache * _STAYS // (inputs + products)))
         if not most:
             return None
+        tiles = (-(-h.size // m), -(-w.size // m))
+        count = tiles[0] * tiles[1]
         block = -(-count // even(-(-count // most), count))
         height = min(_HEIGHTS, key=lambda n: (-(-block // n) * n, -n))
-        found = Planes(h, w, (a[0], b[0]), c, tiles, block, height)
-        blocks, number_ = -(-count // block), columns // panels.width
-        steps = blocks * depth * (_PLACES * found.padded + _FILTER)
-        others = count * (_SPREAD + _GATHER * depth / number_)
-        worth = steps + others < _GAIN * TAPS * TAPS * depth * sizes[0] * sizes[1]
-        return found if root.kernel.parameter("winograd", int(worth), (0, 1)) else None
+        return Planes(h, w, taps, c, m, tiles, block, height)
+
+    def _cost(self, depth: int, panels: int) -> float:
+        """How long a panel takes, in products of a pair of each row with a panel's."""
+        blocks = -(-self.count // self.block)
+        steps = blocks * depth * (self.padded + _FILTER) + self.count * (_SPREAD + _GATHER * depth / panels)
+        return steps * self.places
+
+
+def _power_of_two(value: int) -> int:
+    """The largest power of two that divides a number."""
+    return value & -value
 
 
 class Integers:
@@ -135,8 +169,10 @@ class TransformedNest(WordNest):
         """Words of inputs and of a panel from one place of the transform to the next: a line more than a power of two,
         which would let all meet in one set of the cache."""
         self.arithmetic = Integers(frame.b)
-        a, g, b = matrices(_M)
-        self.spreading, self.filtering, self.gathering = a, 2 * g, b
+        self.spreading, self.filtering, self.gathering, self.factor = whole_matrices(planes.m)
+        i32 = ir.IntegerType.get_signless(32, frame.b.context)
+        self.lifted = None if self.sums.signed[0] else frame.memory.scratch([plan.width], i32)
+        """What the rows' being moved down takes off the sums of a panel."""
 
     def _items(self):
         b, plan, planes, memory = self.b, self.plan, self.planes, self.frame.memory
@@ -144,10 +180,10 @@ class TransformedNest(WordNest):
         outer = [self.size[id(d)] for d in plan.rows[:-2]]
         groups = self._groups([*outer, blocks], panels, _ITEMS)
         wide = -(-panels // groups)
-        self.inputs = self._scratch(_PLACES * self.apart[0])
-        self.filters = self._scratch(_PLACES * self.apart[1])
+        self.inputs = self._scratch(planes.places * self.apart[0])
+        self.filters = self._scratch(planes.places * self.apart[1])
         i32 = ir.IntegerType.get_signless(32, b.context)
-        self.products = memory.scratch([planes.padded, _N, _N, plan.width], i32)
+        self.products = memory.scratch([planes.padded, planes.n, planes.n, plan.width], i32)
 
         def item(indices: list[Index]) -> None:
             *where, block, group = indices
@@ -161,7 +197,7 @@ class TransformedNest(WordNest):
             def panel(p: Index) -> None:
                 self._filter(p)
                 strips = b.ceildiv(count, planes.height)
-                b.loop(0, _PLACES, 1, lambda place: b.loop(0, strips, 1, lambda s: self._multiply(place, s)))
+                b.loop(0, planes.places, 1, lambda place: b.loop(0, strips, 1, lambda s: self._multiply(place, s)))
                 tiles(partial(self._spread, p))
 
             tiles(self._gather)
@@ -175,11 +211,11 @@ class TransformedNest(WordNest):
         b, columns = self.b, self.planes.tiles[1]
         rows = self.planes.tiles[0]
         places = ((b.div(tile, columns), rows), (b.rem(tile, columns), columns))
-        return [of(Var(b.size(place), 1, 0, high - 1)) * _M for place, high in places]
+        return [of(Var(b.size(place), 1, 0, high - 1)) * self.planes.m for place, high in places]
 
     def _gather(self, t: Index, fixed: dict, corner: list[Index]) -> None:
         """Transform the inputs of a tile."""
-        b, planes, root = self.b, self.planes, self.root
+        b, planes, root, n = self.b, self.planes, self.root, self.planes.n
         place = self.panels.places[0]
         for d in self.plan.rows[:-2]:
             place = place.put(d.probe, fixed[id(d)])
@@ -188,35 +224,47 @@ class TransformedNest(WordNest):
 
         def at(index: Index, offset: int, size: int) -> Index:
             # A tile that is not whole reads what is there instead: its results there are not kept.
-            if size % _M == 0 or offset < _N - 1:
+            if -(-size // planes.m) * planes.m + offset - planes.m <= size + TAPS - 2:
                 return index + offset
             return of(Var(b.size(b.min(b.compute(index + offset), size + TAPS - 2))))
 
         def channels(c: Index, lanes: int) -> None:
             columns = []
-            for v in range(_N):
+            for v in range(n):
                 column = []
-                for u in range(_N):
+                for u in range(n):
                     here = place.put(planes.h.probe, at(corner[0], u, planes.h.size))
                     here = here.put(planes.w.probe, at(corner[1], v, planes.w.size))
-                    column.append(self.sums.widened(0, here + c, lanes))
+                    column.append(self._moved_down(self.sums.widened(0, here + c, lanes)))
                 columns.append(multiply(self.arithmetic, self.gathering, column))
-            for i in range(_N):
+            for i in range(n):
                 row = multiply(self.arithmetic, self.gathering, [column[i] for column in columns])
                 for j, value in enumerate(row):
-                    where = t * self.depth + c + (i * _N + j) * self.apart[0]
+                    where = t * self.depth + c + (i * n + j) * self.apart[0]
                     b.op("vector.store", [], [value, self.inputs.buffer, b.compute(where)])
 
         lanes = self.frame.machine.lanes(16)
         b.loop(0, self.depth, lanes, lambda c: channels(c, lanes))
 
+    def _moved_down(self, words: ir.Value) -> ir.Value:
+        """Words of rows, between -128 and 127."""
+        if self.lifted is None:
+            return words
+        return self.b.value("arith.subi", words.type, words, self._splat(words, _LOW))
+
+    def _splat(self, like: ir.Value, value: int) -> ir.Value:
+        kind = ir.VectorType(like.type)
+        return self.b.splat(self.b.constant(number(kind.element_type, value)), kind.shape[0])
+
     def _filter(self, p: Index) -> None:
         """Transform the filters of a panel."""
-        b, root, plan, lanes = self.b, self.root, self.plan, 2 * self.plan.lanes
+        b, root, plan, n = self.b, self.root, self.plan, self.planes.n
+        sums, lanes = self.sums, 2 * self.plan.lanes
         start = self.panels.places[1].put(plan.columns.probe, p * plan.width)
         start = start.put(root.reduced_probes[self.planes.channels], Index())
 
-        def channels(c: Index) -> None:
+        def channels(c: Index, *totals: ir.Value) -> list[ir.Value]:
+            found = []
             for offset in range(0, 2 * plan.width, lanes):
                 columns = []
                 for v in range(TAPS):
@@ -225,15 +273,27 @@ class TransformedNest(WordNest):
                         here = start
                         for d, tap in zip(self.planes.taps, (u, v), strict=True):
                             here = here.put(root.reduced_probes[d], Index({}, tap))
-                        column.append(self.sums.widened(1, here + c * plan.width + offset, lanes))
-                    columns.append(multiply(self.arithmetic, self.filtering, column))
-                for i in range(_N):
+                        column.append(sums.widened(1, here + c * plan.width + offset, lanes))
+                    columns.append(column)
+                if totals:
+                    every = [word for column in columns for word in column]
+                    total = every[0]
+                    for word in every[1:]:
+                        total = self.arithmetic.add(total, word, 1)
+                    found.append(sums.multiply_add(totals[len(found)], total, self._splat(total, 1)))
+                columns = [multiply(self.arithmetic, self.filtering, column) for column in columns]
+                for i in range(n):
                     row = multiply(self.arithmetic, self.filtering, [column[i] for column in columns])
                     for j, value in enumerate(row):
-                        where = c * plan.width + offset + (i * _N + j) * self.apart[1]
+                        where = c * plan.width + offset + (i * n + j) * self.apart[1]
                         b.op("vector.store", [], [value, self.filters.buffer, b.compute(where)])
+            return found
 
-        b.loop(0, self.depth, 2, channels)
+        zero = b.splat(b.zero(sums.wide.element_type), plan.lanes)
+        totals = b.loop(0, self.depth, 2, channels, [] if self.lifted is None else [zero] * plan.vectors)
+        for j, total in enumerate(totals):
+            taken = b.value("arith.muli", total.type, total, self._splat(total, _LOW))
+            b.op("vector.store", [], [taken, self.lifted, b.index(j * plan.lanes)])
 
     def _multiply(self, place: Index, strip: Index) -> None:
         """The products of a strip of tiles with a panel at one place of the transform."""
@@ -256,32 +316,41 @@ class TransformedNest(WordNest):
         for number_, value in enumerate(found):
             r, j = divmod(number_, plan.vectors)
             flat = self.frame.memory.flat(self.products)
-            at = ((first + r) * _PLACES + place) * plan.width + j * plan.lanes
+            at = ((first + r) * planes.places + place) * plan.width + j * plan.lanes
             b.op("vector.store", [], [value, flat, b.compute(at)])
 
     def _spread(self, p: Index, t: Index, fixed: dict, corner: list[Index]) -> None:
         """Transform the products of a tile back, finish and store its results."""
-        b, plan, planes = self.b, self.plan, self.planes
+        b, plan, planes, n, m = self.b, self.plan, self.planes, self.planes.n, self.planes.m
         vectors = full_tile(p * plan.width, plan.lanes, plan.vectors)
-        kind = b.vector(plan.lanes, self.sums.wide.element_type)
-        shift = b.splat(b.constant(number(kind.element_type, 2)), plan.lanes)
         found: list[list[list[ir.Value]]] = []
         with b.scope():
             for k in range(plan.vectors):
                 columns = []
-                for j in range(_N):
-                    places = [
-                        (t, Index({}, i), Index({}, j), lane_index(Index({}, k * plan.lanes), plan.lanes))
-                        for i in range(_N)
-                    ]
+                lane = lane_index(Index({}, k * plan.lanes), plan.lanes)
+                for j in range(n):
+                    places = [(t, Index({}, i), Index({}, j), lane) for i in range(n)]
                     loaded = [self.frame.memory.load(self.products, at, Chunk(plan.lanes)) for at in places]
                     columns.append(multiply(self.arithmetic, self.spreading, loaded))
-                rows = [multiply(self.arithmetic, self.spreading, [column[y] for column in columns]) for y in range(_M)]
-                found.append([[b.value("arith.shrsi", kind, value, shift) for value in row] for row in rows])
-            for y in range(_M):
+                rows = [multiply(self.arithmetic, self.spreading, [column[y] for column in columns]) for y in range(m)]
+                found.append([[self._result(value, lane) for value in row] for row in rows])
+            for y in range(m):
                 row = partial(self._row, fixed, corner, y)
-                values = [[found[k][y][x] for k in range(plan.vectors)] for x in range(_M)]
+                values = [[found[k][y][x] for k in range(plan.vectors)] for x in range(m)]
                 self._where(corner[0] + y, planes.h.size, y, partial(self._finish, corner[1], row, values, vectors))
+
+    def _result(self, value: ir.Value, lane: Index) -> ir.Value:
+        """The sums of a vector of columns of a panel, from what the transforms make of them."""
+        b, whole = self.b, self.factor * self.factor
+        even = _power_of_two(whole)
+        if whole > even:
+            inverse = pow(whole // even, -1, 1 << 32)
+            signed = inverse - (1 << 32) if inverse >> 31 else inverse
+            value = b.value("arith.muli", value.type, value, self._splat(value, signed))
+        value = b.value("arith.shrsi", value.type, value, self._splat(value, even.bit_length() - 1))
+        if self.lifted is None:
+            return value
+        return self.arithmetic.add(value, self.frame.memory.load(self.lifted, (lane,), Chunk(self.plan.lanes)), 1)
 
     def _row(self, fixed: dict, corner: list[Index], y: int, x: Index, column: Index) -> list[Index]:
         """One index a dimension of the root, of a point of a row of a tile."""
@@ -290,13 +359,13 @@ class TransformedNest(WordNest):
 
     def _where(self, index: Index, size: int, offset: int, then, otherwise=None) -> None:
         """`then` where the index of a result, which stands at `offset` in its tile, is below `size`."""
-        if size % _M == 0 or not offset:
+        if size % self.planes.m == 0 or offset < size % self.planes.m:
             then()
         else:
             self.b.when(self.b.less(self.b.compute(index), size), then, otherwise)
 
     def _finish(self, first: Index, row, values: list[list[ir.Value]], vectors) -> None:
-        """What follows the sums of two neighbours, or of one where the plane ends."""
+        """What follows the sums of a row of a tile, or of the part of it where the plane ends."""
 
         def points(count: int) -> None:
             found = []
@@ -306,5 +375,5 @@ class TransformedNest(WordNest):
                     found.append((loops, chunk, self.sums.moved(value, loops, chunk)))
             self.sums.finish_all(found, count, row, vectors)
 
-        last = _M - 1
-        self._where(first + last, self.planes.w.size, last, lambda: points(_M), lambda: points(last))
+        m, size = self.planes.m, self.planes.w.size
+        self._where(first + (m - 1), size, m - 1, lambda: points(m), lambda: points(size % m))
