@@ -19,6 +19,7 @@ def global_stage(target: str) -> str:
         "neo-simplify-bodies",
         "neo-narrow-doubles",
         *tidy,
+        "neo-resolve-gathers",
         "neo-split-inits",
         f"neo-fold-quantization{signs}",
         *tidy,
