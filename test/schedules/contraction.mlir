@@ -55,3 +55,33 @@ func.func @few_rows(%a: tensor<4x128xf32>, %b: tensor<6x128x32xf32>, %out: tenso
   } -> tensor<4x192xf32>
   return %c : tensor<4x192xf32>
 }
+
+// A long epilogue is computed row by row out of scratch memory, for the vectors of a row at once.
+// CHECK-LABEL: func.func @long_epilogue
+// CHECK:         vector.store {{.*}} : memref<{{.*}}x32xf32>, vector<16xf32>
+// CHECK:         scf.for
+// CHECK:           vector.load {{.*}} : memref<{{.*}}x32xf32>, vector<32xf32>
+// CHECK:           math.tanh {{.*}} : vector<32xf32>
+// CHECK:           vector.store {{.*}} : memref<28x64xf32>, vector<32xf32>
+func.func @long_epilogue(%a: tensor<28x128xf32>, %b: tensor<2x128x32xf32>, %out: tensor<28x64xf32>) -> tensor<28x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<28x64xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<28x64xf32>) -> tensor<28x64xf32>
+  %c = linalg.generic {
+    indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n floordiv 32, k, n mod 32)>, affine_map<(m, n, k) -> (m, n)>],
+    iterator_types = ["parallel", "parallel", "reduction"]
+  } ins(%a, %b : tensor<28x128xf32>, tensor<2x128x32xf32>) outs(%f : tensor<28x64xf32>) {
+  ^bb0(%x: f32, %y: f32, %acc: f32):
+    %p = arith.mulf %x, %y : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<28x64xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (m, n)>], iterator_types = ["parallel", "parallel"]
+  } ins(%c : tensor<28x64xf32>) outs(%out : tensor<28x64xf32>) {
+  ^bb0(%x: f32, %o: f32):
+    %t = math.tanh %x : f32
+    linalg.yield %t : f32
+  } -> tensor<28x64xf32>
+  return %r : tensor<28x64xf32>
+}

@@ -30,3 +30,22 @@ func.func @normalize(%x: tensor<10x128xf32>, %out: tensor<10x128xf32>) -> tensor
   } -> tensor<10x128xf32>
   return %r : tensor<10x128xf32>
 }
+
+// What an elementary function computes for the vectors of a step is written side by side, as one long vector.
+// CHECK-LABEL: func.func @exponentials
+// CHECK:         %[[S:.*]] = scf.for {{.*}} -> (vector<64xf32>)
+// CHECK:           math.exp {{.*}} : vector<64xf32>
+// CHECK:         vector.shuffle %[[S]], %[[S]]
+// CHECK:         vector.reduction <add>
+func.func @exponentials(%x: tensor<10x128xf32>, %out: tensor<10xf32>) -> tensor<10xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<10xf32>) -> tensor<10xf32>
+  %sum = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<10x128xf32>) outs(%f : tensor<10xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %e = math.exp %a : f32
+    %s = arith.addf %acc, %e : f32
+    linalg.yield %s : f32
+  } -> tensor<10xf32>
+  return %sum : tensor<10xf32>
+}

@@ -14,15 +14,15 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index, apply
-from neomlir.schedules.kernel import Generic
+from neomlir.schedules.index import Index, apply, lane_like
+from neomlir.schedules.kernel import Generic, elementary
+from neomlir.schedules.nest import joined
 from neomlir.schedules.root import Root, computed, stored_at
 
 Row = Callable[[Index, Index], list[Index]]
 """Gives one index a dimension of the root, from the number of a row in the tile and the index along the vectors."""
 _L1 = 3
 """The locality hint of data for the first-level cache."""
-_LIGHT = frozenset({"math.absf", "math.absi", "math.ceil", "math.copysign", "math.floor", "math.fma", "math.round"})
 
 
 class Accumulator:
@@ -44,7 +44,7 @@ class Accumulator:
         self.wide: dict[ir.Value, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Factors of the products that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
-        self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
+        self.heavy = elementary(behind)
         self.ahead: list[Callable[[list[Index]], None]] = []
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.foreseen = False
@@ -125,14 +125,30 @@ class Accumulator:
                     place = (Index({}, r), slots[j])
                     memory.store(buffer, place, Chunk(chunk.width), held[(r * len(vectors) + j) * each + i])
 
+        ends = self._together(vectors, row) if not b.scalable else vectors
+        slots = slots if ends is vectors else [b.run(Index(), width)]
+
         def finish(r: Index) -> None:
-            for j, (index, chunk) in enumerate(vectors):
+            for j, (index, chunk) in enumerate(ends):
                 place = (r, slots[j])
                 values = [memory.load(buffer, place, Chunk(chunk.width)) for buffer in buffers]
                 with b.scope():
                     self.finish(self.root.loops(row(r, index)), chunk, values)
 
         b.loop(0, count, 1, finish)
+
+    def _together(self, vectors: Tile, row: Row) -> Tile:
+        """The vectors as one, if everything is read and written contiguous along it."""
+        kernel, wide = self.frame.kernel, joined(vectors)
+        if len(wide) == len(vectors):
+            return vectors
+        loops = self.root.loops(row(Index(), wide[0][0]))
+        inside = {value for accesses in self.root.accesses for value, _ in accesses}
+        for i, place in enumerate(stored_at(kernel, self.generic, loops)):
+            found = [places for value, places in kernel.leaves(*computed(kernel, i, place)) if value not in inside]
+            if not all(all(not x.lane for x in at[:-1]) and (not at or _moves(at[-1])) for at in [place, *found]):
+                return vectors
+        return wide
 
     def _fetch(self, places: list, vectors: int) -> None:
         """Ask for what the end of a tile reads and writes, where that is too large to be in the cache."""
@@ -246,3 +262,8 @@ def bind(frame: Frame, g: Generic, loops: list[Index], held: list[ir.Value]) -> 
             return value
 
         frame.evaluator.bound[result] = bound
+
+
+def _moves(index: Index) -> bool:
+    """Whether an index stays or moves by one from lane to lane."""
+    return not index.lane or lane_like(index)

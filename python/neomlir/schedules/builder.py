@@ -265,6 +265,22 @@ class Builder:
             )
         return self.value("vector.broadcast", self.vector(width, scalar.type), scalar)
 
+    def join(self, vectors: Sequence[ir.Value]) -> ir.Value:
+        """Vectors of one type, as many as a power of two, end to end."""
+        values = list(vectors)
+        while len(values) > 1:
+            values = [self._pick(x, y, 0, 2 * _width(x)) for x, y in zip(values[::2], values[1::2], strict=True)]
+        return values[0]
+
+    def piece(self, vector: ir.Value, start: int, width: int) -> ir.Value:
+        """`width` lanes of a vector, from `start` on."""
+        return self._pick(vector, vector, start, width)
+
+    def _pick(self, x: ir.Value, y: ir.Value, start: int, width: int) -> ir.Value:
+        mask = ir.DenseI64ArrayAttr.get(range(start, start + width), self.context)
+        element = ir.VectorType(x.type).element_type
+        return self.value("vector.shuffle", self.vector(width, element), x, y, mask=mask)
+
     def zero(self, element: ir.Type) -> ir.Value:
         return self.constant(number(element, 0))
 
@@ -380,6 +396,10 @@ class Builder:
             high = sizes[i] - 1 if isinstance(sizes[i], int) else None
             indices.append(of(Var(self.size(mine), 1, 0, high)))
         return indices[::-1]
+
+
+def _width(vector: ir.Value) -> int:
+    return ir.VectorType(vector.type).shape[0]
 
 
 def number(element: ir.Type, n: float) -> ir.Attribute:

@@ -16,6 +16,14 @@ DYNAMIC = -(2**63)
 """What stands in a list of static extents for one that is an operand."""
 
 
+_INSTRUCTIONS = frozenset(f"math.{name}" for name in ("absf", "absi", "ceil", "copysign", "floor", "fma", "round"))
+
+
+def elementary(names: Iterable[str]) -> bool:
+    """Whether there is an elementary function among operations of these names: a chain of many instructions."""
+    return any(name.startswith("math.") and name not in _INSTRUCTIONS for name in names)
+
+
 class Generic:
     """A `linalg.generic` or `linalg.fill`: loops, one map an operand, and a body of scalars."""
 

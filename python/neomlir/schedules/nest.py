@@ -17,6 +17,21 @@ def full_tile(base: Index, lanes: int, number: int) -> Tile:
     return [(lane_index(base + j * lanes, lanes), Chunk(lanes)) for j in range(number)]
 
 
+def joined(tile: Tile) -> Tile:
+    """Full vectors side by side as one, of which there must be as many as a power of two; any other tile as it is.
+
+    What is computed for it is written down for all of its registers step by step. Chains of an elementary function, one
+    behind the other, are longer than a core looks ahead.
+    """
+    (first, chunk), number = tile[0], len(tile)
+    width = chunk.width
+    steps = [index + first * -1 for index, _ in tile]
+    whole = all(c.mask is None and c.width == width for _, c in tile) and width > 1
+    if number & (number - 1) or not whole or any(s.constant != j * width for j, s in enumerate(steps)):
+        return tile
+    return [(lane_index(first.put_lane(0), width * number), Chunk(width * number))]
+
+
 def lane_index(base: Index, width: int) -> Index:
     return base + of(lane(width)) if width > 1 else base
 

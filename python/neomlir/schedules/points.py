@@ -13,8 +13,8 @@ from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
-from neomlir.schedules.kernel import merge, point
-from neomlir.schedules.nest import blocks, vectors
+from neomlir.schedules.kernel import elementary, merge, point
+from neomlir.schedules.nest import blocks, joined, vectors
 from neomlir.schedules.quantised import TOGETHER, Quantised
 
 _ITEM = 16384
@@ -42,6 +42,7 @@ class Points:
         self.turned = self._turned()
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
+        self.elementary = elementary(name for g in kernel.generics for name in g.names)
         self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
         if all(w.value is None for w in box.writes):
             self.unroll = 1  # LLVM knows a loop of single stores as a memset
@@ -173,7 +174,7 @@ class Points:
         rows = self.lanes if self.turned is not None else 1
         if self.turned is not None:
             frame.memory.block = (outer[self.turned], self.lanes)
-        for index, chunk in tile:
+        for index, chunk in joined(tile) if self.elementary and not frame.b.scalable else tile:
             with frame.b.scope():
                 for row in range(rows):
                     loops = list(outer)

@@ -17,7 +17,7 @@ from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.combine import Combination, combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.kernel import Generic, Kernel, elementary
 from neomlir.schedules.nest import blocks, full_tile, lane_index, vectors
 from neomlir.schedules.rows import Rows
 
@@ -349,7 +349,10 @@ class Nest:
             def many(number: int):
                 return lambda k, *held: combined(base, full_tile(k, lanes, number), held)
 
-            held = b.loop(0, wide, lanes * unroll, many(unroll), held)
+            if unroll > 1 and self._is_dear(root):
+                held = self._together(ways, held, lanes, unroll, wide, lambda k, chunk: points(base, k, chunk))
+            else:
+                held = b.loop(0, wide, lanes * unroll, many(unroll), held)
             if unroll > 1:
                 held = b.loop(wide, full, lanes, many(1), held)
             if isinstance(size, int) and size == full:
@@ -389,6 +392,25 @@ class Nest:
                 mine = [way.combine(b, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
             found.append(way.combine(b, totals[i], way.across(b, mine[0])))
         return found
+
+    def _is_dear(self, root: Generic) -> bool:
+        """Whether an elementary function is computed for each element that a reduction reads."""
+        found = [self.kernel.generic_of(operand) for operand in root.inputs]
+        made = [g for g, _ in filter(None, found) if not any(g.reduction) and g not in self.filled]
+        return elementary(root.names) or any(self._is_dear(g) for g in made)
+
+    def _together(self, ways, held, lanes: int, unroll: int, high: Size, points) -> list[ir.Value]:
+        """Reduce up to `high` in one vector as long as `unroll` registers, so that what is computed for all of them is
+        written side by side: chains of a long function, one behind the other, are longer than a core looks ahead."""
+        b, count, width = self.b, len(ways), lanes * unroll
+        sums, rest = held[: unroll * count], held[unroll * count :]
+
+        def step(k: Index, *held: ir.Value) -> list[ir.Value]:
+            made = points(lane_index(k, width), Chunk(width))
+            return [way.combine(b, h, m) for way, h, m in zip(ways, held, made, strict=True)]
+
+        wide = b.loop(0, high, width, step, [b.join(sums[i::count]) for i in range(count)])
+        return [*(b.piece(v, j * lanes, lanes) for j in range(unroll) for v in wide), *rest]
 
     def _masked(self, ways, made, chunk: Chunk, neutral, held: list[ir.Value]) -> list[ir.Value]:
         b = self.b
