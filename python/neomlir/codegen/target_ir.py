@@ -7,6 +7,8 @@ import re
 from neomlir.targets import Target
 
 _DEFINITION = re.compile(r"^(define .*?)((?: #\d+)? \{)$", re.MULTILINE)
+_STACK_BITS = 128
+"""What the stack is aligned to."""
 _SIZE_CALLS = re.compile(r"(call ptr @)(malloc|aligned_alloc)\(")
 _SIZE_DECLARATION = re.compile(r"^declare ptr @(malloc|aligned_alloc)\(([^)]*)\).*$", re.MULTILINE)
 _WIDENED = re.compile(
@@ -20,6 +22,9 @@ _ROUNDED = re.compile(
 def specialized(text: str, target: Target) -> str:
     """`text`, with the lengths that SVE's vectors may have on every function, and sizes as wide as pointers.
 
+    On x86 functions align their stack to their vectors. Registers that LLVM puts there would else lie across cache
+    lines, as the caller's stack happens to lie, and reading them back would wait until they are written.
+
     Indices stay 64 bits wide everywhere: addresses are computed modulo the width of a pointer, so that code and memory
     plan are the same for every machine, and what runs at compile time can be run here. Only functions of libc that take
     a `size_t` must be called with one.
@@ -31,6 +36,8 @@ def specialized(text: str, target: Target) -> str:
         text = _WIDENED.sub(_widened, text)
         if "avx512bf16" not in target.needs:
             text = _ROUNDED.sub(_rounded, text)
+    if target.architecture == "x86_64" and target.vector.bits > _STACK_BITS:
+        text = _DEFINITION.sub(r'\1 "stackrealign"\2', text)
     if target.architecture == "aarch64" and target.vector.scalable:
         text = _DEFINITION.sub(r"\1 vscale_range(1,16)\2", text)
     if target.pointer_bits == 32:

@@ -43,7 +43,7 @@ class Points:
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.elementary = elementary(name for g in kernel.generics for name in g.names)
-        self.unroll = 4 if not heavy else 2 if heavy < 3 else 1
+        self.unroll = 4 if heavy < 2 else 2 if heavy < 3 else 1
         if all(w.value is None for w in box.writes):
             self.unroll = 1  # LLVM knows a loop of single stores as a memset
         if self.turned is not None:

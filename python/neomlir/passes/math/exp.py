@@ -18,6 +18,8 @@ ROUND = 12582912.0
 ROUND64 = 6755399441055744.0
 """1.5 * 2^52, the same for f64."""
 LOG2_E = 1.4426950408889634
+_ALL_LOW = 0x4B400000 + 127 - 63
+"""The bits of ROUND + 127 + m where 2^(2m), times 2, is denormal."""
 _TWO_LN2 = (1.38629150390625, 2.8572136406188345e-06)
 _LN2 = (0.693115234375, 3.1946184945309415e-05)
 
@@ -78,6 +80,8 @@ def _scaled(p: Lanes, rounded: Lanes, low: Lanes, fused: bool) -> Lanes:
     """
     if fused:
         s = (rounded.bits() << 23).as_float()
+        # That of integers is not in the way of multiply-adds. Where it misses some, the product is denormal.
+        low = rounded.bits() < _ALL_LOW
         base = low.where(p.constant(2.0**-126), 0.0)
         return fma(p * s, s, base) - base
     s = (low.where(rounded + 63.0, rounded).bits() << 23).as_float()
