@@ -55,8 +55,8 @@ func.func @columns(%a: tensor<5x12xf32>, %out: tensor<5x12xf32>) -> tensor<5x12x
 
 // Vectors of an elementary function are computed side by side.
 // CHECK-LABEL: func.func @exponential
-// CHECK:         vector.load %{{.*}} : memref<4096xf32>, vector<16xf32>
-// CHECK:         math.exp %{{.*}} : vector<16xf32>
+// CHECK:         vector.load %{{.*}} : memref<4096xf32>, vector<32xf32>
+// CHECK:         math.exp %{{.*}} : vector<32xf32>
 func.func @exponential(%a: tensor<4096xf32>, %out: tensor<4096xf32>) -> tensor<4096xf32> {
   %r = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
       ins(%a : tensor<4096xf32>) outs(%out : tensor<4096xf32>) {

@@ -20,7 +20,8 @@ from neomlir.schedules.quantised import TOGETHER, Quantised
 _ITEM = 16384
 """Points of a work item: about what takes as long as waking a thread."""
 _STRIP = 128
-"""Rows that a transposed block of a work item is high: each is on a page of its own, of which the TLB knows so many."""
+"""Rows that a transposed block of a work item is high where a vector is a cache line, and fewer where it is a part of
+one: each row is on a page of its own, and TLB and cache know so many."""
 
 
 class Points:
@@ -100,7 +101,7 @@ class Points:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
         size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4)) if self.ask else _ITEM
         cut, block = blocks(sizes, size, self.usual * self.unroll)
-        if self.turned is not None and self.turned == len(sizes) - 2 and self._in_whole_lines():
+        if self.turned is not None and self.turned == len(sizes) - 2 and self._is_static():
             return self._tiles(size)
         if self.turned is not None and cut > self.turned:
             # A dimension that is transposed in blocks can't be taken apart row by row.
@@ -119,17 +120,25 @@ class Points:
 
         return [*sizes[:cut], blocked], item
 
-    def _in_whole_lines(self) -> bool:
-        """Whether blocks are whole cache lines: others share lines, which must stay in a cache from block to block."""
-        return all(isinstance(size, int) and size % self.lanes == 0 for size in self.sizes[-2:])
+    def _is_static(self) -> bool:
+        """Whether the two dimensions that change places are static, and hold a block."""
+        return all(isinstance(size, int) and size >= self.lanes for size in self.sizes[-2:])
 
     def _tiles(self, size: int):
-        """Work items that are blocks of the two dimensions that change places, read row by row of the operand."""
+        """Work items that are blocks of the two dimensions that change places, read row by row of the operand.
+
+        Blocks that are transposed lie side by side as far as a cache line of the result goes. Rows of a result are
+        often a multiple of a page apart, so that a cache has room for few of their lines: each is written at once.
+        """
         b, sizes = self.frame.b, self.sizes
-        strip = self.frame.kernel.parameter("strip", _STRIP, (32, 64, 256)) if self.ask else _STRIP
         tall, wide = sizes[-2], sizes[-1]
+        side = max(1, self.frame.machine.line * 8 // (self.lanes * self.frame.kernel.element_bits))
+        strip = max(_STRIP // side, self.lanes)
+        if self.ask:
+            strip = self.frame.kernel.parameter("strip", strip, (32, 64, 128, 256))
+        width = self.lanes * side
         high = min(strip, tall)
-        long = max(self.lanes, size // high // self.lanes * self.lanes)
+        long = max(width, size // high // width * width)
 
         def item(indices: list[Index]) -> None:
             *outer, across, along = indices
@@ -141,13 +150,20 @@ class Points:
                     low = b.compute(index * block)
                     ends.append((low, b.min(b.add(low, block), whole)))
             masks = self.frame.machine.masks
-            vectors(b, *ends[0], wide, self.lanes, 1, masks, lambda tile: self._column(outer, *ends[1], tile))
+            vectors(b, *ends[0], wide, self.lanes, side, masks, lambda tile: self._column(outer, *ends[1], tile))
 
         return [*sizes[:-2], b.ceildiv(wide, long), b.ceildiv(tall, high)], item
 
     def _column(self, outer: list[Index], low: Size, high: Size, tile: Tile) -> None:
-        """Blocks under each other, from `low` to `high`."""
-        self.frame.b.loop(low, high, self.lanes, lambda i: self.store([*outer, i], tile))
+        """Blocks under each other, from `low` to `high`, and rows that fill none one by one."""
+        b, step, turned = self.frame.b, self.lanes, self.turned
+        end = high
+        if self.sizes[-2] % step:
+            end = b.add(low, b.mul(b.div(b.sub(high, low), step), step))
+        b.loop(low, end, step, lambda i: self.store([*outer, i], tile))
+        self.turned = None
+        b.loop(end, high, 1, lambda i: self.store([*outer, i], tile))
+        self.turned = turned
 
     def inside(self, outer: list[Index], low: Size, high: Size) -> None:
         """The loops inside `outer`, the first of them from `low` to `high`."""
