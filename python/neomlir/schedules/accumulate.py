@@ -23,6 +23,7 @@ Row = Callable[[Index, Index], list[Index]]
 """Gives one index a dimension of the root, from the number of a row in the tile and the index along the vectors."""
 _L1 = 3
 """The locality hint of data for the first-level cache."""
+_LIGHT = frozenset({"math.absf", "math.absi", "math.ceil", "math.copysign", "math.floor", "math.fma", "math.round"})
 
 
 class Accumulator:
@@ -44,7 +45,8 @@ class Accumulator:
         self.wide: dict[ir.Value, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Factors of the products that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
-        self.heavy = elementary(behind)
+        self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
+        self.elementary = elementary(behind)
         self.ahead: list[Callable[[list[Index]], None]] = []
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.foreseen = False
@@ -139,7 +141,7 @@ class Accumulator:
 
     def _together(self, vectors: Tile, row: Row) -> Tile:
         """The vectors as one, if everything is read and written contiguous along it."""
-        kernel, wide = self.frame.kernel, joined(vectors)
+        kernel, wide = self.frame.kernel, joined(vectors) if self.elementary else vectors
         if len(wide) == len(vectors):
             return vectors
         loops = self.root.loops(row(Index(), wide[0][0]))

@@ -16,7 +16,10 @@ DYNAMIC = -(2**63)
 """What stands in a list of static extents for one that is an operand."""
 
 
-_INSTRUCTIONS = frozenset(f"math.{name}" for name in ("absf", "absi", "ceil", "copysign", "floor", "fma", "round"))
+_INSTRUCTIONS = frozenset(
+    f"math.{name}"
+    for name in ("absf", "absi", "ceil", "copysign", "floor", "fma", "round", "roundeven", "rsqrt", "sqrt", "trunc")
+)
 
 
 def elementary(names: Iterable[str]) -> bool:

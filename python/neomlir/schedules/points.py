@@ -44,7 +44,7 @@ class Points:
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.elementary = elementary(name for g in kernel.generics for name in g.names)
-        self.unroll = 4 if heavy < 2 else 2 if heavy < 3 else 1
+        self.unroll = 4 if heavy < (2 if self.elementary else 1) else 2 if heavy < 3 else 1
         if all(w.value is None for w in box.writes):
             self.unroll = 1  # LLVM knows a loop of single stores as a memset
         if self.turned is not None:
@@ -190,7 +190,8 @@ class Points:
         rows = self.lanes if self.turned is not None else 1
         if self.turned is not None:
             frame.memory.block = (outer[self.turned], self.lanes)
-        for index, chunk in joined(tile) if self.elementary and not frame.b.scalable else tile:
+        together = self.elementary and self.turned is None and self.ends is None and not frame.b.scalable
+        for index, chunk in joined(tile) if together else tile:
             with frame.b.scope():
                 for row in range(rows):
                     loops = list(outer)
