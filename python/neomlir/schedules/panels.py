@@ -7,11 +7,11 @@ The form, on `linalg`: one `linalg.generic` of two inputs whose body is `acc + e
 
 The row operand `a` is an argument of the kernel with the innermost loop of the reduction (the input channels)
 contiguous, and has any number of row, batch and window loops (`[n, h + kh, w + kw, c]`). Its channels are a multiple of
-the unit's group g: 2 for bf16 and f16, 4 for i8, and twice that for a unit of square blocks. The column operand `b` is
-packed in panels of r columns, each group of g side by side: `[n floordiv r, batch…, k…, c floordiv g, n mod r, c mod
-g]`, which is what `neo-pack-contractions` makes of weights, padded with zeros where r does not divide n. r is a
-multiple of the lanes of the unit. A unit that only widens has groups of one, which the panels do not show:
-`[n floordiv r, batch…, k…, c, n mod r]`.
+the unit's group g: 2 for bf16 and f16, 4 for i8, twice that for a unit of square blocks, 2 for i8 that is widened.
+The column operand `b` is packed in panels of r columns, each group of g side by side: `[n floordiv r, batch…, k…, c
+floordiv g, n mod r, c mod g]`, which is what `neo-pack-contractions` makes of weights, padded with zeros where r does
+not divide n. r is a multiple of the lanes of the unit. A unit that only widens has groups of one, which the panels do
+not show: `[n floordiv r, batch…, k…, c, n mod r]`.
 """
 
 from __future__ import annotations
