@@ -1,10 +1,12 @@
 """What moves data more than it computes, as shares of this core's copy bandwidth: fp32, one thread, interleaved.
 
-    python benchmarks/streams.py [GROUP …] [--only TEXT] [--large BYTES] [--small BYTES] [--against torch] [--json FILE]
+    python benchmarks/streams.py [GROUP …] [--only TEXT] [--large BYTES] [--small BYTES] [--tiny BYTES] [--against torch]
+                                 [--json FILE]
 
 Groups: elementwise, reductions, rows, windows, moves. A share is the time of a copy of as many bytes, read and written
 together, over the best time: 100 % is as fast as `memcpy`, measured in the same process before and after. Each
-operation is measured at two sizes: one far larger than the second-level cache, and one that fits it and is still there.
+operation is measured at three sizes: one far larger than the second-level cache, one that fits it and is still there,
+and one that fits the first-level cache.
 
 Neo's time is that of its kernels inside a run. New pages for results are no part of it: memory that is freed is kept
 and taken again, by peers too (`--fresh-pages` leaves that to the allocator, as it is).
@@ -222,6 +224,9 @@ def main() -> None:
     parser.add_argument(
         "--small", type=int, default=1 << 19, help="bytes of the ones in cache (default: 512 KiB; 0: none)"
     )
+    parser.add_argument(
+        "--tiny", type=int, default=1 << 14, help="bytes of those in the first-level cache (default: 16 KiB; 0: none)"
+    )
     parser.add_argument("--against", default="torch", help="peers: torch, onnxruntime (default: torch)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of measurement an operation (default: 0.3)")
     parser.add_argument("--fresh-pages", action="store_true", help="let results have new pages, as the allocator does")
@@ -238,7 +243,7 @@ def main() -> None:
     if not arguments.fresh_pages:
         keep_pages()
     chosen = [s for s in STREAMS if s.group in arguments.groups and arguments.only in s.name]
-    sizes = [size for size in (arguments.large, arguments.small) if size]
+    sizes = [size for size in (arguments.large, arguments.small, arguments.tiny) if size]
     results: dict[int, list[dict]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.programs or Path(scratch)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from drawn import MULTIPLY, TARGETS, at_times_padded, normal, padded, target
 from kernels import check, filled, generic, kernel, scheduled, tensor
 from neomlir import targets
@@ -240,3 +241,12 @@ def test_convolution_of_a_padded_input(r):
     maps = ["d0 + d3, d1 + d4, d5", "d3, d4, d5, d2", "d0, d1, d2"]
     text += generic("r0", maps, "ppprrr", [("%p", wide), ("%a1", types[1])], ("%f", c), MULTIPLY)
     check(kernel(types, [c], text), [x, b], [np.zeros((h, h, oc), "f4")], target(r), "contraction")
+
+
+@pytest.mark.parametrize("shape", [(53, 19), (19, 53), (8, 8), (300, 150), (16, 1003)])
+def test_transposed_tiles(shape):
+    kind, turned = tensor(shape), tensor(shape[::-1])
+    maps = ["d1, d0", "d0, d1"]
+    text = generic("r0", maps, "pp", [("%a0", kind)], ("%out0", turned), "%y = arith.negf %x0 : f32")
+    x = np.random.default_rng(0).standard_normal(shape).astype("f4")
+    check(kernel([kind], [turned], text), [x], [np.zeros(shape[::-1], "f4")], targets.get("x86-64-v3"), "elementwise")

@@ -7,6 +7,8 @@ vectors at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
@@ -129,6 +131,7 @@ class Points:
 
         Blocks that are transposed lie side by side as far as a cache line of the result goes. Rows of a result are
         often a multiple of a page apart, so that a cache has room for few of their lines: each is written at once.
+        Blocks follow each other along the longer rows, those of the result or of the operand.
         """
         b, sizes = self.frame.b, self.sizes
         tall, wide = sizes[-2], sizes[-1]
@@ -150,19 +153,36 @@ class Points:
                     low = b.compute(index * block)
                     ends.append((low, b.min(b.add(low, block), whole)))
             masks = self.frame.machine.masks
-            vectors(b, *ends[0], wide, self.lanes, side, masks, lambda tile: self._column(outer, *ends[1], tile))
+            columns, rows = ends
+            if wide > tall:
+                self._stacked(
+                    *rows,
+                    lambda i: vectors(
+                        b, *columns, wide, self.lanes, side, masks, lambda tile: self.store([*outer, i], tile)
+                    ),
+                )
+            else:
+                vectors(
+                    b,
+                    *columns,
+                    wide,
+                    self.lanes,
+                    side,
+                    masks,
+                    lambda tile: self._stacked(*rows, lambda i: self.store([*outer, i], tile)),
+                )
 
         return [*sizes[:-2], b.ceildiv(wide, long), b.ceildiv(tall, high)], item
 
-    def _column(self, outer: list[Index], low: Size, high: Size, tile: Tile) -> None:
-        """Blocks under each other, from `low` to `high`, and rows that fill none one by one."""
+    def _stacked(self, low: Size, high: Size, emit: Callable[[Index], None]) -> None:
+        """Rows of blocks from `low` to `high`, and rows that fill none one by one."""
         b, step, turned = self.frame.b, self.lanes, self.turned
         end = high
         if self.sizes[-2] % step:
             end = b.add(low, b.mul(b.div(b.sub(high, low), step), step))
-        b.loop(low, end, step, lambda i: self.store([*outer, i], tile))
+        b.loop(low, end, step, emit)
         self.turned = None
-        b.loop(end, high, 1, lambda i: self.store([*outer, i], tile))
+        b.loop(end, high, 1, emit)
         self.turned = turned
 
     def inside(self, outer: list[Index], low: Size, high: Size) -> None:
