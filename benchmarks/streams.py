@@ -1,7 +1,7 @@
 """What moves data more than it computes, as shares of this core's copy bandwidth: fp32, one thread, interleaved.
 
-    python benchmarks/streams.py [GROUP …] [--only TEXT] [--large BYTES] [--small BYTES] [--tiny BYTES] [--against torch]
-                                 [--json FILE]
+    python benchmarks/streams.py [GROUP …] [--only TEXT] [--large BYTES] [--small BYTES] [--tiny BYTES]
+                                 [--against torch] [--json FILE]
 
 Groups: elementwise, reductions, rows, windows, moves. A share is the time of a copy of as many bytes, read and written
 together, over the best time: 100 % is as fast as `memcpy`, measured in the same process before and after. Each
