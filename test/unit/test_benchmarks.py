@@ -109,6 +109,8 @@ def test_a_stream_beside_a_copy(tmp_path, monkeypatch, capsys):
         "0",
         "--small",
         "65536",
+        "--tiny",
+        "0",
         "--seconds",
         "0.01",
     ]
