@@ -1,6 +1,7 @@
 """The first search of `neo-tune`: choices that are made for a contraction before there are kernels.
 
-Which convolutions are Winograd's comes first, and then, for those that are direct, the width of panels of weights.
+Which convolutions are Winograd's comes first, for all of them, since that is worth most; and then, for those that are
+direct, the width of panels of weights.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from neomlir.tuned import Database, Entry, contraction_key
 from neomlir.tuning import GAIN, Progress, Tuned
 from neomlir.workers import isolated, parallel
 
+_ROUNDS = ("winograd", "panel")
+"""The choices, those of all contractions before the next."""
+
 
 @dataclass
 class _State:
@@ -27,6 +31,13 @@ class _State:
     gain: float = 1.0
     """The best one's time over that of the analytic choice."""
     problem: str = ""
+    best: Path | None = None
+    """The program of the best so far."""
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of a run."""
+        return self.subject.work * self.subject.calls
 
 
 class ContractionSearch:
@@ -51,13 +62,15 @@ class ContractionSearch:
         """What was found, those with most work first."""
         self.began = time.monotonic()
         end = self.began + budget
-        states = [self._state(subject) for subject in sorted(subjects, key=lambda s: -s.work * s.calls)]
-        for number, state in enumerate(states):
-            rest = sum(s.subject.work * s.subject.calls for s in states[number:] if not s.entry.complete) or 1
-            left = end - time.monotonic()
-            if left > 0 and not state.entry.complete:
-                share = state.subject.work * state.subject.calls / rest
-                self._search(state, time.monotonic() + left * share, scratch / f"contraction{number}")
+        states = sorted(map(self._state, subjects), key=lambda s: -s.work)
+        places = {id(state): scratch / f"contraction{number}" for number, state in enumerate(states)}
+        for name in _ROUNDS:
+            todo = [state for state in states if self._untried(state, name)]
+            for number, state in enumerate(todo):
+                left = end - time.monotonic()
+                if left > 0:
+                    share = state.work / (sum(s.work for s in todo[number:]) or 1)
+                    self._search(state, name, time.monotonic() + left * share, places[id(state)])
         return [self._result(state) for state in states]
 
     def _state(self, subject: ContractionSubject) -> _State:
@@ -69,19 +82,24 @@ class ContractionSearch:
         before = {} if known is None else known.parameters
         return _State(subject, Entry(subject.signature, self.target.name, before, 0.0, 0.0, compiler=compiler()))
 
-    def _search(self, state: _State, deadline: float, place: Path) -> None:
-        best = self._first(state, place)
-        if best is None:
+    def _untried(self, state: _State, name: str) -> list[dict[str, int | str]]:
+        """The values of one choice that are left to try beside the best."""
+        if state.entry.complete or state.problem:
+            return []
+        return [told for told in self._alternatives(state, name) if describe(told) not in state.entry.tried]
+
+    def _search(self, state: _State, name: str, deadline: float, place: Path) -> None:
+        state.best = state.best or self._first(state, place)
+        if state.best is None:
             return
-        for name in state.subject.space:
-            wanted = [told for told in self._alternatives(state, name) if describe(told) not in state.entry.tried]
-            for told, answer in self._compile(state, wanted, place):
-                if time.monotonic() > deadline:
-                    return
-                if self._measure(state, told, answer, best):
-                    best = answer
-        state.entry.complete = True
-        self._keep(state)
+        for told, answer in self._compile(state, self._untried(state, name), place):
+            if time.monotonic() > deadline:
+                return
+            if self._measure(state, told, answer, state.best):
+                state.best = answer
+        if not any(self._untried(state, each) for each in _ROUNDS):
+            state.entry.complete = True
+            self._keep(state)
 
     def _first(self, state: _State, place: Path) -> Path | None:
         """The program of what is to be beaten, with the analytic choice measured and an earlier best beside it."""

@@ -39,6 +39,31 @@ _HOPELESS = 1.3
 _TOLERANCE = 1e-4
 
 
+_MOST_ELSEWHERE = 1 << 27
+
+
+class Elsewhere:
+    """Memory that is read between two calls, so that what was in the caches is not."""
+
+    def __init__(self, size: int) -> None:
+        """`size` bytes, at most more than any cache holds."""
+        # Ones: pages of zeros that nobody has written to are one page.
+        self._memory = np.ones(min(size, _MOST_ELSEWHERE) // 8 + 1, np.uint64)
+
+    def visit(self) -> None:
+        """Read all of it."""
+        self._memory.max()
+
+
+class Around(NamedTuple):
+    """What a run does between two calls of a kernel."""
+
+    passed: int = 0
+    """Bytes of weights that pass by."""
+    weights: tuple[int, ...] = ()
+    """The arguments of the kernel that are weights; the others were written just before."""
+
+
 class Candidate(NamedTuple):
     """A kernel's code with some parameters."""
 
@@ -96,18 +121,32 @@ def compare(
     target: Target,
     core: int | None = None,
     given: Given | None = None,
+    around: Around | None = None,
 ) -> Comparison:
     """Run both on the same random arguments, in turn; for a worker process, since a candidate may do anything.
 
-    `given` says how large arguments are whose extents are dynamic. Raises TuningError where results differ, or an
-    extent is not known.
+    `given` says how large arguments are whose extents are dynamic, `around` where they are before a call: without it,
+    or where a run's weights fit twice the second-level cache, in the caches. Raises TuningError where results differ,
+    or an extent is not known.
     """
     if core is not None:
         os.sched_setaffinity(0, {core})
     runs = [_Runner(which, _arguments(new, given), target) for which in (new, old)]
     _check(runs[0], runs[1])
+    if around is not None and around.weights and around.passed > 2 * target.cache.l2:
+        elsewhere = Elsewhere(around.passed)
+        return in_turn(*[partial(_cold, run, elsewhere, around.weights) for run in runs])
     count = max(1, int(_BURST / max(1e-7, min(run.time(1) for run in runs))))
     return in_turn(*[partial(run.time, count) for run in runs])
+
+
+def _cold(run: _Runner, elsewhere: Elsewhere, weights: tuple[int, ...]) -> float:
+    """Seconds of a call whose weights are far and whose other arguments are near."""
+    elsewhere.visit()
+    for number, array in enumerate(run.arrays):
+        if number not in weights and array.ndim and array.size:
+            array.reshape(-1).view(np.uint8).max()
+    return run.time(1)
 
 
 def in_turn(new: Callable[[], float], old: Callable[[], float]) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from neomlir.kernel_job import KernelResult, compile_kernel
 from neomlir.mlir import ir
 from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
 from neomlir.passes.limit_schedules import RUNGS
+from neomlir.passes.quantize_weights import quantized_globals
 from neomlir.passes.set_parameters import text_of
 from neomlir.pipeline import Pipeline, named_stages, precision_of, split_at, with_options
 from neomlir.pipeline_run import reproducer_text
@@ -376,6 +377,7 @@ class Staircase:
             defined = {name: np.empty(type_.shape, numpy_dtype(type_.element_type)) for name, type_ in plan.defines}
             objects = [k.result.objects["initialize"] for k in kernels if "initialize" in k.callers]
             objects.insert(0, self._host_object("neo_initialize", baseline()))
+            _expect_finite(known, quantized_globals(self.module))
             inputs = [known[name] for name in plan.reads]
             run_initialize(objects, baseline(), inputs, list(defined.values()), plan.arena)
             known.update(defined)
@@ -388,6 +390,17 @@ def with_rung(text: str, rung: int) -> str:
     if not rung:
         return text
     return text.replace("attributes {neo.kernel", f'attributes {{neo.kernel, neo.rung = "{RUNGS[rung]}"', 1)
+
+
+def _expect_finite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Raise CompileError where one of these weights, which integers are to stand for, is not finite throughout."""
+    for name in names:
+        array = arrays.get(name)
+        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CompileError(
+                f"weight {name} holds numbers that are not finite, which integers cannot stand for: "
+                "keep weights in fp32"
+            )
 
 
 def global_values(module: ir.Module) -> dict[str, np.ndarray]:

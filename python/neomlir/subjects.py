@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from neomlir.contraction_trial import ContractionSubject, find_contractions
+from neomlir.costs import kernel_costs
 from neomlir.errors import ImportFailure
+from neomlir.kernel_trial import Around
 from neomlir.pipeline import Pipeline, with_options
 from neomlir.representative import Sizes, call_sizes, kernel_sizes
 from neomlir.targets import Target
@@ -26,6 +28,11 @@ class Subject:
     calls: int
     given: list[Any] | None = None
     """The extents or the number of each argument in a call of representative size, where some are dynamic."""
+    around: Around | None = None
+    """Where its arguments are before a call."""
+    flops: int | None = None
+    bytes: int | None = None
+    """Arithmetic and memory of a call; None where extents are dynamic."""
 
 
 @dataclass
@@ -36,6 +43,8 @@ class Start:
     rest: str
     """The passes of the stage `global` from the first that makes such a choice on."""
     subjects: list[ContractionSubject] = field(default_factory=list)
+    weight_bytes: int = 0
+    """Of the model's weights, as they are in the source."""
 
 
 def is_kernel_file(model: Any) -> bool:
@@ -55,7 +64,11 @@ def contractions_of(
         imported = import_model(model, inputs, made)
         stairs = Staircase(imported, target, pipeline, reproducer=scratch / "reproducer.mlir")
         rest = stairs.to_contractions()
-        return Start(str(stairs.module), rest, find_contractions(stairs.module, target, rest, sizes))
+        size = sum(array.nbytes for array in imported.weights.values())
+        subjects = find_contractions(stairs.module, target, rest, sizes)
+        for subject in subjects:
+            subject.passed = size
+        return Start(str(stairs.module), rest, subjects, size)
 
 
 def kernels_of_start(
@@ -70,7 +83,7 @@ def kernels_of_start(
         choices = database.choices(module, target)
         for text in (with_options(start.rest, choices), stage):
             Pipeline(text).run(module, isolate=False)
-        return _subjects(module, target, sizes)
+        return _subjects(module, target, sizes, passed=start.weight_bytes)
 
 
 def kernels_of_file(_emit: Any, path: Path, target: Target, sizes: Sizes) -> list[Subject]:
@@ -81,12 +94,13 @@ def kernels_of_file(_emit: Any, path: Path, target: Target, sizes: Sizes) -> lis
         return _subjects(_read(path), target, sizes, path)
 
 
-def _subjects(module: Any, target: Target, sizes: Sizes, path: Path | None = None) -> list[Subject]:
+def _subjects(module: Any, target: Target, sizes: Sizes, path: Path | None = None, passed: int = 0) -> list[Subject]:
     from neomlir.mlir import ir
     from neomlir.passes.functions import functions, kernel_modules, name_of
 
     calls = _calls(module.operation)
     given = {} if calls is None else call_sizes(module, sizes)
+    weights = {} if calls is None else _weights(module.operation)
     subjects = []
     for nested in kernel_modules(module.operation) or [module.operation]:
         for function in functions(nested)[:1]:
@@ -98,7 +112,10 @@ def _subjects(module: Any, target: Target, sizes: Sizes, path: Path | None = Non
             count = 1 if calls is None else calls[name_of(function)]
             arguments = kernel_sizes(function, sizes) if calls is None else given.get(name_of(function))
             key = kernel_key(nested, target)
-            subjects.append(Subject(name_of(function), str(nested), key, count, arguments))
+            around = Around(passed, weights.get(name_of(function), ()))
+            subjects.append(
+                Subject(name_of(function), str(nested), key, count, arguments, around, *kernel_costs(nested))
+            )
     return subjects
 
 
@@ -116,6 +133,21 @@ def _calls(module: Any) -> dict[str, int] | None:
             callee = ir.FlatSymbolRefAttr(op.operation.attributes["callee"]).value
             calls[callee] = calls.get(callee, 0) + 1
     return calls
+
+
+def _weights(module: Any) -> dict[str, tuple[int, ...]]:
+    """Which arguments of each kernel are weights in its first call."""
+    from neomlir.mlir import ir
+    from neomlir.passes.constants import Constants
+    from neomlir.passes.functions import defined_functions, name_of
+
+    main = next(f for f in defined_functions(module) if name_of(f) == "main")
+    constants, found = Constants.of(main), {}
+    for op in (o.operation for o in main.regions[0].blocks[0].operations):
+        if op.name == "func.call":
+            callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
+            found.setdefault(callee, tuple(i for i, value in enumerate(op.operands) if constants.weights(value)))
+    return found
 
 
 def _expect_level(function: Any, path: str | os.PathLike) -> None:

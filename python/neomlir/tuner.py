@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ from neomlir.tuned import Database, Entry
 from neomlir.tuning import GAIN, Progress, Tuned
 from neomlir.workers import isolated, parallel
 
+_FIRST = ("panelwise", "across", "part", "item", "pack")
+"""Parameters that are tried before others: the order of the loops is worth more than the shape of the register tile."""
+_LEAST_LOST = 0.1
+"""What part of a kernel's time may be won, at least: none is perfect."""
 CONTRACTIONS_SHARE = 0.5
 """What part of the budget goes to choices before there are kernels, at most."""
 
@@ -112,13 +117,14 @@ class _Search:
     def run(self, subjects: list[Subject], budget: float) -> list[Tuned]:
         end = time.monotonic() + budget
         states = self._start(subjects, end)
-        ranked = sorted(states, key=lambda s: -s.cost)
+        worth = _worth(states)
+        ranked = sorted(states, key=lambda s: -worth[s.subject.name])
         for number, state in enumerate(ranked):
-            rest = sum(other.cost for other in ranked[number:] if other.open) or 1.0
+            rest = sum(worth[other.subject.name] for other in ranked[number:] if other.open) or 1.0
             left = end - time.monotonic()
             if left > 0 and state.open:
-                self._descend(state, time.monotonic() + left * state.cost / rest)
-        return [state.result() for state in ranked]
+                self._descend(state, time.monotonic() + left * worth[state.subject.name] / rest)
+        return [state.result() for state in sorted(states, key=lambda s: -s.cost)]
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -136,12 +142,14 @@ class _Search:
             yield all_parameters[number], answer
 
     def _start(self, subjects: list[Subject], end: float) -> list[_State]:
-        """A state a kernel; those that the database does not know are timed as they are."""
+        """A state a kernel; those that the database does not know are timed as they are, those with most work first."""
         states = {s.name: _State.of(s, self.database, self.target) for s in subjects}
         unknown = [s for s in subjects if not states[s.name].entry.analytic_seconds]
+        unknown.sort(key=lambda s: -math.inf if s.flops is None else -s.flops * s.calls)
         tasks = [(s.text, {}, self.stages, self.target) for s in unknown]
+        half = (time.monotonic() + end) / 2
         for number, answer in parallel(candidate, tasks, len(self.others)):
-            if time.monotonic() > end:
+            if time.monotonic() > half:
                 break
             state = states[unknown[number].name]
             try:
@@ -156,7 +164,7 @@ class _Search:
         return list(states.values())
 
     def _compare(self, state: _State, new: Candidate, old: Candidate) -> Comparison:
-        return isolated(compare, new, old, self.target, self.core, state.subject.given)
+        return isolated(compare, new, old, self.target, self.core, state.subject.given, state.subject.around)
 
     def _spent(self) -> float:
         return time.monotonic() - self.began
@@ -211,7 +219,8 @@ class _Search:
         while True:
             space = isolated(space_of, state.subject.text, state.entry.parameters, self.target)
             # Another schedule comes last: it is to beat this one at its best.
-            name = next((n for n in (*list(space)[1:], *list(space)[:1]) if n not in done), None)
+            names = sorted(list(space)[1:], key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
+            name = next((n for n in (*names, *list(space)[:1]) if n not in done), None)
             if name is None:
                 return improved, True
             done.add(name)
@@ -243,6 +252,26 @@ class _Search:
     def _keep(self, state: _State) -> None:
         state.entry.seconds = state.entry.analytic_seconds * state.gain
         self.database.put(state.subject.key, state.entry)
+
+
+def _worth(states: list[_State]) -> dict[str, float]:
+    """By the name of a kernel, about how many seconds of a run a search may win: what it takes beyond its roof.
+
+    The roofs are the best rates of arithmetic and of memory among the kernels themselves: what one reaches, another
+    may.
+    """
+    timed = [s for s in states if s.entry.analytic_seconds]
+    work = max((s.rate(s.subject.flops) for s in timed), default=0.0)
+    moved = max((s.rate(s.subject.bytes) for s in timed), default=0.0)
+
+    def lost(state: _State) -> float:
+        parts = ((state.subject.flops, work), (state.subject.bytes, moved))
+        if not state.cost or None in (state.subject.flops, state.subject.bytes):
+            return 1.0
+        least = max(amount / rate if rate else 0.0 for amount, rate in parts)
+        return max(_LEAST_LOST, 1.0 - least * state.subject.calls / state.cost)
+
+    return {s.subject.name: s.cost * lost(s) for s in states}
 
 
 def _alternatives(best: dict, name: str, values: tuple[int | str, ...]) -> Iterator[dict[str, int | str]]:
@@ -284,6 +313,10 @@ class _State:
     def open(self) -> bool:
         """Whether there is something left to try."""
         return not self.problem and not self.entry.complete and self.entry.analytic_seconds > 0
+
+    def rate(self, amount: int | None) -> float:
+        """Of so much a call, what is done a second."""
+        return (amount or 0) / (self.entry.analytic_seconds * self.gain)
 
     @property
     def cost(self) -> float:

@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import neomlir
@@ -42,11 +43,10 @@ def search(monkeypatch, tmp_path):
     monkeypatch.setattr(contraction_search, "contraction_program", fake_program)
     monkeypatch.setattr(contraction_search, "compare_programs", fake_compare)
 
-    def run(progress=lambda *_: None, budget=60.0):
+    def run(progress=lambda *_: None, budget=60.0, others=()):
         database = Database(tmp_path / "t.json")
         made = contraction_search.ContractionSearch(database, Target.named("x86-64-v3"), {}, "", progress, 0, [0])
-        (found,) = made.run([SUBJECT], budget, tmp_path)
-        return found
+        return made.run([SUBJECT, *others], budget, tmp_path)[0]
 
     return run
 
@@ -62,6 +62,14 @@ def test_the_search_takes_winograd_first_and_panels_of_what_is_direct(search, tm
         "panel=16,winograd=0": 0.5,
         "panel=48,winograd=0": 0.975,
     }
+
+
+def test_the_algorithms_of_all_come_before_the_panels_of_any(search):
+    seen = []
+    other = replace(SUBJECT, signature="4x4-0", work=1)
+    search(lambda name, _spent, told: seen.append((told.startswith("panel"), name)), others=[other])
+    assert len(seen) == 8 and [name for _, name in seen] == [name for name in ("8x8-0", "4x4-0") * 2 for _ in range(2)]
+    assert [panel for panel, _ in seen] == sorted(panel for panel, _ in seen)
 
 
 def test_it_goes_on_where_it_was_interrupted(search, tmp_path):

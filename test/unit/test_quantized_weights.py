@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from kernels import check, filled, generic, kernel, tensor
 from neomlir import targets
-from neomlir.errors import PassFailure, PipelineError
+from neomlir.errors import CompileError, PassFailure, PipelineError
 
 _BODY = """%w = arith.extui %x1 : i8 to i32
 %c15 = arith.constant 15 : i32
@@ -100,6 +100,15 @@ def test_a_scale_of_zeros_and_an_exact_weight():
     compiled = neomlir.compile(layer, inputs=(torch.randn(2, 64),), weights="int4", isolate=False, jobs=1)
     (agreement,) = neomlir.check(layer, compiled)
     assert agreement.error < 1e-6
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_weights_that_are_not_finite(weights):
+    torch = pytest.importorskip("torch")
+    layers = torch.nn.Sequential(torch.nn.Linear(64, 48), torch.nn.Linear(48, 64)).eval()
+    layers[1].weight.data[3, 5] = float("inf")
+    with pytest.raises(CompileError, match=r"weight 1\.weight holds numbers that are not finite"):
+        neomlir.compile(layers, inputs=(torch.randn(2, 64),), weights=weights, isolate=False, jobs=1)
 
 
 @pytest.mark.parametrize(

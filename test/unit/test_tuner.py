@@ -17,9 +17,10 @@ from neomlir.mlir import ir
 from neomlir.passes.functions import kernel_modules
 from neomlir.pipeline import pipeline_module
 from neomlir.staircase import split_stage
+from neomlir.subjects import Subject
 from neomlir.targets import Target
 from neomlir.tools import neo_tune
-from neomlir.tuned import Database, kernel_key
+from neomlir.tuned import Database, Entry, kernel_key
 from neomlir.workers import WorkerDied, isolated
 
 KERNEL = """
@@ -68,7 +69,7 @@ def fake_space(_emit, text, parameters, target):
     return {"schedule": ("contraction", "window"), "vectors": (4, 1, 2), "rows": rows}
 
 
-def fake_compare(_emit, new, old, target, core=None, given=None):
+def fake_compare(_emit, new, old, target, core=None, given=None, around=None):
     new, old = json.loads(new.object), json.loads(old.object)
     if new.get("vectors") == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -116,6 +117,17 @@ def test_an_interrupted_search_goes_on(fake, file, tmp_path):
     assert again == results[0]
 
 
+def test_time_goes_where_most_can_be_won():
+    """The roofs are the best rates among the kernels: what reaches one has little to win."""
+
+    def state(name, flops, size):
+        entry = Entry(name, "", {}, 1.0, 1.0)
+        return tuner._State(Subject(name, "", name, 1, flops=flops, bytes=size), entry, 1.0)
+
+    states = [state("fast", 100, 1), state("slow", 25, 1), state("copy", 0, 10), state("open", None, None)]
+    assert tuner._worth(states) == pytest.approx({"fast": 0.1, "slow": 0.75, "copy": 0.1, "open": 1.0})
+
+
 def test_no_budget_leaves_the_analytic_choice(fake, file, tmp_path):
     (found,) = neomlir.tune(file, budget=1e-6, database=tmp_path / "t.json")
     assert not found.parameters and not found.complete and not found.tried
@@ -135,7 +147,7 @@ def test_what_another_compiler_measured_is_measured_again(fake, file, tmp_path, 
 def test_gains_that_are_noise_are_dropped_at_the_end(fake, file, tmp_path, monkeypatch):
     """Each step looked faster, the whole is not."""
 
-    def noisy(_emit, new, old, target, core=None, given=None):
+    def noisy(_emit, new, old, target, core=None, given=None, around=None):
         final = json.loads(old.object) == {} and json.loads(new.object).get("rows") is not None
         return Comparison(1.0 if final else fake_compare(None, new, old, target).ratio, 1.0, 1)
 

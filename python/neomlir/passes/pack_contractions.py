@@ -80,8 +80,9 @@ def panel_choices(c: Contraction, target) -> tuple[int, ...]:
     if c.depthwise or _unit(c, target) is not None or extent is None or not s.has_static_shape(c.op.operands[c.b]):
         return ()
     lanes = max(1, columns // 2)
-    wider = [r for r in (lanes, 2 * lanes, 3 * lanes, 4 * lanes) if r < extent + lanes]
-    return tuple(dict.fromkeys([panel_width(columns, extent), *wider]))
+    # A tile of one vector a row loads as often as it multiplies: it comes last.
+    others = [r for r in (2 * lanes, 3 * lanes, 4 * lanes, lanes) if r < extent + lanes]
+    return tuple(dict.fromkeys([panel_width(columns, extent), *others]))
 
 
 def _pack(c: Contraction, columns: int, dot: Unit | None, told: int) -> None:

@@ -12,11 +12,14 @@ from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction
+from neomlir.passes.dataflow import captured_values
 from neomlir.passes.layouts import transpose
 from neomlir.passes.pack_contractions import panels
 from neomlir.schedules.nibbles import panel_of
 
 BITS = (0, 4, 8)
+QUANTIZED = "neo.quantized"
+"""The attribute of a global that weights as integers are computed from."""
 _LEAST = 1024
 """Elements of a weight that is worth it."""
 _SHORTEST_GROUP = 16
@@ -38,7 +41,9 @@ class QuantizeWeights(ModulePass):
         out + (a[2 k] * (low(q) - 8) + a[2 k + 1] * (high(q) - 8)) * s
 
     Integers and scales are computed from weights, for `neo-hoist-constants`, so that a program holds nothing else.
-    Weights of fewer than 1024 elements, of convolutions with windows, and tables that are gathered from stay.
+    Weights of fewer than 1024 elements, of convolutions with windows, and tables that are gathered from stay. The
+    globals that weights come from are marked `neo.quantized`: what is not finite in one has no scale, which is an error
+    when the weight is computed.
     """
 
     name = "neo-quantize-weights"
@@ -67,12 +72,35 @@ class QuantizeWeights(ModulePass):
                     found = Contraction.match(op)
                     if found is None or not _takes(found, constants):
                         continue
+                    _mark(module, found.op.operands[found.b])
                     group = _group(found, self.group) if self.bits == 4 else 0
                     if group:
                         _nibbles(found, group, panel_of(target.vector.bits))
                     else:
                         _bytes(found)
                     count(f"weights of {4 if group else 8} bits")
+
+
+def _mark(module: ir.Module, weight: ir.Value) -> None:
+    """Let the globals that a weight is computed from say so: their numbers have to be finite."""
+    seen, todo = set(), [weight]
+    while todo:
+        op = s.maker(todo.pop())
+        if op is None or op in seen:
+            continue
+        seen.add(op)
+        todo.extend(captured_values(op))
+        if op.name == "ml_program.global_load_const":
+            name = ir.FlatSymbolRefAttr(op.attributes["global"]).value
+            for each in (o.operation for o in module.body.operations):
+                if each.name == "ml_program.global" and ir.StringAttr(each.attributes["sym_name"]).value == name:
+                    each.attributes[QUANTIZED] = ir.UnitAttr.get()
+
+
+def quantized_globals(module: ir.Module) -> list[str]:
+    """The names of the weights that integers stand for."""
+    globals_ = [op.operation for op in module.body.operations if op.operation.name == "ml_program.global"]
+    return [ir.StringAttr(op.attributes["sym_name"]).value for op in globals_ if QUANTIZED in op.attributes]
 
 
 def _takes(c: Contraction, constants: Constants) -> bool:
