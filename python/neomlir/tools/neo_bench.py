@@ -37,14 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=console.positive_argument, default=1, metavar="N", help="threads and cores (default: 1)")
     add("--runs", type=console.positive_argument, default=30, metavar="N", help="calls of each (default: 30)")
     add("--against", default="", metavar="PEERS", help=f"any of {','.join(peers.names())}, with commas between")
-    add(
-        "--input",
-        action="append",
-        default=[],
-        type=console.shape_argument,
-        metavar="NAME=1x3x640x640xf32",
-        help="the shape of an input; repeat for more inputs",
-    )
+    sources.add_input_argument(parser)
     add(
         "--target",
         type=console.target_argument,

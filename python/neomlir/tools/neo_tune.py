@@ -41,14 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help="the database to read and write (default: tuned.json in the cache folder, $NEO_CACHE_DIR or else "
         "~/.cache/neomlir, which neo-compile reads)",
     )
-    add(
-        "--input",
-        action="append",
-        default=[],
-        type=console.shape_argument,
-        metavar="NAME=1x3x640x640xf32",
-        help="the shape of an input; repeat for more inputs",
-    )
+    sources.add_input_argument(parser)
     add(
         "--at",
         action="append",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from neomlir.errors import ImportFailure
 from neomlir.frontends import frontends
 from neomlir.pipeline import PRECISIONS
+from neomlir.tools import console
 
 _SUFFIXES = ", ".join(suffix for frontend in frontends().values() for suffix in frontend.suffixes)
 MODEL_HELP = (
@@ -47,6 +48,18 @@ class Source(NamedTuple):
                 raise ImportFailure(f"the model has no input {name!r}; its inputs are {', '.join(examples)}")
             examples = {**examples, name: (shape, dtype or str(examples[name].dtype).removeprefix("torch."))}
         return examples
+
+
+def add_input_argument(parser: argparse.ArgumentParser) -> None:
+    """`--input`, any number of them."""
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=console.shape_argument,
+        metavar="NAME=1x3x640x640xf32",
+        help="the shape of an input; repeat for more inputs",
+    )
 
 
 def add_precision_argument(parser: argparse.ArgumentParser) -> None:
