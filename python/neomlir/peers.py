@@ -174,24 +174,19 @@ def _no_stdout() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _onnxruntime(source, example, threads, exact) -> Peer:
-    import onnxruntime
+_AS_WRITTEN = ("session.disable_quant_qdq", "session.x64quantprecision")
+"""What ONNX Runtime is told so that no integer product of its own saturates."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle workers would otherwise spin through the next peer's turn.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if exact:
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        options.add_session_config_entry("session.x64quantprecision", "1")
+
+def _onnxruntime(source, example, threads, exact) -> Peer:
+    model = onnx_bytes(source, example)
     try:
-        session = onnxruntime.InferenceSession(onnx_bytes(source, example), options, providers=["CPUExecutionProvider"])
-    except NeoError:
-        raise
+        session = _session(model, threads, _AS_WRITTEN if exact else ())
     except Exception as error:
-        raise PeerUnavailable(f"ONNX Runtime can't load this model: {error}") from error
+        if not exact:
+            raise PeerUnavailable(f"ONNX Runtime can't load this model: {error}") from error
+        # The second setting fails where operators share an initializer.
+        return _onnxruntime(model, example, threads, exact=False)
     known = [value.name for value in session.get_inputs()]
 
     def run(inputs):
@@ -203,6 +198,20 @@ def _onnxruntime(source, example, threads, exact) -> Peer:
             raise ModelError(f"ONNX Runtime can't run this model on {_shapes(inputs)}: {error}") from error
 
     return run
+
+
+def _session(model: str | bytes, threads: int, settings: Sequence[str]):
+    """An `onnxruntime.InferenceSession` on the CPU with `settings` on."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Idle workers would otherwise spin through the next peer's turn.
+    for setting in ("session.force_spinning_stop", *settings):
+        options.add_session_config_entry(setting, "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _openvino(source, example, threads, precision) -> Peer:
