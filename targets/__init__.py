@@ -34,7 +34,8 @@ class Cache:
     """Bytes of cache a core, and of a line.
 
     `follows_fetches`: whether the hardware's prefetching learns from the addresses of prefetch instructions, so that
-    those that go from row to row make it read what nobody needs.
+    those that go from row to row make it read what nobody needs. `stream`: bytes a cycle that come from behind the
+    second level, inside a network whose other weights went through it.
     """
 
     l1d: int
@@ -42,6 +43,7 @@ class Cache:
     line: int = 64
     l3: int = 0
     follows_fetches: bool = False
+    stream: int = 4
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Winograd's convolutions: the matrices, the pass and the schedule, against direct convolution in double precision."""
 
+import dataclasses
 import random
 
 import neomlir
@@ -206,6 +207,12 @@ def test_where_it_pays():
     assert choose(host, Shape(56, 56, 2048, 64)) in (2, None)
     # Too little work for longer code.
     assert choose(host, Shape(4, 4, 8, 8)) is None
+
+
+def test_filters_that_come_fast_are_worth_larger_tiles():
+    quick, shape = Target.named("znver2"), Shape(28, 28, 128, 128)
+    slow = dataclasses.replace(quick, cache=dataclasses.replace(quick.cache, stream=4))
+    assert (choose(quick, shape), choose(slow, shape)) == (4, 2)
 
 
 def test_it_can_be_forbidden():

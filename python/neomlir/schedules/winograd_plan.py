@@ -10,8 +10,6 @@ from neomlir.schedules.winograd_math import ERROR, POINTS, TAPS, matrices, opera
 
 _SCRATCH = 1 << 20
 """Bytes of scratch memory, at most: half of the stack of a thread of the runtime's pool."""
-_STREAM = 4
-"""Bytes a cycle that come from behind the second-level cache, inside a network whose other weights went through it."""
 _LATENCY = 4
 """Cycles of a multiply-add."""
 _GAIN = 0.7
@@ -105,7 +103,7 @@ def cycles(target, m: int, shape: Shape) -> float | None:
     product = n * n * shape.inputs * panels * cut.strips * cut.blocks * step
     filters = n * n * shape.inputs * panels * panel * 4
     if filters > target.cache.l2 // 2:
-        product = max(product, filters * cut.blocks / _STREAM)
+        product = max(product, filters * cut.blocks / target.cache.stream)
     a, _, b = matrices(m)
     gathered = (operations(b) * 2 * n / ports + n * n) * -(-shape.inputs // lanes) * cut.groups
     spread = (operations(a) * (n + m) / ports + n * n) * panels * vectors
