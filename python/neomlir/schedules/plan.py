@@ -98,7 +98,9 @@ class Plan:
         if columns.size is not None:
             vectors = min(vectors, -(-columns.size // lanes))
         budget = target.vector.registers
-        height = max(1, min((budget - vectors - 2) // vectors, 28 if budget > 16 else 12))
+        # Beside the sums: the columns in use, a row's number, and without multiply-adds their product.
+        others = vectors + (1 if target.vector.fma_ports else 2)
+        height = max(1, min((budget - others) // vectors, 28 if budget > 16 else 12))
         inner = None
         if len(rows) > 1 and rows[-1].size is not None and rows[-1].size * 2 <= height:
             inner = rows.pop()
