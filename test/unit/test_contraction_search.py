@@ -152,7 +152,8 @@ def test_a_model_is_tuned_and_compiled(tmp_path, monkeypatch, capsys):
     assert neo_tune.main([*arguments, "--at", "input=3x8x8x8"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["contractions"]
     assert found["problem"] == ""
-    assert found["tried"] >= 3 and found["complete"]
+    # No panels are tried once tiles turn out faster than direct sums.
+    assert found["complete"] and found["tried"] >= (2 if found["parameters"].get("winograd") else 3)
     entry = next(e for e in Database(database).entries.values() if e.kernel == found["name"])
     assert any(ratio for name, ratio in entry.tried.items() if name.startswith("winograd="))
     compiled = neomlir.compile(str(tmp_path / "conv.pt2"), tuned=database)
