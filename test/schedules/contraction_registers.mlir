@@ -5,8 +5,6 @@
 // without, the product needs one more.
 // FUSED-LABEL: func.func @product
 // FUSED-SAME:    rows = 4 : i64, vectors = 3 : i64
-// APART-LABEL: func.func @product
-// APART-SAME:    rows = 3 : i64, vectors = 3 : i64
 func.func @product(%a: tensor<96x64xf32>, %b: tensor<4x64x24xf32>, %out: tensor<96x96xf32>) -> tensor<96x96xf32> {
   %zero = arith.constant 0.0 : f32
   %f = linalg.fill ins(%zero : f32) outs(%out : tensor<96x96xf32>) -> tensor<96x96xf32>
@@ -22,10 +20,6 @@ func.func @product(%a: tensor<96x64xf32>, %b: tensor<4x64x24xf32>, %out: tensor<
   return %c : tensor<96x96xf32>
 }
 
-// APART-LABEL: func.func @narrow
-// APART-SAME:    rows = 3 : i64, vectors = 3 : i64
-func.func @narrow
-// FUSED-SAME:    rows = 4 : i64, vectors = 3 : i64
 // APART-LABEL: func.func @narrow
 // APART-SAME:    rows = 3 : i64, vectors = 3 : i64
 func.func @narrow(%a: tensor<96x64xf32>, %b: tensor<8x64x12xf32>, %out: tensor<96x96xf32>) -> tensor<96x96xf32> {
