@@ -5,8 +5,8 @@
 // A work item widens what its rows read, then each panel of 16 columns; a pair of a row meets eight pairs of a panel.
 // CHECK-LABEL: func.func @product
 // CHECK-SAME:    neo.schedule = "words"
-// CHECK-DAG:     %[[PANEL:.*]] = memref.alloca() {alignment = 64 : i64} : memref<1024xi16>
-// CHECK-DAG:     %[[ROWS:.*]] = memref.alloca() {alignment = 64 : i64} : memref<3072xi16>
+// CHECK-DAG:     %[[PANEL:.*]] = memref.alloca() {alignment = 64 : i64} : memref<640xi16>
+// CHECK-DAG:     %[[ROWS:.*]] = memref.alloca() {alignment = 64 : i64} : memref<1920xi16>
 // CHECK:         scf.forall
 // CHECK:           scf.for
 // CHECK:             %[[BYTES:.*]] = llvm.load {{.*}} -> vector<16xi8>
@@ -29,10 +29,10 @@
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d1 floordiv 16, d2 floordiv 2, d1 mod 16, d2 mod 2)>
 #c = affine_map<(d0, d1, d2) -> (d0, d1)>
-func.func @product(%x: tensor<48x64xi8>, %w: tensor<4x32x16x2xi8>, %out: tensor<48x64xi32>) -> tensor<48x64xi32> {
+func.func @product(%x: tensor<48x40xi8>, %w: tensor<4x20x16x2xi8>, %out: tensor<48x64xi32>) -> tensor<48x64xi32> {
   %zero = arith.constant 0 : i32
   %f = linalg.fill ins(%zero : i32) outs(%out : tensor<48x64xi32>) -> tensor<48x64xi32>
-  %c = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<48x64xi8>, tensor<4x32x16x2xi8>) outs(%f : tensor<48x64xi32>) {
+  %c = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<48x40xi8>, tensor<4x20x16x2xi8>) outs(%f : tensor<48x64xi32>) {
   ^bb0(%p: i8, %q: i8, %s: i32):
     %0 = arith.extui %p : i8 to i32
     %1 = arith.extsi %q : i8 to i32

@@ -173,7 +173,18 @@ def test_the_largest_products(target, kinds, ends, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "draw", extreme)
     product(target, kinds, 7, 33, 24, 32)
     width = 2 * units_of(targets.get(target), *kinds)[0].lanes
+    product(target, kinds, 30, 4 * width, 64, width)
     convolution(target, kinds, 12, 1, 32, width, width)
+
+
+@pytest.mark.parametrize(("target", "kinds"), [u for u in units() if "f" not in u[1][0]])
+def test_half_the_multiplications(target, kinds):
+    """Whole panels, enough of them, and channels that fill vectors: what `words_inner.py` takes."""
+    width = 2 * units_of(targets.get(target), *kinds)[0].lanes
+    product(target, kinds, 150, 5 * width, 96, width)
+    product(target, kinds, 9, 4 * width, 64, width)
+    convolution(target, kinds, 13, 2, 32, 4 * width, width)
+    convolution(target, kinds, 40, 2, 16, 4 * width, width)
 
 
 @pytest.mark.parametrize(("target", "kinds"), [u for u in units() if u[1] == ("u8", "s8")])

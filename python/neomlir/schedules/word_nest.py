@@ -77,6 +77,7 @@ class WordNest(DotNest):
         rows = self._scratch(reach)
         count = block * math.prod(n if isinstance(n, int) else _USES for n in tiles[cut + 1 :])
         panel = self._panel_scratch() if count >= _USES else None
+        self._begin(cut, block, panel)
 
         def item(indices: list[Index]) -> None:
             *indices, last, group = indices
@@ -94,6 +95,9 @@ class WordNest(DotNest):
             b.loop(start if group.terms else 0, b.min(b.add(start, wide), panels) if group.terms else panels, 1, column)
 
         return [*outside, -(-panels // wide)], item
+
+    def _begin(self, cut: int, block: int, panel: Widened | None) -> None:
+        """What work items of `block` points of the row loop that is cut have to hold besides."""
 
     def _groups(self, outside: list[Size], panels: int, items: int = _ITEMS) -> int:
         """Into how many groups of panels the columns are cut, for so many work items beside these."""
@@ -157,11 +161,7 @@ class WordNest(DotNest):
         where.update(fixed)
         length: Size = self.window
         if rows:
-            first, end = low, high
-            if cut == len(rows) - 1:
-                static = isinstance(self.strips.size, int)
-                first = self.strips.start(low) if static else b.mul(low, self.strips.height)
-                end = self.strips.start(high) if static else b.min(b.mul(high, self.strips.height), self.strips.size)
+            first, end = self._range(cut, low, high)
             where[id(rows[cut])] = Index({}, first) if isinstance(first, int) else of(Var(first))
             inner = self._reach(cut, 1)
             if cut == len(rows) - 1:
@@ -171,6 +171,16 @@ class WordNest(DotNest):
         into.start = self._fixed_place(start)
         self._widen(0, into, length)
         self.sums.rows = into
+
+    def _range(self, cut: int, low: Size, high: Size) -> tuple[Size, Size]:
+        """Points of the row loop that is cut from point or strip `low` to `high`."""
+        b = self.b
+        if cut < len(self.plan.rows) - 1:
+            return low, high
+        static = isinstance(self.strips.size, int)
+        first = self.strips.start(low) if static else b.mul(low, self.strips.height)
+        end = self.strips.start(high) if static else b.min(b.mul(high, self.strips.height), self.strips.size)
+        return first, end
 
     def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
         """Let `into` be a panel, if there is memory for it, and the register tiles read it there."""

@@ -4,7 +4,8 @@
 products in 32 bits, which is exact for bytes of any sign. It takes what `panels.py` describes, in groups of two. Bytes
 are widened once: of a work item all that its rows read is copied to scratch memory, which stays in the second-level
 cache, and then panel after panel of weights, each widened when all rows of the item are about to pass by. Memory holds
-bytes only. 3x3 convolutions of stride 1 may take fewer products (`words_winograd.py`).
+bytes only. Most contractions take half the multiplications (`words_inner.py`); 3x3 convolutions of stride 1 may take
+fewer products (`words_winograd.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from neomlir.schedules.panels import Panels
 from neomlir.schedules.root import Root
 from neomlir.schedules.tiles import tile_of
 from neomlir.schedules.word_nest import WordNest
+from neomlir.schedules.words_inner import InnerNest, height_of
 from neomlir.schedules.words_winograd import Planes, TransformedNest
 
 
@@ -35,11 +37,14 @@ class Words(Schedule):
         rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
         plan = panels.plan(root, rows)
         planes = Planes.of(root, panels, plan, Machine.of(target))
+        height = height_of(root, panels, plan, target.vector.registers) if planes is None else 0
 
         def nest(frame: Frame) -> WordNest:
-            if planes is None:
-                return WordNest(frame, root, plan, panels)
-            return TransformedNest(frame, root, plan, panels, planes)
+            if planes is not None:
+                return TransformedNest(frame, root, plan, panels, planes)
+            if height:
+                return InnerNest(frame, root, panels.plan(root, height), panels)
+            return WordNest(frame, root, plan, panels)
 
         return Frame(kernel, target).made_by(lambda frame: nest(frame).emit())
 

@@ -1,0 +1,188 @@
+"""Contractions of widened bytes with half the multiplications: Winograd's inner product (IEEE ToC C-17, 1968), exact.
+
+`a0 b0 + a2 b2 = (a0 + b2)(a2 + b0) - a0 a2 - b0 b2`, and what is taken off depends on a row or on a column alone. Two
+such products are one `pmaddwd` of two sums of words, which bytes cannot overflow: of four products of bytes that is a
+multiply-add and three additions, where direct sums have two of each. Cores multiply words on fewer ports than they add
+on, and so direct sums do not keep all ports busy. Rows and panels lie as direct sums read them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from neomlir.mlir import ir
+from neomlir.schedules import intrinsics
+from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.panels import Panels
+from neomlir.schedules.plan import Plan
+from neomlir.schedules.root import Root
+from neomlir.schedules.word_nest import Widened, WordNest, WordSums
+
+_WIDEST = 256
+"""Bits of a vector, at most: x86 adds and multiplies 512 bits on the same two ports."""
+_AT_ONCE = 4
+"""Words of a row that a step of the reduction takes."""
+_HELD = 4
+"""Registers of a register tile for a row's pairs and their sums."""
+_ROWS = 2
+"""Rows of a register tile, at least: one would load as often as it multiplies."""
+_PANELS = 4
+"""Panels, at least, for which what a row has taken off is worth computing."""
+
+
+def height_of(root: Root, panels: Panels, plan: Plan, registers: int) -> int:
+    """Rows of a register tile; 0 where direct sums are taken."""
+    unit, columns = panels.unit, plan.columns.size
+    row = unit.bits // 16
+    fits = panels.depth % row == 0 and row % _AT_ONCE == 0 and columns is not None and columns % plan.width == 0
+    if not fits or not plan.rows or unit.bits > _WIDEST or columns < _PANELS * plan.width:
+        return 0
+    height = (registers - _HELD - _AT_ONCE // unit.group * plan.vectors) // plan.vectors
+    return root.kernel.parameter("inner", height, (0, height)) if height >= _ROWS else 0
+
+
+class InnerNest(WordNest):
+    """The loops of direct sums, which also compute what each row and each column of a panel has taken off."""
+
+    sums: InnerSums
+
+    def __init__(self, frame: Frame, root: Root, plan: Plan, panels: Panels):
+        super().__init__(frame, root, plan, panels)
+        self.sums = InnerSums(frame, root, panels)
+
+    def _begin(self, cut: int, block: int, panel: Widened | None) -> None:
+        sums, points = self.sums, self._points(cut, block)
+        sums.taken = panel is not None
+        if not sums.taken:
+            return
+        i32, scratch = sums.wide.element_type, self.frame.memory.scratch
+        sums.of_rows = scratch([math.prod(points)], i32)
+        sums.of_columns = scratch([self.plan.width], i32)
+        self.apart = [math.prod(points[n + 1 :]) for n in range(len(points))]
+
+    def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
+        super()._widen_rows(into, fixed, cut, low, high)
+        b, sums, rows = self.b, self.sums, self.plan.rows[cut:]
+        if not sums.taken:
+            return
+        first, end = self._range(cut, low, high)
+        start = Index({}, first) if isinstance(first, int) else of(Var(first))
+        sums.number = {id(d): n for d, n in zip(rows, self.apart, strict=True)}
+        sums.origin = start * self.apart[0]
+
+        def row(where: dict) -> None:
+            taken = sums.of_row({id(d): Index() for d in self.root.dims} | fixed | where)
+            b.op("memref.store", [], [taken, sums.of_rows, b.compute(sums.place(where))])
+
+        def along(rest: list, where: dict) -> None:
+            if not rest:
+                row(where)
+                return
+            (d, begin, stop), *rest = rest
+            b.loop(begin, stop, 1, lambda i: along(rest, where | {id(d): i}))
+
+        along([(rows[0], first, end), *((d, 0, d.size) for d in rows[1:])], {})
+
+    def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
+        super()._widen_panel(into, fixed, panel)
+        if not self.sums.taken:
+            return
+        where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
+        lanes = self.panels.unit.lanes
+        for j, taken in enumerate(self.sums.of_panel(where, self.plan.vectors)):
+            self.b.op("vector.store", [], [taken, self.sums.of_columns, self.b.index(j * lanes)])
+
+
+class InnerSums(WordSums):
+    """Register tiles whose step of the reduction is two pairs of words."""
+
+    of_rows: ir.Value
+    """What rows of a work item have taken off, i32, negative."""
+    of_columns: ir.Value
+    """What columns of a panel have taken off, i32, negative."""
+    number: dict[int, int]
+    """How far apart the numbers of neighbouring rows along a dimension are."""
+    origin: Index
+    """Where the numbers begin."""
+    taken = False
+
+    def place(self, where: dict) -> Index:
+        """The number of a row of the work item."""
+        total = self.origin * -1
+        for d, apart in self.number.items():
+            total = total + where[d] * apart
+        return total
+
+    def of_row(self, where: dict) -> ir.Value:
+        """`-a0 a2` of all pairs of a row, i32."""
+        b, width = self.frame.b, 2 * self.unit.lanes
+        i64 = ir.IntegerType.get_signless(64, b.context)
+        quads = b.vector(width // _AT_ONCE, i64)
+        upper = b.splat(b.constant(ir.IntegerAttr.get(i64, 32)), width // _AT_ONCE)
+
+        def step(outer: list[Index], along: Index, total: ir.Value) -> list[ir.Value]:
+            place = self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
+            words = intrinsics.load(b, self.rows.buffer, b.compute(place * 2), self.pairs, 2)
+            moved = b.value("arith.shrui", quads, b.value("vector.bitcast", quads, words), upper)
+            return [self.take(total, words, b.value("vector.bitcast", self.pairs, moved))]
+
+        zero = b.splat(b.zero(self.wide.element_type), self.unit.lanes)
+        total = self.panels.loop(b, self.root, step, [zero], width)[0]
+        kind = ir.Attribute.parse("#vector.kind<add>", b.context)
+        return b.value("vector.reduction", self.wide.element_type, total, kind=kind)
+
+    def of_panel(self, where: dict, vectors: int) -> list[ir.Value]:
+        """`-b0 b2` of all pairs of each column of a panel, vectors of i32."""
+        b = self.frame.b
+
+        def step(outer: list[Index], along: Index, *totals: ir.Value) -> list[ir.Value]:
+            return [
+                self.take(total, *self._four(where, range(j, j + 1), outer, along)[0]) for j, total in enumerate(totals)
+            ]
+
+        zero = b.splat(b.zero(self.wide.element_type), self.unit.lanes)
+        return self.panels.loop(b, self.root, step, [zero] * vectors, _AT_ONCE)
+
+    def take(self, total: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
+        """`total` less what the unit makes of two vectors of words."""
+        b = self.frame.b
+        product = intrinsics.call(b, self.unit.intrinsic, [self.wide], [first, second]).results[0]
+        return b.value("arith.subi", self.wide, total, product)
+
+    def _four(self, where: dict, columns: range, outer: list[Index], along: Index) -> list[tuple[ir.Value, ir.Value]]:
+        """Vectors of columns, two pairs of words each."""
+        unit, panels = self.unit, self.panels
+        places = [panels.at(self.root, 1, where, outer, along + n) for n in (0, unit.group)]
+        return [tuple(self._columns(place + j * unit.lanes * unit.group) for place in places) for j in columns]
+
+    def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
+        if not self.taken:
+            return super()._sums(dims, width)
+        b, lanes = self.frame.b, self.unit.lanes
+        columns = range(-(-width // lanes))
+        taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
+        held = []
+        for where in dims:
+            number = b.value("memref.load", self.wide.element_type, self.of_rows, b.compute(self.place(where)))
+            row = b.splat(number, lanes)
+            held += [b.value("arith.addi", self.wide, row, column) for column in taken]
+
+        def step(outer: list[Index], along: Index, *sums: ir.Value) -> list[ir.Value]:
+            return self._products(dims, columns, outer, along, sums)
+
+        return self.panels.loop(b, self.root, step, held, _AT_ONCE)
+
+    def _products(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
+        """`(a0 + b2)(a2 + b0)` of all rows and vectors for two pairs of words."""
+        b, found = self.frame.b, []
+        four = self._four(dims[0], columns, outer, along)
+        for where in dims:
+            place = self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
+            first, second = (self.broadcast_pair(self.rows.buffer, place + n) for n in (0, self.unit.group))
+            for low, high in four:
+                left = b.value("arith.addi", self.pairs, first, high)
+                right = b.value("arith.addi", self.pairs, second, low)
+                found.append(self.multiply_add(sums[len(found)], left, right))
+        return found
