@@ -19,7 +19,9 @@
 // CHECK:           %[[NUMBER:.*]] = vector.reduction <add>, %[[ROW]]
 // CHECK:           memref.store %[[NUMBER]], %[[OFF_ROWS]]
 // CHECK:           vector.store %{{.*}}, %[[OFF_COLUMNS]]
+// Each tile fetches its share of the next panel.
 // CHECK:           %[[COLUMN:.*]] = vector.load %[[OFF_COLUMNS]]
+// CHECK-COUNT-2:   memref.prefetch {{.*}}, read, locality<2>, data
 // CHECK:           %[[OFF:.*]] = memref.load %[[OFF_ROWS]]
 // CHECK:           %[[MANY:.*]] = vector.broadcast %[[OFF]]
 // CHECK:           %[[START:.*]] = arith.addi %[[MANY]], %[[COLUMN]]

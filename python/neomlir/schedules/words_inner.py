@@ -26,6 +26,8 @@ _AT_ONCE = 4
 """Words of a row that a step of the reduction takes."""
 _HELD = 4
 """Registers of a register tile for a row's pairs and their sums."""
+_L2 = 2
+"""The locality hint of data for the second-level cache."""
 _ROWS = 2
 """Rows of a register tile, at least: one would load as often as it multiplies."""
 _PANELS = 4
@@ -61,6 +63,8 @@ class InnerNest(WordNest):
         sums.of_rows = scratch([math.prod(points)], i32)
         sums.of_columns = scratch([self.plan.width], i32)
         self.apart = [math.prod(points[n + 1 :]) for n in range(len(points))]
+        share = -(-math.prod(self.root.extents[d] for d in self.panels.reduced) * self.plan.width // math.prod(points))
+        sums.share = share if share * self.plan.height >= self.frame.machine.line else 0
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
         super()._widen_rows(into, fixed, cut, low, high)
@@ -90,6 +94,12 @@ class InnerNest(WordNest):
         if not self.sums.taken:
             return
         where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
+        if self.sums.share:
+            following = self.b.min(self.b.add(self.b.compute(panel), 1), self.plan.columns.size // self.plan.width - 1)
+            where[id(self.plan.columns)] = of(Var(self.b.size(following))) * self.plan.width
+            place = self.panels.at(self.root, 1, where, self._nothing(), Index())
+            self.sums.ahead = self._fixed_place(place)
+            where[id(self.plan.columns)] = panel * self.plan.width
         lanes = self.panels.unit.lanes
         for j, taken in enumerate(self.sums.of_panel(where, self.plan.vectors)):
             self.b.op("vector.store", [], [taken, self.sums.of_columns, self.b.index(j * lanes)])
@@ -106,6 +116,10 @@ class InnerSums(WordSums):
     """How far apart the numbers of neighbouring rows along a dimension are."""
     origin: Index
     """Where the numbers begin."""
+    share: int
+    """Bytes of the next panel that a row fetches; 0 where panels are small."""
+    ahead: Index
+    """Where the next panel begins."""
     taken = False
 
     def place(self, where: dict) -> Index:
@@ -164,6 +178,7 @@ class InnerSums(WordSums):
         columns = range(-(-width // lanes))
         taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
         held = []
+        self._fetch_ahead(dims)
         for where in dims:
             number = b.value("memref.load", self.wide.element_type, self.of_rows, b.compute(self.place(where)))
             row = b.splat(number, lanes)
@@ -173,6 +188,16 @@ class InnerSums(WordSums):
             return self._products(dims, columns, outer, along, sums)
 
         return self.panels.loop(b, self.root, step, held, _AT_ONCE)
+
+    def _fetch_ahead(self, dims: list[dict]) -> None:
+        """Bring the rows' share of the next panel to the second-level cache, where it is widened from."""
+        if not self.share:
+            return
+        b, line = self.frame.b, self.frame.machine.line
+        start = self.ahead + self.place(dims[0]) * self.share
+        flat = self.frame.memory.flat(self._buffer(1))
+        for offset in range(0, len(dims) * self.share, line):
+            b.fetch(flat, [b.compute(start + offset)], _L2)
 
     def _products(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
         """`(a0 + b2)(a2 + b0)` of all rows and vectors for two pairs of words."""
