@@ -12,6 +12,8 @@ MODES = [
     ("nearest", {"size": (4, 3)}),
     ("bilinear", {"scale_factor": 2.0, "align_corners": False}),
     ("bilinear", {"size": (13, 9), "align_corners": True}),
+    # Six rows stay six: what they are multiplied by is not asked.
+    ("bilinear", {"scale_factor": (1.1, 0.6), "align_corners": False}),
 ]
 
 
@@ -33,3 +35,10 @@ def test_resized_pictures(tmp_path, mode, more, last):
     neomlir.compile(module, inputs=(x,), output=tmp_path / "resized.neo", tuned=False)
     found = neomlir.load(tmp_path / "resized.neo")(x.numpy())
     np.testing.assert_allclose(found, module(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_nearest_point_that_a_quotient_falls_short_of():
+    """4 * 1.75 is 7, but 4 / 0.5714286 is not."""
+    x = torch.arange(14.0 * 3).reshape(1, 1, 14, 3)
+    module = Resized("nearest", False, {"size": (8, 2)}).eval()
+    np.testing.assert_array_equal(neomlir.compile(module, inputs=(x,), tuned=False)(x.numpy()), module(x).numpy())
