@@ -42,7 +42,7 @@ class Accumulator:
         self.product = root.product()
         self.factors: dict[int, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Inputs, by number, that are read from elsewhere."""
-        self.wide: dict[ir.Value, Callable[[list[Index], Chunk], ir.Value]] = {}
+        self.made_wide: dict[ir.Value, Callable[[list[Index], Chunk], ir.Value]] = {}
         """Factors of the products that are read from elsewhere."""
         behind = {n for g in frame.kernel.generics if g is not self.generic for n in g.names}
         self.heavy = any(n.startswith("math.") and n not in _LIGHT for n in behind)
@@ -230,7 +230,7 @@ class Accumulator:
         if self.product is None:
             return [b.splat(value, chunk.width) for value in evaluator.body(g, loops, chunk, given)]
         factors = self.product[:2]
-        read = {v: self.wide[v](loops, chunk) for v in factors if v in self.wide}
+        read = {v: self.made_wide[v](loops, chunk) for v in factors if v in self.made_wide}
         others = [v for v in factors if v not in read]
         read.update(zip(others, evaluator.body(g, loops, chunk, given, others), strict=True))
         x, y = (b.splat(read[v], chunk.width) for v in factors)

@@ -49,6 +49,9 @@ class DotNest(Nest):
     def _main(self):
         return self._items()
 
+    def widen(self, rows: int | None) -> None:
+        """Nothing: the unit multiplies narrow numbers."""
+
     def fetch_ahead(self, tiles: int) -> None:
         """Nothing: the panels are a half or a quarter of what `ahead` is made for."""
 

@@ -283,6 +283,6 @@ class _Loops:
             return memory.load(self.panel, place, chunk)
 
         if factor is not None:
-            nest.sums.wide[factor] = read
+            nest.sums.made_wide[factor] = read
         else:
             nest.sums.factors[operand] = read

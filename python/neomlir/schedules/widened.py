@@ -87,7 +87,7 @@ class Widened:
             place = (slot, *(loops[d] for d in order), loops[columns] + first)
             return nest.frame.memory.load(self.buffer, place, chunk)
 
-        nest.sums.wide[self.factor] = read
+        nest.sums.made_wide[self.factor] = read
 
 
 def widened(nest: Nest, factor: ir.Value, column: Index, chunk: Chunk, reduced: dict[int, Index]) -> ir.Value:
