@@ -152,14 +152,11 @@ class DotSums(Accumulator):
 
     def _piece(self, vector: ir.Value, offset: int, width: int) -> ir.Value:
         """`width` lanes of a vector from `offset` on; one is a scalar."""
-        b = self.frame.b
         if width == self.unit.lanes:
             return vector
         if width == 1:
             return self.frame.memory.lane(vector, offset)
-        lanes = ir.DenseI64ArrayAttr.get(range(offset, offset + width), b.context)
-        kind = ir.VectorType.get([width], self.wide.element_type, loc=b.location)
-        return b.value("vector.shuffle", kind, vector, vector, mask=lanes)
+        return self.frame.b.piece(vector, offset, width)
 
 
 SCHEDULE = DotProduct()

@@ -233,6 +233,4 @@ class Points:
         b, generic, lanes = self.frame.b, self.ends.generic, chunk.width // TOGETHER
         found = self.frame.evaluator.body(generic, generic.loops(0, place), chunk, wanted=[self.ends.wanted])
         wide = b.splat(found[0], chunk.width)
-        kind = b.vector(lanes, wide.type.element_type)
-        masks = [ir.DenseI64ArrayAttr.get(range(i * lanes, (i + 1) * lanes), b.context) for i in range(TOGETHER)]
-        return self.ends.narrow(b, [b.value("vector.shuffle", kind, wide, wide, mask=mask) for mask in masks])
+        return self.ends.narrow(b, [b.piece(wide, i * lanes, lanes) for i in range(TOGETHER)])

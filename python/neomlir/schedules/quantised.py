@@ -176,10 +176,8 @@ def store_narrowed(
         values += frame.evaluator.body(ends.generic, ends.generic.loops(0, place), chunk, wanted=[ends.wanted])
     together = ends.narrow(b, [b.splat(value, lanes) for value in values])
     width = lanes * len(vectors)
-    kind = b.vector(width, ir.IntegerType.get_signless(8, b.context))
     for number, r in enumerate(rows):
-        mask = ir.DenseI64ArrayAttr.get(range(number * width, (number + 1) * width), b.context)
-        part = b.value("vector.shuffle", kind, together, together, mask=mask)
+        part = b.piece(together, number * width, width)
         index = Index({}, r) if isinstance(r, int) else r
         loops = root.loops(row(index, lane_index(vectors[0][0].put_lane(0), width)))
         place = stored_at(kernel, root.generic, loops)[0]
