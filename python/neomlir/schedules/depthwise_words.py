@@ -19,11 +19,8 @@ from neomlir.schedules.frame import Frame
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.quantised import TOGETHER, Quantised
 from neomlir.schedules.root import Root
-from neomlir.schedules.units import S8, U8, factor_types
+from neomlir.schedules.units import S8, U8, WORDS, factor_types
 
-_ENDS = ("avx512bw", "avx2", "sse4.2")
-_PRODUCTS = {64: "llvm.x86.avx512.pmaddw.d.512", 32: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.sse2.pmadd.wd"}
-"""By the number of bytes of a vector."""
 _MANY = 32
 """Registers with which four results are summed side by side, else two."""
 
@@ -37,7 +34,7 @@ class DepthwiseWords(Schedule):
         return types is not None and set(types) <= {U8, S8}
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
-        if not any(target.has(feature) for feature in _ENDS):
+        if not any(target.has(feature) for feature, _ in WORDS.values()):
             raise NotApplicable("the target has no multiply-adds of words that quantise")
         form, ends = Form.of(Root(kernel)), Quantised.of(kernel)
         check(kernel, form, ends)
@@ -67,7 +64,7 @@ class _Pairs(Windows):
         return (self.form.row.taps + start + 1) // 2
 
     def vectors(self) -> int:
-        return self._number(self.form.others[0].taps, 0, 0, 0)
+        return self._number(self.high, 0, 0, 0)
 
     def _number(self, tap: int, start: int, pair: int, part: int) -> int:
         each = self._pairs(self._starts[-1])
@@ -95,7 +92,7 @@ class _Pairs(Windows):
                     pair = first // 2 - before
                     if 0 <= pair < self._pairs(start):
                         weights = b.value("vector.bitcast", words.type, self.kept(self._number(tap, start, pair, part)))
-                        kind, name = mine[part].type, _PRODUCTS[self.width]
+                        kind, (_, name) = mine[part].type, WORDS[8 * self.width]
                         product = intrinsics.call(b, name, [kind], [words, weights]).results[0]
                         mine[part] = b.value("arith.addi", kind, mine[part], product)
 

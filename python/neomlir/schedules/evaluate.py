@@ -13,17 +13,12 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder, Chunk, Size
 from neomlir.schedules.index import Index, Var, apply, of
-from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, dropped, through_reshape
+from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, dropped, elementary, through_reshape
 from neomlir.schedules.memory import Memory
 
 SCALAR = Chunk(1)
 Bound = Callable[[tuple[Index, ...], Chunk], ir.Value]
 _SYMBOLIC = {"arith.addi": 1, "arith.subi": -1}
-_INSTRUCTIONS = frozenset(
-    f"math.{name}"
-    for name in ("absf", "ceil", "copysign", "floor", "fma", "round", "roundeven", "rsqrt", "sqrt", "trunc")
-)
-"""What every machine with scalable vectors computes on doubles."""
 
 
 class Evaluator:
@@ -285,7 +280,7 @@ def _is_library_call(op: ir.Operation) -> bool:
     """Whether lanes are computed one by one on every machine: elementary functions of doubles, and remainders."""
     kind = op.results[0].type
     wide = isinstance(kind, ir.FloatType) and kind.width > 32
-    return op.name == "arith.remf" or (op.name.startswith("math.") and wide and op.name not in _INSTRUCTIONS)
+    return op.name == "arith.remf" or (wide and elementary([op.name]))
 
 
 def _attributes(op: ir.Operation) -> dict[str, ir.Attribute]:

@@ -72,6 +72,12 @@ class Unit:
         return min((wide, narrow), key=lambda r: -(-extent // r) * r * (_NARROW if r == narrow else _WIDE))
 
 
+WORDS = {
+    512: ("avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
+    256: ("avx2", "llvm.x86.avx2.pmadd.wd"),
+    128: ("sse4.2", "llvm.x86.sse2.pmadd.wd"),
+}
+"""The feature and the intrinsic that multiply words and add pairs of products, by the bits of a vector."""
 _UNITS = (
     Unit("amx-bf16", "llvm.x86.tdpbf16ps", BF16, BF16),
     Unit("amx-fp16", "llvm.x86.tdpfp16ps", F16, F16),
@@ -95,11 +101,7 @@ _UNITS = (
     Unit("i8mm", "llvm.aarch64.neon.usdot.v4i32.v16i8", U8, S8, 128),
     *(
         Unit(feature, intrinsic, rows, columns, bits, words=True, group_bits=16)
-        for feature, intrinsic, bits in (
-            ("avx512bw", "llvm.x86.avx512.pmaddw.d.512", 512),
-            ("avx2", "llvm.x86.avx2.pmadd.wd", 256),
-            ("sse4.2", "llvm.x86.sse2.pmadd.wd", 128),
-        )
+        for bits, (feature, intrinsic) in WORDS.items()
         for rows in (U8, S8)
         for columns in (S8, U8)
     ),
