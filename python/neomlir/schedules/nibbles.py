@@ -22,6 +22,7 @@ from neomlir.schedules.index import Index, Part, apply
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
+from neomlir.schedules.widened import SCRATCH, STRIPS
 
 _AHEAD = 32
 """Rows of a panel that are asked for before they are needed: memory is some hundred nanoseconds away."""
@@ -29,10 +30,6 @@ _L2 = 2
 """The locality hint of data for the second-level cache."""
 _VECTORS = 4
 """Vectors of a panel."""
-_STRIPS = 3
-"""Register tiles, one above the other, for which weights are made floats in scratch memory."""
-_SCRATCH = 1 << 19
-"""Bytes of scratch memory, at most: it lies on the stack."""
 _ROWS, _BYTES, _NEXT, _SCALES = range(4)
 """The inputs: even rows of the reduction, the weights, odd rows, scales."""
 
@@ -86,8 +83,8 @@ def _plan(root: Root, kernel: Kernel, target) -> tuple[Plan, int, bool]:
     most = width // lanes
     vectors = kernel.parameter("vectors", min(most, _VECTORS if tall == 1 else 2), [v for v in (1, 2, 4) if v <= most])
     height = max(1, (target.vector.registers - vectors - 2) // vectors)
-    fits = 8 * extent * vectors * lanes <= _SCRATCH and len(columns.loops) == 1
-    shared = fits and math.prod(d.size or 0 for d in rows) >= _STRIPS * height
+    fits = 8 * extent * vectors * lanes <= SCRATCH and len(columns.loops) == 1
+    shared = fits and math.prod(d.size or 0 for d in rows) >= STRIPS * height
     if not shared:
         # Two sums for a row and vector within a group, one for the whole, and what is loaded.
         height = max(1, (target.vector.registers - 2 * vectors - 2) // (3 * vectors))
@@ -124,7 +121,7 @@ class WideNibbles:
         self.depth = nest.root.extents[nest.root.reduced[0]]
         self.buffer = nest.frame.memory.scratch([self.depth, 2, nest.plan.width], self.sums.f32)
         self.first = Index()
-        """The column that comes first, less."""
+        """Minus the column that comes first."""
 
     def fill(self, slot: Index, p: Index, tile: Tile) -> None:
         """Make the columns `tile` of panel `p` floats; `slot` is the only one."""

@@ -18,9 +18,9 @@ from neomlir.schedules.root import Root
 if TYPE_CHECKING:
     from neomlir.schedules.contraction import Nest
 
-_STRIPS = 3
+STRIPS = 3
 """Register tiles, one above the other, that are worth the stores."""
-_SCRATCH = 1 << 19
+SCRATCH = 1 << 19
 """Bytes of scratch memory, at most: it lies on the stack."""
 
 
@@ -37,7 +37,7 @@ def wide_factor(root: Root, operand: int) -> ir.Value | None:
 def pays(nest: Nest, rows: int | None) -> ir.Value | None:
     """The factor that is better widened before `rows` rows pass by a panel of columns; None where there is none."""
     plan, root = nest.plan, nest.root
-    if nest.b.scalable or not isinstance(rows, int) or rows < _STRIPS * nest.strips.height:
+    if nest.b.scalable or not isinstance(rows, int) or rows < STRIPS * nest.strips.height:
         return None
     if plan.batch or len(plan.columns.loops) != 1 or plan.panel != plan.width:
         return None
@@ -60,7 +60,7 @@ class Widened:
         if factor is None or None in extents:
             return None
         size = panels * math.prod(extents) * nest.plan.width * _bits(factor.type) // 8
-        return Widened(nest, factor, panels) if size <= min(_SCRATCH, nest.frame.machine.l2 // 2) else None
+        return Widened(nest, factor, panels) if size <= min(SCRATCH, nest.frame.machine.l2 // 2) else None
 
     def fill(self, slot: Index, p: Index, tile: Tile) -> None:
         """Widen the columns `tile` of panel `p` into place `slot`."""

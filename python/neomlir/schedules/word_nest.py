@@ -20,9 +20,8 @@ from neomlir.schedules.plan import Plan
 from neomlir.schedules.quantised import TOGETHER, Quantised, store_narrowed
 from neomlir.schedules.root import Root
 from neomlir.schedules.units import S8, factor_types
+from neomlir.schedules.widened import SCRATCH
 
-_SCRATCH = 1 << 19
-"""Bytes of scratch memory for rows, and for a panel, at most: it lies on the stack."""
 _ITEMS = 8
 """Work items, at least, where they are not too small."""
 _ROWS = 96
@@ -107,7 +106,7 @@ class WordNest(DotNest):
 
     def _block(self, tiles: list[Size]) -> tuple[int, int]:
         """The row loop that is cut into work items, and how much of it an item has."""
-        budget = min(self.frame.machine.l2 * 7 // 16, _SCRATCH) // 2
+        budget = min(self.frame.machine.l2 * 7 // 16, SCRATCH) // 2
         for cut, size in enumerate(tiles):
             if not all(isinstance(n, int) for n in tiles[cut + 1 :]):
                 continue
@@ -141,7 +140,7 @@ class WordNest(DotNest):
         return [block * (self.strips.height if len(rows) == 1 else 1), *(d.size for d in rows[1:])]
 
     def _scratch(self, elements: int) -> Widened:
-        if elements * 2 > _SCRATCH:
+        if elements * 2 > SCRATCH:
             raise NotApplicable("the rows of a register tile are too long to be widened")
         return Widened(self.frame.memory.scratch([elements], self.word), Index())
 
@@ -153,7 +152,7 @@ class WordNest(DotNest):
             if terms[self.root.reduced_probes[d]] != size:
                 return None
             size *= self.root.extents[d]
-        return self._scratch(size) if size * 2 <= _SCRATCH else None
+        return self._scratch(size) if size * 2 <= SCRATCH else None
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
         """Let `into` be what the rows of a work item read, and the register tiles read it there."""
