@@ -31,6 +31,8 @@ class _State:
     gain: float = 1.0
     """The best one's time over that of the analytic choice."""
     problem: str = ""
+    place: Path = Path()
+    """Where its programs are written: how their names begin."""
     best: Path | None = None
     """The program of the best so far."""
 
@@ -63,14 +65,15 @@ class ContractionSearch:
         self.began = time.monotonic()
         end = self.began + budget
         states = sorted(map(self._state, subjects), key=lambda s: -s.work)
-        places = {id(state): scratch / f"contraction{number}" for number, state in enumerate(states)}
+        for number, state in enumerate(states):
+            state.place = scratch / f"contraction{number}"
         for name in _ROUNDS:
             todo = [state for state in states if self._untried(state, name)]
             for number, state in enumerate(todo):
                 left = end - time.monotonic()
                 if left > 0:
                     share = state.work / (sum(s.work for s in todo[number:]) or 1)
-                    self._search(state, name, time.monotonic() + left * share, places[id(state)])
+                    self._search(state, name, time.monotonic() + left * share)
         return [self._result(state) for state in states]
 
     def _state(self, subject: ContractionSubject) -> _State:
@@ -88,11 +91,11 @@ class ContractionSearch:
             return []
         return [told for told in self._alternatives(state, name) if describe(told) not in state.entry.tried]
 
-    def _search(self, state: _State, name: str, deadline: float, place: Path) -> None:
-        state.best = state.best or self._first(state, place)
+    def _search(self, state: _State, name: str, deadline: float) -> None:
+        state.best = state.best or self._first(state)
         if state.best is None:
             return
-        for told, answer in self._compile(state, self._untried(state, name), place):
+        for told, answer in self._compile(state, self._untried(state, name)):
             if time.monotonic() > deadline:
                 return
             if self._measure(state, told, answer, state.best):
@@ -101,10 +104,10 @@ class ContractionSearch:
             state.entry.complete = True
             self._keep(state)
 
-    def _first(self, state: _State, place: Path) -> Path | None:
+    def _first(self, state: _State) -> Path | None:
         """The program of what is to be beaten, with the analytic choice measured and an earlier best beside it."""
         told = [{}, *([state.entry.parameters] if state.entry.parameters else [])]
-        made = dict(self._indexed(state, told, place))
+        made = dict(self._indexed(state, told))
         analytic, old = made[0], made.get(1, made[0])
         if isinstance(analytic, NeoError):
             state.problem = first_line(analytic)
@@ -132,11 +135,11 @@ class ContractionSearch:
         for value in values[1:]:
             yield {**({} if name == "winograd" else best), name: value}
 
-    def _compile(self, state: _State, all_told: list[dict], place: Path) -> Iterator[tuple[dict, Path | NeoError]]:
-        for number, answer in self._indexed(state, all_told, place):
+    def _compile(self, state: _State, all_told: list[dict]) -> Iterator[tuple[dict, Path | NeoError]]:
+        for number, answer in self._indexed(state, all_told):
             yield all_told[number], answer
 
-    def _indexed(self, state: _State, all_told: list[dict], place: Path) -> Iterator[tuple[int, Path | NeoError]]:
+    def _indexed(self, state: _State, all_told: list[dict]) -> Iterator[tuple[int, Path | NeoError]]:
         tasks = [
             (
                 state.subject,
@@ -144,7 +147,7 @@ class ContractionSearch:
                 self.rest,
                 self.stages,
                 self.target,
-                place.with_name(f"{place.name}-{describe(told)}.neo"),
+                state.place.with_name(f"{state.place.name}-{describe(told)}.neo"),
             )
             for told in all_told
         ]
