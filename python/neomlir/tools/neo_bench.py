@@ -148,7 +148,7 @@ def measure(
 
 
 def _quanta(source, inputs: dict, names: list[str], results: dict[str, list]) -> dict[str, float]:
-    """How many quanta each of `results` is off at most; empty where nothing is quantised or the framework lacks."""
+    """How many quanta each of `results` is off at most; empty where nothing is quantised, or no reference runs."""
     steps = output_quanta(source)
     try:
         written = peers.reference(source, inputs)(inputs) if steps else []
