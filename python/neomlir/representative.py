@@ -7,7 +7,7 @@ from typing import Any
 
 from neomlir.errors import TuningError
 from neomlir.mlir import ir
-from neomlir.passes.functions import defined_functions, name_of
+from neomlir.passes.functions import main_of
 from neomlir.passes.relate_extents import related_extents
 from neomlir.run_costs import run_arguments
 
@@ -23,7 +23,7 @@ def call_sizes(module: ir.Module, sizes: Sizes) -> dict[str, list[Any]]:
 
     `module` is of level `kernels`; the form is that of `run_arguments`. Raises TuningError for sizes that do not fit.
     """
-    main = next(f for f in defined_functions(module.operation) if name_of(f) == "main")
+    main = main_of(module.operation)
     found: dict[str, list[Any]] = {}
     for kernel, arguments in run_arguments(module, [extents or () for extents in kernel_sizes(main, sizes)]):
         found.setdefault(kernel, arguments)

@@ -9,7 +9,7 @@ from typing import Any
 
 from neomlir.costs import work
 from neomlir.mlir import ir
-from neomlir.passes.functions import defined_functions, functions, kernel_modules, name_of
+from neomlir.passes.functions import functions, kernel_modules, main_of, name_of
 from neomlir.passes.plan_memory import type_bytes
 
 Cost = tuple[int | None, int | None]
@@ -60,7 +60,7 @@ def run_arguments(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterato
 
 def run_operands(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterator[tuple[ir.Operation, list[Any]]]:
     """Each operation of `main` with what its operands are on inputs of these shapes, as `run_arguments` has them."""
-    main = next(f for f in defined_functions(module.operation) if name_of(f) == "main")
+    main = main_of(module.operation)
     host = _Values(dict(zip(main.regions[0].blocks[0].arguments, map(tuple, shapes), strict=True)))
     for op in (o.operation for o in main.regions[0].blocks[0].operations):
         yield op, [host.of(value) for value in op.operands]

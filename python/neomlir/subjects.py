@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,32 +122,23 @@ def _subjects(module: Any, target: Target, sizes: Sizes, path: Path | None = Non
 
 def _calls(module: Any) -> dict[str, int] | None:
     """How often `main` calls each kernel; None where the module holds kernels alone."""
-    from neomlir.mlir import ir
-    from neomlir.passes.functions import defined_functions, kernel_modules, name_of
+    from neomlir.passes.functions import calls_of, kernel_modules, main_of
 
-    main = next((f for f in defined_functions(module) if name_of(f) == "main"), None)
+    main = main_of(module)
     if main is None or not kernel_modules(module):
         return None
-    calls: dict[str, int] = {}
-    for op in main.regions[0].blocks[0].operations:
-        if op.operation.name == "func.call":
-            callee = ir.FlatSymbolRefAttr(op.operation.attributes["callee"]).value
-            calls[callee] = calls.get(callee, 0) + 1
-    return calls
+    return dict(Counter(callee for callee, _ in calls_of(main)))
 
 
 def _weights(module: Any) -> dict[str, tuple[int, ...]]:
-    """Which arguments of each kernel are weights in its first call."""
-    from neomlir.mlir import ir
+    """Which arguments of each kernel are weights in its first call by `main`."""
     from neomlir.passes.constants import Constants
-    from neomlir.passes.functions import defined_functions, name_of
+    from neomlir.passes.functions import calls_of, main_of
 
-    main = next(f for f in defined_functions(module) if name_of(f) == "main")
+    main = main_of(module)
     constants, found = Constants.of(main), {}
-    for op in (o.operation for o in main.regions[0].blocks[0].operations):
-        if op.name == "func.call":
-            callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
-            found.setdefault(callee, tuple(i for i, value in enumerate(op.operands) if constants.weights(value)))
+    for callee, op in calls_of(main):
+        found.setdefault(callee, tuple(i for i, value in enumerate(op.operands) if constants.weights(value)))
     return found
 
 

@@ -22,6 +22,17 @@ def defined_functions(module: ir.Operation) -> list[ir.Operation]:
     return [f for f in functions(module) if len(f.regions[0].blocks)]
 
 
+def main_of(module: ir.Operation) -> ir.Operation | None:
+    """The function `@main`, None where a module holds kernels alone."""
+    return next((f for f in defined_functions(module) if name_of(f) == "main"), None)
+
+
+def calls_of(function: ir.Operation) -> list[tuple[str, ir.Operation]]:
+    """The calls that stand directly in a function's body, in order, with the names of what they call."""
+    body = [op.operation for op in function.regions[0].blocks[0].operations]
+    return [(ir.FlatSymbolRefAttr(op.attributes["callee"]).value, op) for op in body if op.name == "func.call"]
+
+
 def kernel_modules(module: ir.Operation) -> list[ir.Operation]:
     """The nested modules that hold kernels, in order."""
     return [
