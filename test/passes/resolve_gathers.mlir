@@ -104,3 +104,27 @@ func.func @outside(%x: tensor<3xf32>) -> tensor<4xf32> {
   } -> tensor<4xf32>
   return %r : tensor<4xf32>
 }
+
+// One bit that is made longer with its sign is -1: every place is its own point.
+// CHECK-LABEL: func.func @one_bit(
+// CHECK-SAME:    %[[X:.*]]: tensor<6xf32>)
+// CHECK-NOT:     tensor.extract
+// CHECK:         return %[[X]]
+func.func @one_bit(%x: tensor<6xf32>) -> tensor<6xf32> {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : i64
+  %f = tensor.empty() : tensor<6xf32>
+  %r = linalg.generic {indexing_maps = [#id], iterator_types = ["parallel"]} outs(%f : tensor<6xf32>) {
+  ^bb0(%o: f32):
+    %i = linalg.index 0 : index
+    %n = arith.index_cast %i : index to i64
+    %c = arith.cmpi sge, %i, %zero : index
+    %s = arith.extsi %c : i1 to i64
+    %next = arith.addi %n, %one : i64
+    %m = arith.addi %next, %s : i64
+    %at = arith.index_cast %m : i64 to index
+    %found = tensor.extract %x[%at] : tensor<6xf32>
+    linalg.yield %found : f32
+  } -> tensor<6xf32>
+  return %r : tensor<6xf32>
+}

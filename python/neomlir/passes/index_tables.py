@@ -35,11 +35,19 @@ _COMPARE: dict[str, dict[int, Callable]] = {
         _F.UGE: operator.ge,
     },
 }
+
+
+def _signed(x: np.ndarray) -> np.ndarray:
+    """Integers as they are with a sign: of one bit, 1 is -1."""
+    return -x.astype(np.int64) if x.dtype == np.bool_ else x
+
+
 _COMPUTE: dict[str, Callable] = {
     "arith.addf": np.add,
     "arith.addi": np.add,
     "arith.divf": np.divide,
     "arith.divui": np.floor_divide,
+    "arith.extsi": _signed,
     "arith.maximumf": np.maximum,
     "arith.maxsi": np.maximum,
     "arith.minimumf": np.minimum,
@@ -47,6 +55,7 @@ _COMPUTE: dict[str, Callable] = {
     "arith.mulf": np.multiply,
     "arith.muli": np.multiply,
     "arith.select": np.where,
+    "arith.sitofp": _signed,
     "arith.subf": np.subtract,
     "arith.subi": np.subtract,
     "math.ceil": np.ceil,
@@ -54,9 +63,7 @@ _COMPUTE: dict[str, Callable] = {
     "math.roundeven": np.rint,
     "math.trunc": np.trunc,
 }
-_CONVERT = frozenset(
-    f"arith.{name}" for name in ("extf", "extsi", "fptosi", "index_cast", "sitofp", "truncf", "trunci")
-)
+_CONVERT = frozenset(f"arith.{name}" for name in ("extf", "fptosi", "index_cast", "truncf", "trunci"))
 _TYPES = {"f32": np.float32, "f64": np.float64, "index": np.int64, "i64": np.int64, "i32": np.int32, "i1": np.bool_}
 
 
