@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from kernels import tensor
+from kernels import generic, tensor
 from neomlir import targets
 
 TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "neoverse-n1")
@@ -46,3 +46,17 @@ def padded(name, low, high, value, kind, out) -> str:
         f"%v = arith.constant {value} : f32\n%{name} = tensor.pad %a0 low{low} high{high} {{\n"
         f"^bb0(%i: index, %j: index, %k: index):\ntensor.yield %v : f32\n}} : {kind} to {out}\n"
     )
+
+
+def centred(kind, small) -> str:
+    """`%diff` is %a0, rows of `%n` numbers, less their means, and `%var` the sums of its squares.
+
+    `kind` and `small` are the types of rows and of a number a row; `%zero`, `%e1` and `%e` are tensors of these
+    types to begin with.
+    """
+    text = generic("sum", ["d0, d1", "d0"], "pr", [("%a0", kind)], ("%zero", small), "%y = arith.addf %o, %x0 : f32")
+    text += generic("mean", ["d0", "d0"], "p", [("%sum", small)], ("%e1", small), "%y = arith.divf %x0, %n : f32")
+    body = "%y = arith.subf %x0, %x1 : f32"
+    text += generic("diff", ["d0, d1", "d0", "d0, d1"], "pp", [("%a0", kind), ("%mean", small)], ("%e", kind), body)
+    body = "%s = arith.mulf %x0, %x0 : f32\n%y = arith.addf %o, %s : f32"
+    return text + generic("var", ["d0, d1", "d0"], "pr", [("%diff", kind)], ("%zero", small), body)

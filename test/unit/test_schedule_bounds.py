@@ -4,11 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from drawn import MULTIPLY, TARGETS, centred, normal
 from kernels import check, filled, generic, kernel, tensor
 from neomlir import targets
-
-TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "neoverse-n1")
-MULTIPLY = "%m = arith.mulf %x0, %x1 : f32\n%y = arith.addf %o, %m : f32"
 
 
 @pytest.fixture(params=range(30))
@@ -28,10 +26,6 @@ def sizes(r, rank, most=70):
 def some(r, rank):
     """The dimensions that are dynamic: at least one."""
     return r.sample(range(rank), r.randint(1, rank))
-
-
-def normal(*shape):
-    return np.random.default_rng(len(shape) + sum(shape)).standard_normal(shape).astype("f4")
 
 
 def dims(source, kind, rank, name="n"):
@@ -273,12 +267,7 @@ def test_normalisation(r):
     kind = tensor((rows, n), dynamic=True)
     text = text.replace("tensor<" + str(rows) + "x?xf32>", kind).replace("tensor<?x" + str(n) + "xf32>", kind)
     text += f"%e = tensor.empty(%n0, %n1) : {kind}\n%e1 = tensor.empty(%n0) : {small}\n"
-    text += generic("sum", ["d0, d1", "d0"], "pr", [("%a0", kind)], ("%zero", small), "%y = arith.addf %o, %x0 : f32")
-    text += generic("mean", ["d0", "d0"], "p", [("%sum", small)], ("%e1", small), "%y = arith.divf %x0, %n : f32")
-    body = "%y = arith.subf %x0, %x1 : f32"
-    text += generic("diff", ["d0, d1", "d0", "d0, d1"], "pp", [("%a0", kind), ("%mean", small)], ("%e", kind), body)
-    body = "%s = arith.mulf %x0, %x0 : f32\n%y = arith.addf %o, %s : f32"
-    text += generic("var", ["d0, d1", "d0"], "pr", [("%diff", kind)], ("%zero", small), body)
+    text += centred(kind, small)
     body = "%y = arith.mulf %x0, %x1 : f32"
     text += generic("r0", ["d0, d1", "d0", "d0, d1"], "pp", [("%diff", kind), ("%var", small)], ("%out0", kind), body)
     outputs = [np.zeros((rows, n), "f4")]

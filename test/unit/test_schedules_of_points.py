@@ -1,7 +1,7 @@
 """Schedules of reductions and of what goes point by point against plain loops, on several targets."""
 
 import numpy as np
-from drawn import normal, padded, target
+from drawn import centred, normal, padded, target
 from kernels import check, filled, generic, kernel, tensor
 
 
@@ -66,12 +66,7 @@ def test_layer_norm(r):
     kind, small, weight = tensor((rows, n)), tensor((rows,)), tensor((n,))
     text = f"%n = arith.constant {n}.0 : f32\n%eps = arith.constant 1.0e-5 : f32\n" + filled("zero", "0.0", small)
     text += f"%e = tensor.empty() : {kind}\n%e1 = tensor.empty() : {small}\n"
-    text += generic("sum", ["d0, d1", "d0"], "pr", [("%a0", kind)], ("%zero", small), "%y = arith.addf %o, %x0 : f32")
-    text += generic("mean", ["d0", "d0"], "p", [("%sum", small)], ("%e1", small), "%y = arith.divf %x0, %n : f32")
-    body = "%y = arith.subf %x0, %x1 : f32"
-    text += generic("diff", ["d0, d1", "d0", "d0, d1"], "pp", [("%a0", kind), ("%mean", small)], ("%e", kind), body)
-    body = "%s = arith.mulf %x0, %x0 : f32\n%y = arith.addf %o, %s : f32"
-    text += generic("var", ["d0, d1", "d0"], "pr", [("%diff", kind)], ("%zero", small), body)
+    text += centred(kind, small)
     body = (
         "%s = arith.divf %x1, %n : f32\n%t = arith.addf %s, %eps : f32\n%u = math.rsqrt %t : f32\n"
         "%v = arith.mulf %x0, %u : f32\n%y = arith.mulf %v, %x2 : f32"

@@ -73,9 +73,9 @@ def test_planes_of_any_size(target, m, kinds):
         np.testing.assert_array_equal(convolve(target, m, a, b, kinds), direct(a, b))
 
 
-@pytest.mark.skipif("x86-64-v3" not in HERE, reason="no AVX2")
-def test_as_many_channels_as_there_may_be():
-    target = targets.get("x86-64-v3")
+@pytest.mark.parametrize("target", HERE)
+def test_as_many_channels_as_there_may_be(target):
+    target = targets.get(target)
     target = dataclasses.replace(target, cache=dataclasses.replace(target.cache, l2=1 << 20))
     a, b = np.full((1, 8, 8, 224), 255, np.uint8), np.full((3, 3, 224, 32), -128, np.int8)
     np.testing.assert_array_equal(convolve(target, 4, a, b, ("u8", "s8")), direct(a, b))
