@@ -28,9 +28,10 @@ def output_quanta(source: Any) -> dict[str, float | None]:
     None stands for an output that is computed in floating point from quantised values. `source` is a path, the bytes,
     or a ModelProto; anything else is no ONNX model.
     """
-    graph = _graph(source)
-    if graph is None or not any(node.op_type in _QUANTISES for node in graph.node):
+    model = onnx_model(source, weights=False)
+    if model is None or not any(node.op_type in _QUANTISES for node in model.graph.node):
         return {}
+    graph = model.graph
     import onnx
 
     arrays = {tensor.name: tensor for tensor in graph.initializer}
@@ -54,15 +55,19 @@ def output_quanta(source: Any) -> dict[str, float | None]:
     return found
 
 
-def _graph(source: Any) -> Any | None:
+def onnx_model(source: Any, weights: bool = True) -> Any | None:
+    """`source` as a ModelProto (a path that ends in `.onnx`, the bytes, or one already); None for anything else.
+
+    Without `weights`, those in files beside the model are not read.
+    """
     if isinstance(source, (str, os.PathLike)):
         if not str(source).endswith(".onnx"):
             return None
         import onnx
 
-        return onnx.load(source, load_external_data=False).graph
+        return onnx.load(source, load_external_data=weights)
     if isinstance(source, bytes | bytearray | memoryview):
         import onnx
 
-        return onnx.load_from_string(bytes(source)).graph
-    return source.graph if type(source).__name__ == "ModelProto" else None
+        return onnx.load_from_string(bytes(source))
+    return source if type(source).__name__ == "ModelProto" else None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neomlir import peers
+from neomlir import peers, quanta
 from neomlir.errors import NeoError
 
 SHARE = 0.02
@@ -55,12 +55,7 @@ def moved(source: Any, seed: int = 0) -> Any:
     import onnx
 
     model = onnx.ModelProto()
-    if isinstance(source, bytes | bytearray | memoryview):
-        model = onnx.load_from_string(bytes(source))
-    elif type(source).__name__ == "ModelProto":
-        model.CopyFrom(source)
-    else:
-        model = onnx.load(source)
+    model.CopyFrom(quanta.onnx_model(source))
     graph = model.graph
     arrays = {tensor.name: tensor for tensor in graph.initializer}
     results = {value.name for value in graph.output}
