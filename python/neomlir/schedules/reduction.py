@@ -8,25 +8,22 @@ are computed along the row, which by then is in the first-level cache. Where the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from neomlir.mlir import ir
-from neomlir.schedules import scalable
+from neomlir.schedules.along import Along
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile
-from neomlir.schedules.combine import Combination, combinations
+from neomlir.schedules.combine import combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Generic, Kernel, elementary
-from neomlir.schedules.nest import blocks, full_tile, lane_index, vectors
+from neomlir.schedules.nest import blocks, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
 """Elements of a work item, about."""
 _SCRATCH = 65536
 """Bytes on the stack for rows that are kept, at most."""
-_SUMS = 4
-"""Vectors that a reduction along a row accumulates side by side."""
 
 
 class Reduction(Schedule):
@@ -242,7 +239,8 @@ class Nest:
         if ways is None or not order:
             values = self._plainly(root, loops, order, extents, chunk, inits)
         else:
-            values = self._along(root, loops, self._innermost(root, order, loops), extents, ways, inits)
+            order = self._innermost(root, order, loops)
+            values = Along(frame, root, loops, order, extents, ways, self._is_dear(root)).reduce(inits)
         for i, result in enumerate(root.results):
             home = tuple(apply(e, [Index() if x is None else x for x in loops]) for e in root.output_map(i).results)
 
@@ -284,140 +282,11 @@ class Nest:
 
         return nest(0, list(loops), *[b.splat(v, chunk.width) for v in inits])
 
-    def _along(self, root, loops, order, extents, ways: list[Combination], inits) -> list[ir.Value]:
-        """Reduce in vectors along the last loop, then across the lanes."""
-        b, lanes = self.b, self.lanes
-        last, size = order[-1], extents[order[-1]]
-        if b.scalable and any(not way.is_scalable for way in ways):
-            raise NotApplicable("lanes of a scalable vector are multiplied one by one")
-        if isinstance(size, int) and size < lanes and not b.scalable:
-            lanes = max(1, 1 << (size.bit_length() - 1))
-        sums = self.kernel.parameter("sums", _SUMS, (1, 2, 4, 8))
-        unroll = sums if not isinstance(size, int) or size >= (self.usual if b.scalable else lanes) * sums else 1
-        masks = self.frame.machine.masks
-        neutral = [way.neutral(b, root.results[i].type.element_type, lanes) for i, way in enumerate(ways)]
-        totals = list(inits)
-
-        def points(base: list, index: Index, chunk: Chunk) -> list[ir.Value]:
-            full = [index if i == last else x for i, x in enumerate(base)]
-            made = self.frame.evaluator.body(root, full, chunk, {}, [way.value for way in ways])
-            return [b.splat(v, chunk.width) for v in made]
-
-        def row(depth: int, base: list, *held: ir.Value) -> list[ir.Value]:
-            if depth == len(order) - 1:
-                return inner(base, list(held))
-            d = order[depth]
-            return b.loop(
-                0,
-                extents[d],
-                1,
-                lambda k, *held: row(depth + 1, [k if i == d else x for i, x in enumerate(base)], *held),
-                list(held),
-            )
-
-        count = len(ways)
-
-        def combined(base: list, tile: Tile, held: Sequence[ir.Value]) -> list[ir.Value]:
-            held = list(held)
-            for j, (index, chunk) in enumerate(tile):
-                made = points(base, index, chunk)
-                for i, way in enumerate(ways):
-                    held[j * count + i] = way.combine(b, held[j * count + i], made[i])
-            return held
-
-        def runs(base: list, held: list[ir.Value]) -> list[ir.Value]:
-            """`inner` in scalable vectors."""
-            end = size - 1 if isinstance(size, int) else None
-            step = b.mul(b.length(lanes), unroll)
-            middle = b.mul(b.div(size, step), step)
-
-            def many(k: Index, *held: ir.Value) -> list[ir.Value]:
-                return combined(base, scalable.full_tile(b, k, lanes, unroll, end), held)
-
-            def tail(k: Index, *held: ir.Value) -> list[ir.Value]:
-                ((index, chunk),) = scalable.masked_tile(b, k, size, lanes, 1, end)
-                return self._masked(ways, points(base, index, chunk), chunk, neutral, list(held))
-
-            return b.loop(middle, size, b.length(lanes), tail, b.loop(0, middle, step, many, held))
-
-        def inner(base: list, held: list[ir.Value]) -> list[ir.Value]:
-            if b.scalable:
-                return runs(base, held)
-            full = b.mul(b.div(size, lanes), lanes)
-            wide = b.mul(b.div(size, lanes * unroll), lanes * unroll)
-
-            def many(number: int):
-                return lambda k, *held: combined(base, full_tile(k, lanes, number), held)
-
-            if unroll > 1 and self._is_dear(root):
-                held = self._together(ways, held, lanes, unroll, wide, lambda k, chunk: points(base, k, chunk))
-            else:
-                held = b.loop(0, wide, lanes * unroll, many(unroll), held)
-            if unroll > 1:
-                held = b.loop(wide, full, lanes, many(1), held)
-            if isinstance(size, int) and size == full:
-                return held
-            if masks and lanes > 1:
-                rest = b.sub(size, full)
-                chunk = b.chunk(lanes, rest)
-                if isinstance(rest, int):
-                    made = points(base, lane_index(Index({}, full), lanes), chunk)
-                    return self._masked(ways, made, chunk, neutral, held)
-
-                def tail(k: Index, *held: ir.Value) -> list[ir.Value]:
-                    made = points(base, lane_index(of(Var(b.compute(k), lanes)), lanes), chunk)
-                    return self._masked(ways, made, chunk, neutral, list(held))
-
-                return b.loop(full, size, lanes, tail, held)
-
-            def single(k: Index, *held: ir.Value) -> list[ir.Value]:
-                made = points(base, k, Chunk(1))
-                return [
-                    *held[:-count],
-                    *(way.combine(b, h, m) for way, h, m in zip(ways, held[-count:], made, strict=True)),
-                ]
-
-            return b.loop(full, size, 1, single, held)
-
-        start = neutral * unroll
-        # Without masks the last elements are added to the scalars one by one.
-        scalars = [] if masks and lanes > 1 else totals
-        held = row(0, list(loops), *start, *scalars)
-        if scalars:
-            totals = held[len(start) :]
-        found = []
-        for i, way in enumerate(ways):
-            mine = [held[j * count + i] for j in range(unroll)]
-            while len(mine) > 1:
-                mine = [way.combine(b, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
-            found.append(way.combine(b, totals[i], way.across(b, mine[0])))
-        return found
-
     def _is_dear(self, root: Generic) -> bool:
         """Whether an elementary function is computed for each element that a reduction reads."""
         found = [self.kernel.generic_of(operand) for operand in root.inputs]
         made = [g for g, _ in filter(None, found) if not any(g.reduction) and g not in self.filled]
         return elementary(root.names) or any(self._is_dear(g) for g in made)
-
-    def _together(self, ways, held, lanes: int, unroll: int, high: Size, points) -> list[ir.Value]:
-        """Reduce up to `high` in one vector as long as `unroll` registers, so that what is computed for all of them is
-        written side by side: chains of a long function, one behind the other, are longer than a core looks ahead."""
-        b, count, width = self.b, len(ways), lanes * unroll
-        sums, rest = held[: unroll * count], held[unroll * count :]
-
-        def step(k: Index, *held: ir.Value) -> list[ir.Value]:
-            made = points(lane_index(k, width), Chunk(width))
-            return [way.combine(b, h, m) for way, h, m in zip(ways, held, made, strict=True)]
-
-        wide = b.loop(0, high, width, step, [b.join(sums[i::count]) for i in range(count)])
-        return [*(b.piece(v, j * lanes, lanes) for j in range(unroll) for v in wide), *rest]
-
-    def _masked(self, ways, made, chunk: Chunk, neutral, held: list[ir.Value]) -> list[ir.Value]:
-        b = self.b
-        for i, way in enumerate(ways):
-            value = b.value("arith.select", made[i].type, chunk.mask, made[i], neutral[i])
-            held[i] = way.combine(b, held[i], value)
-        return held
 
     def _write(self, i: int, place: list[Index | None], chunk: Chunk) -> None:
         """Compute and store result `i` along the row."""
