@@ -70,7 +70,7 @@ def point(name, scale, zero, kind):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
-@pytest.mark.parametrize("groups", [1, 6])
+@pytest.mark.parametrize("groups", [1, 2, 6])
 def test_a_convolution_with_bias_and_residual(kind, groups):
     half = 128 if kind is np.uint8 else 0
     source = model(
@@ -165,6 +165,28 @@ def test_a_zero_point_a_channel_of_the_weight(kind, known):
         *qdq("f", "y"),
     ]
     compare(model(nodes, inputs, [value("y", F32, 4, 30)], arrays), 0.3, 1.01, folded=known)
+
+
+@pytest.mark.parametrize(("channels", "integers"), [(4, True), (2, False)])
+def test_a_zero_point_a_channel_of_a_convolution_in_groups(channels, integers):
+    """Of groups of two channels most products would be with the zeros that make them four."""
+    arrays = {
+        **point("a", 0.02, 120, np.uint8),
+        **point("y", 0.3, 100, np.uint8),
+        "w": weights(9, channels, 3, 3),
+        "w_s": np.linspace(0.01, 0.02, 9).astype(np.float32),
+        "w_z": np.arange(-4, 5).astype(np.int8),
+    }
+    nodes = [
+        *qdq("x", "a"),
+        node("DequantizeLinear", "w w_s w_z", "wf", axis=0),
+        node("Conv", "a wf", "c", group=3),
+        *qdq("c", "y"),
+    ]
+    source = model(nodes, [value("x", F32, 1, 3 * channels, 8, 9)], [value("y", F32, 1, 9, 6, 7)], arrays)
+    compare(source, 0.3, 1.01, folded=integers)
+    text = neomlir.compile(source, stop_at="global", isolate=False)
+    assert ("arith.muli" in text[text.index("func.func @main") :]) == integers
 
 
 def test_weights_that_the_file_holds_as_floats():

@@ -11,6 +11,7 @@ from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction, sums_products
 from neomlir.passes.dataflow import indexing_maps, iterators, loop_extents
+from neomlir.passes.layouts import RESHAPES
 from neomlir.passes.pack_contractions import pad_high
 from neomlir.passes.quantized import Affine, Factor, Resolver
 from neomlir.passes.quantized_bodies import (
@@ -23,6 +24,8 @@ from neomlir.passes.quantized_bodies import (
 )
 
 _GROUP = 4
+_FEWEST = 3
+"""Channels of a group of a convolution, at least: fewer would mostly be multiplied with the zeros that fill a group."""
 _LARGEST_SUM = (1 << 31) // (255 * 128)
 """Longer sums of products of 8-bit integers may not fit 32 bits."""
 
@@ -81,6 +84,8 @@ def _starts_from_zero(op: ir.Operation) -> bool:
         return False
     value = s.constant_of(fill.operands[0])
     empty = s.maker(fill.operands[1])
+    while empty is not None and empty.name in RESHAPES and s.has_static_shape(fill.results[0]):
+        empty = s.maker(empty.operands[0])
     is_zero = isinstance(value, ir.FloatAttr | ir.IntegerAttr) and value.value == 0
     return is_zero and empty is not None and empty.name == "tensor.empty"
 
@@ -101,7 +106,7 @@ class _Product:
         depth = [self.extents[d] for d in self.reduced]
         if None in self.places or all(self.constant) or None in depth or math.prod(depth) > _LARGEST_SUM:
             return False
-        if not all(self._carries(i) for i in (0, 1)):
+        if not all(self._carries(i) for i in (0, 1)) or self._in_small_groups():
             return False
         zeros = [f.zero for f in self.factors]
         # With a zero point the other factor is summed, which takes its own map without windows where it is no weight.
@@ -123,10 +128,15 @@ class _Product:
                 return False
         return True
 
+    def _in_small_groups(self) -> bool:
+        """Whether both factors and the result have a dimension in common, and hardly any channels are summed."""
+        places = [s.positions(m) for m in self.maps[:2]]
+        grouped = any(d in places[0] and d in places[1] for d in self.places)
+        channels = [self.extents[d] for d in self.reduced if d in places[0] and d in places[1]]
+        return grouped and len(channels) == 1 and 1 < channels[0] < _FEWEST
+
     def _summable(self, i: int) -> bool:
-        zero = self.factors[1 - i].zero
-        plain = None not in s.positions(self.maps[i])
-        return plain or (not isinstance(zero, Factor) and all(e is not None for e in self.extents))
+        return None not in s.positions(self.maps[i]) or None not in self.extents
 
     def _choose_signs(self) -> None:
         """The weight signed and the other factor unsigned, or both signed."""
@@ -189,8 +199,9 @@ class _Product:
 
     def _empty(self, element: ir.Type) -> ir.Value:
         """A tensor like the result."""
-        sizes = list(s.maker(s.maker(self.op.operands[2]).operands[1]).operands)
-        type_ = ir.RankedTensorType.get(list(self.op.results[0].type.shape), element)
+        result = self.op.results[0]
+        sizes = [] if s.has_static_shape(result) else list(s.maker(s.maker(self.op.operands[2]).operands[1]).operands)
+        type_ = ir.RankedTensorType.get(list(result.type.shape), element)
         return ir.Operation.create("tensor.empty", results=[type_], operands=sizes).results[0]
 
     def _filled(self, element: ir.Type) -> ir.Value:

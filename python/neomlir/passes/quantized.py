@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from neomlir.mlir import arith, ir
+from neomlir.mlir import arith, ir, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.dataflow import indexing_maps, is_identity, number_of_inputs
 from neomlir.passes.layouts import RESHAPES, groups_of
@@ -20,6 +20,17 @@ class Factor:
     value: ir.Value
     dims: tuple[int, ...]
     signed: bool = True
+
+    def cut(self, into: list[dict[int, int]]) -> Factor:
+        """The same with each dimension along those of `into` instead, at the current insertion point."""
+        dims = tuple(d for group in into for d in group)
+        if all(len(group) == 1 for group in into):
+            return replace(self, dims=dims)
+        numbers = iter(range(len(dims)))
+        groups = [[next(numbers) for _ in group] for group in into]
+        extents = [extent for group in into for extent in group.values()]
+        kind = ir.RankedTensorType.get(extents, self.value.type.element_type)
+        return replace(self, value=tensor.ExpandShapeOp(kind, self.value, groups, [], extents).result, dims=dims)
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,11 @@ class Affine:
         """The dimensions along which zero point or scale vary."""
         return {d for f in (self.zero, self.scale) if isinstance(f, Factor) for d in f.dims}
 
-    def along(self, dims: dict[int, int]) -> Affine:
-        """The same with dimension `d` called `dims[d]`."""
+    def along(self, dims: dict[int, dict[int, int]]) -> Affine:
+        """The same with dimension `d` called or cut into the dimensions `dims[d]`, whose extents it gives too."""
 
         def moved(factor):
-            return replace(factor, dims=tuple(dims[d] for d in factor.dims)) if isinstance(factor, Factor) else factor
+            return factor.cut([dims[d] for d in factor.dims]) if isinstance(factor, Factor) else factor
 
         return replace(self, zero=moved(self.zero), scale=moved(self.scale))
 
@@ -167,7 +178,7 @@ class Resolver:
             return None
         with ir.InsertionPoint(op), op.location:
             made = self._again(op, inner)
-        return None if made is None else replace(inner.along(dims), source=made)
+            return None if made is None else replace(inner.along(dims), source=made)
 
     def _again(self, op: ir.Operation, inner: Affine) -> ir.Value | None:
         """The integers of `inner`, moved as `op` moves their values."""
@@ -221,15 +232,22 @@ def _border(pad: ir.Operation) -> float | None:
     return float(border.value) if is_constant else None
 
 
-def _moved_dims(op: ir.Operation, inner: Affine, lowest: bool) -> dict[int, int] | None:
-    """Where the dimensions along which zero point and scale vary are behind `op`; None where it can't carry them."""
-    wanted = inner.dims()
+def _moved_dims(op: ir.Operation, inner: Affine, lowest: bool) -> dict[int, dict[int, int]] | None:
+    """Where the dimensions along which zero point and scale vary are behind `op`; None where it can't carry them.
+
+    Of each dimension the dimensions that take its place, and their extents.
+    """
+    wanted, shape = inner.dims(), s.shape(op.results[0])
+
+    def each(places: dict[int, int]) -> dict[int, dict[int, int]]:
+        return {d: {place: shape[place]} for d, place in places.items()}
+
     if op.name == "tensor.pad":
         border = _border(op)
         fits = border == 0 or (lowest and border is not None and border <= -3.4e38)
-        return {d: d for d in wanted} if fits and not isinstance(inner.zero, Factor) else None
+        return each({d: d for d in wanted}) if fits and not isinstance(inner.zero, Factor) else None
     if op.name == "tensor.cast":
-        return {d: d for d in wanted}
+        return each({d: d for d in wanted})
     if not wanted:
         return {}
     if op.name == "tensor.extract_slice":
@@ -238,19 +256,15 @@ def _moved_dims(op: ir.Operation, inner: Affine, lowest: bool) -> dict[int, int]
         source, out = (s.positions(m) for m in indexing_maps(op))
         if None in source or None in out or len(set(source)) != len(source):
             return None
-        return {d: out.index(source[d]) for d in wanted}
+        return each({d: out.index(source[d]) for d in wanted})
     groups = groups_of(op)
-    long = s.shape(op.operands[0] if op.name == "tensor.collapse_shape" else op.results[0])
-    found = {}
-    for d in wanted:
-        group = groups[d] if op.name == "tensor.expand_shape" else next(g for g in groups if d in g)
-        moving = [e for e in group if long[e] != 1]
-        if op.name == "tensor.collapse_shape":
-            if moving not in ([], [d]):
-                return None
-            found[d] = groups.index(group)
-        else:
-            if len(moving) > 1:
-                return None
-            found[d] = moving[0] if moving else group[0]
-    return found
+    if op.name == "tensor.collapse_shape":
+        long = s.shape(op.operands[0])
+        found = {d: next(group for group in groups if d in group) for d in wanted}
+        if any([e for e in group if long[e] != 1] not in ([], [d]) for d, group in found.items()):
+            return None
+        return each({d: groups.index(group) for d, group in found.items()})
+    found = {d: [e for e in groups[d] if shape[e] != 1] or groups[d][:1] for d in wanted}
+    if any(len(places) > 1 and min(shape[e] for e in places) < 0 for places in found.values()):
+        return None
+    return {d: {e: shape[e] for e in places} for d, places in found.items()}
