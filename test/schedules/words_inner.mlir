@@ -20,10 +20,10 @@
 // CHECK:           memref.store %[[NUMBER]], %[[OFF_ROWS]]
 // CHECK:           vector.store %{{.*}}, %[[OFF_COLUMNS]]
 // Each tile fetches its share of the next panel.
-// CHECK:           %[[COLUMN:.*]] = vector.load %[[OFF_COLUMNS]]
-// CHECK-COUNT-2:   memref.prefetch {{.*}}, read, locality<2>, data
 // CHECK:           %[[OFF:.*]] = memref.load %[[OFF_ROWS]]
 // CHECK:           %[[MANY:.*]] = vector.broadcast %[[OFF]]
+// CHECK:           %[[COLUMN:.*]] = vector.load %[[OFF_COLUMNS]]
+// CHECK-COUNT-2:   memref.prefetch {{.*}}, read, locality<2>, data
 // CHECK:           %[[START:.*]] = arith.addi %[[MANY]], %[[COLUMN]]
 // CHECK:           scf.for {{.*}} step %c4{{.*}} iter_args(%[[SUM:[a-z0-9]+]] = %[[START]],
 // CHECK:             %[[LOW:.*]] = llvm.load {{.*}} -> vector<16xi16>

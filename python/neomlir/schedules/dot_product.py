@@ -73,10 +73,9 @@ class DotSums(Accumulator):
     def tile(self, count: int, row: Row, vectors: Tile) -> None:
         """Reduce, finish and store the points of rows 0 to `count - 1` times `vectors`."""
         b, unit = self.frame.b, self.unit
-        first = vectors[0][0].put_lane(0)
         width = sum(chunk.width for _, chunk in vectors)
         columns = range(-(-width // unit.lanes))
-        dims = [{id(d): i for d, i in zip(self.root.dims, row(Index({}, r), first), strict=True)} for r in range(count)]
+        dims = self._rows(count, row, vectors)
         with b.scope():
             found = self._sums(dims, width)
             points = []
@@ -93,6 +92,11 @@ class DotSums(Accumulator):
                 self._spill(count, row, vectors, [value for _, _, value in points])
                 return
             self.finish_all(points, count, row, vectors)
+
+    def _rows(self, count: int, row: Row, vectors: Tile) -> list[dict]:
+        """Of each row of a tile an index a dimension, by its identity; that of the columns is the first of them."""
+        first = vectors[0][0].put_lane(0)
+        return [{id(d): i for d, i in zip(self.root.dims, row(Index({}, r), first), strict=True)} for r in range(count)]
 
     def finish_all(self, points: list[tuple], count: int, row: Row, vectors: Tile) -> None:
         """What follows the reduction, and the stores, for `count` rows: loops, chunk and sum of each vector."""

@@ -22,6 +22,7 @@ class Machine:
     masks: bool
     registers: int
     fma: bool
+    l1d: int
     l2: int
     line: int
     scalable: bool
@@ -47,6 +48,7 @@ class Machine:
             masks,
             vector.registers,
             ports > 0,
+            cache.l1d,
             cache.l2,
             cache.line,
             vector.scalable,

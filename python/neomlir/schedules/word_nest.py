@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from neomlir.mlir import ir
-from neomlir.schedules import intrinsics
-from neomlir.schedules.accumulate import Row
 from neomlir.schedules.base import NotApplicable
-from neomlir.schedules.builder import Chunk, Size, Tile
-from neomlir.schedules.dot_product import DotNest, DotSums
+from neomlir.schedules.builder import Size
+from neomlir.schedules.dot_product import DotNest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.nest import even
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.quantised import TOGETHER, Quantised, store_narrowed
 from neomlir.schedules.root import Root
-from neomlir.schedules.units import S8, factor_types
 from neomlir.schedules.widened import SCRATCH
+from neomlir.schedules.word_sums import Piece, Widened, WordSums
 
 _ITEMS = 8
 """Work items, at least, where they are not too small."""
@@ -28,17 +24,12 @@ _ROWS = 96
 """Rows of a work item, at least, where rows are cut for more of them."""
 _USES = 4
 """Register tiles that use a panel, at least, if it is widened before."""
+_STEP = 4
+"""Elements of which a piece of the reduction has a whole number."""
+_PIECE, _WHOLE = 1 / 2, 5 / 8
+"""The share of the first-level cache that a piece of a panel may take, and that a panel may take that is not cut."""
 _SPARSE = 8
 """How much more may be widened than is read."""
-
-
-@dataclass
-class Widened:
-    """Bytes of an operand as words in scratch memory."""
-
-    buffer: ir.Value
-    start: Index
-    """The element of the operand that is the first of them."""
 
 
 class WordNest(DotNest):
@@ -75,7 +66,13 @@ class WordNest(DotNest):
             raise NotApplicable("rows lie too far apart to be widened with what is between them")
         rows = self._scratch(reach)
         count = block * math.prod(n if isinstance(n, int) else _USES for n in tiles[cut + 1 :])
-        panel = self._panel_scratch() if count >= _USES else None
+        self.pieces = self._pieces() if count >= _USES and columns == panels * plan.width else 0
+        panel = self._panel_scratch(max(1, self.pieces)) if count >= _USES else None
+        points = self._points(cut, block)
+        self.apart = [math.prod(points[n + 1 :]) for n in range(len(points))]
+        if panel and self.pieces:
+            i32 = ir.IntegerType.get_signless(32, b.context)
+            self.sums.waiting = self.frame.memory.scratch([math.prod(points) * plan.width], i32)
         self._begin(cut, block, panel)
 
         def item(indices: list[Index]) -> None:
@@ -87,13 +84,53 @@ class WordNest(DotNest):
 
             def column(p: Index) -> None:
                 self.panel = p
-                self._widen_panel(panel, fixed, p)
-                self.column_tile(p, columns, plan.width, lambda tile: self.rows(fixed, cut, low, high, tiles, tile))
+
+                def pass_by() -> None:
+                    self.column_tile(p, columns, plan.width, lambda tile: self.rows(fixed, cut, low, high, tiles, tile))
+
+                if self.sums.waiting is None:
+                    self._widen_panel(panel, fixed, p)
+                    pass_by()
+                else:
+                    self._by_pieces(panel, fixed, p, pass_by)
 
             start = b.compute(group * wide)
             b.loop(start if group.terms else 0, b.min(b.add(start, wide), panels) if group.terms else panels, 1, column)
 
         return [*outside, -(-panels // wide)], item
+
+    def _pieces(self) -> int:
+        """Into how many pieces the depth of a panel is cut, so that the first-level cache holds one; 0: into none."""
+        machine, depth, width = self.frame.machine, self.panels.depth, self.panels.width
+        fits = [n for n in range(1, depth) if depth % (_STEP * n) == 0]
+        least = next((n for n in fits if depth // n * width * 2 <= machine.l1d * _PIECE), 0)
+        analytic = 0 if self.depth * width * 2 <= machine.l1d * _WHOLE else least
+        return self.root.kernel.parameter("pieces", analytic, [0, *(n for n in (1, 2, 4, 8) if n in fits)])
+
+    def _by_pieces(self, into: Widened, fixed: dict, panel: Index, pass_by: Callable[[], None]) -> None:
+        """Let the rows pass by a panel piece by piece; their sums wait in scratch memory."""
+        b, sums, panels = self.b, self.sums, self.panels
+        outer = panels.reduced[: -len(panels.merged)]
+        length = panels.depth // self.pieces
+        sums.begin_rows(b, self.rows_of_item)
+
+        def piece(indices: list[Index]) -> None:
+            if len(indices) < len(outer):
+                extent = self.root.extents[outer[len(indices)]]
+                b.loop(0, extent, 1, lambda k: piece([*indices, k]))
+                return
+            b.loop(0, self.pieces, 1, lambda n: one(indices, n * length))
+
+        def one(indices: list[Index], low: Index) -> None:
+            sums.piece = Piece(indices, low, length)
+            self._widen_panel(into, fixed, panel)
+            pass_by()
+
+        piece([])
+        sums.piece = None
+        sums.finishing = True
+        pass_by()
+        sums.finishing = False
 
     def _begin(self, cut: int, block: int, panel: Widened | None) -> None:
         """What work items of `block` points of the row loop that is cut have to hold besides."""
@@ -144,14 +181,16 @@ class WordNest(DotNest):
             raise NotApplicable("the rows of a register tile are too long to be widened")
         return Widened(self.frame.memory.scratch([elements], self.word), Index())
 
-    def _panel_scratch(self) -> Widened | None:
-        """Memory for a panel; None where it is too large, or does not lie in one piece."""
+    def _panel_scratch(self, pieces: int) -> Widened | None:
+        """Memory for a panel, or a piece of one; None where it is too large, or panels do not lie in one piece."""
         size = self.panels.depth * self.panels.width
         terms, outer = self.panels.places[1].terms, self.panels.reduced[: -len(self.panels.merged)]
         for d in reversed(outer):
             if terms[self.root.reduced_probes[d]] != size:
                 return None
             size *= self.root.extents[d]
+        if self.pieces:
+            size = self.panels.depth * self.panels.width // pieces
         return self._scratch(size) if size * 2 <= SCRATCH else None
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
@@ -159,8 +198,12 @@ class WordNest(DotNest):
         b, rows, where = self.b, self.plan.rows, {id(d): Index() for d in self.root.dims}
         where.update(fixed)
         length: Size = self.window
+        self.rows_of_item: Size = 1
         if rows:
             first, end = self._range(cut, low, high)
+            self.rows_of_item = b.mul(b.sub(end, first), self.apart[0])
+            self.sums.number = {id(d): n for d, n in zip(rows[cut:], self.apart, strict=True)}
+            self.sums.origin = (Index({}, first) if isinstance(first, int) else of(Var(first))) * self.apart[0]
             where[id(rows[cut])] = Index({}, first) if isinstance(first, int) else of(Var(first))
             inner = self._reach(cut, 1)
             if cut == len(rows) - 1:
@@ -182,12 +225,13 @@ class WordNest(DotNest):
         return first, end
 
     def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
-        """Let `into` be a panel, if there is memory for it, and the register tiles read it there."""
+        """Let `into` be a panel or a piece, if there is memory for it, and the register tiles read it there."""
         self.sums.columns = into
         if into is None:
             return
         where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
-        into.start = self._fixed_place(self.panels.at(self.root, 1, where, self._nothing(), Index()))
+        piece = self.sums.piece or Piece(self._nothing(), Index(), 0)
+        into.start = self._fixed_place(self.panels.at(self.root, 1, where, piece.outer, piece.low))
         self._widen(1, into, ir.MemRefType(into.buffer.type).shape[0])
 
     def _nothing(self) -> list[Index]:
@@ -209,76 +253,3 @@ class WordNest(DotNest):
 
         b.loop(0, whole, lanes, lambda i: copy(i, lanes))
         b.loop(whole, length, 1, lambda i: copy(i, 1))
-
-
-class WordSums(DotSums):
-    """Register tiles whose step of the reduction is a pair of words."""
-
-    def __init__(self, frame: Frame, root: Root, panels: Panels):
-        super().__init__(frame, root, panels)
-        signs = factor_types(root.generic.op)
-        self.signed = [signs[i] == S8 for i in (panels.rows, 1 - panels.rows)]
-        self.word = ir.IntegerType.get_signless(16, frame.b.context)
-        self.pairs = frame.b.vector(2 * self.unit.lanes, self.word)
-        self.rows: Widened
-        self.columns: Widened | None = None
-        self.quantised = Quantised.of(frame.kernel)
-
-    def _buffer(self, operand: int) -> ir.Value:
-        number = self.panels.rows if operand == 0 else 1 - self.panels.rows
-        return self.frame.memory.of(self.root.accesses[number][0][0])
-
-    def widened(self, operand: int, place: Index, width: int) -> ir.Value:
-        """`width` neighbouring elements of an operand (0 the rows, 1 the columns) as words."""
-        b = self.frame.b
-        byte = ir.IntegerType.get_signless(8, b.context)
-        loaded = intrinsics.load(b, self._buffer(operand), b.compute(place), b.vector(width, byte), 1)
-        return b.value("arith.extsi" if self.signed[operand] else "arith.extui", b.vector(width, self.word), loaded)
-
-    def _dots(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
-        unit, panels = self.unit, self.panels
-        place = panels.at(self.root, 1, dims[0], outer, along)
-        loaded = [self._columns(place + j * unit.lanes * unit.group) for j in columns]
-        sums = list(sums)
-        for r, where in enumerate(dims):
-            place = panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
-            pair = self.broadcast_pair(self.rows.buffer, place)
-            for j in columns:
-                at = r * len(columns) + j
-                sums[at] = self.multiply_add(sums[at], pair, loaded[j])
-        return sums
-
-    def multiply_add(self, total: ir.Value, rows: ir.Value, columns: ir.Value) -> ir.Value:
-        """`total` and what the unit makes of a pair of a row and pairs of columns."""
-        b = self.frame.b
-        product = intrinsics.call(b, self.unit.intrinsic, [self.wide], [rows, columns]).results[0]
-        return b.value("arith.addi", self.wide, total, product)
-
-    def broadcast_pair(self, buffer: ir.Value, place: Index) -> ir.Value:
-        """The pair of words from a place of a buffer on, in all lanes."""
-        b = self.frame.b
-        word = intrinsics.load(b, buffer, b.compute(place * 2), self.words.element_type, 2)
-        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, word))
-
-    def many_pairs(self, buffer: ir.Value, place: Index) -> ir.Value:
-        """A vector of words from a place of a buffer on."""
-        b = self.frame.b
-        return intrinsics.load(b, buffer, b.compute(place * 2), self.pairs, 2)
-
-    def _columns(self, place: Index) -> ir.Value:
-        """A vector of columns, a pair of words each."""
-        if self.columns is None:
-            return self.widened(1, place, 2 * self.unit.lanes)
-        return self.many_pairs(self.columns.buffer, place + self.columns.start * -1)
-
-    def finish_all(self, points: list, count: int, row: Row, vectors: Tile) -> None:
-        """Rows whose quantised results fill a vector of bytes are narrowed together."""
-        lanes, each = self.unit.lanes, len(vectors)
-        whole = 0
-        if self.quantised and all(chunk == Chunk(lanes) for _, chunk in vectors) and each in (1, 2, 4):
-            step = TOGETHER // each
-            whole = count // step * step
-            for r in range(0, whole, step):
-                part = points[r * each : (r + step) * each]
-                store_narrowed(self.frame, self.root, self.quantised, part, row, range(r, r + step), vectors)
-        super().finish_all(points[whole * each :], count - whole, row, vectors)

@@ -18,7 +18,8 @@ from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
-from neomlir.schedules.word_nest import Widened, WordNest, WordSums
+from neomlir.schedules.word_nest import WordNest
+from neomlir.schedules.word_sums import Widened, WordSums
 
 _WIDEST = 256
 """Bits of a vector, at most: x86 adds and multiplies 512 bits on the same two ports."""
@@ -62,8 +63,7 @@ class InnerNest(WordNest):
         i32, scratch = sums.wide.element_type, self.frame.memory.scratch
         sums.of_rows = scratch([math.prod(points)], i32)
         sums.of_columns = scratch([self.plan.width], i32)
-        self.apart = [math.prod(points[n + 1 :]) for n in range(len(points))]
-        share = -(-math.prod(self.root.extents[d] for d in self.panels.reduced) * self.plan.width // math.prod(points))
+        share = -(-ir.MemRefType(panel.buffer.type).shape[0] // math.prod(points))
         sums.share = share if share * self.plan.height >= self.frame.machine.line else 0
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
@@ -72,9 +72,6 @@ class InnerNest(WordNest):
         if not sums.taken:
             return
         first, end = self._range(cut, low, high)
-        start = Index({}, first) if isinstance(first, int) else of(Var(first))
-        sums.number = {id(d): n for d, n in zip(rows, self.apart, strict=True)}
-        sums.origin = start * self.apart[0]
 
         def row(where: dict) -> None:
             taken = sums.of_row({id(d): Index() for d in self.root.dims} | fixed | where)
@@ -95,11 +92,12 @@ class InnerNest(WordNest):
             return
         where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
         if self.sums.share:
-            following = self.b.min(self.b.add(self.b.compute(panel), 1), self.plan.columns.size // self.plan.width - 1)
-            where[id(self.plan.columns)] = of(Var(self.b.size(following))) * self.plan.width
-            place = self.panels.at(self.root, 1, where, self._nothing(), Index())
-            self.sums.ahead = self._fixed_place(place)
-            where[id(self.plan.columns)] = panel * self.plan.width
+            # Panels and their pieces follow each other in memory.
+            size, kind = ir.MemRefType(into.buffer.type).shape[0], self.root.accesses[1 - self.panels.rows][0][0].type
+            following = into.start + size
+            if kind.has_static_shape:
+                following = of(Var(self.b.size(self.b.min(self.b.compute(following), math.prod(kind.shape) - size))))
+            self.sums.ahead = following
         lanes = self.panels.unit.lanes
         for j, taken in enumerate(self.sums.of_panel(where, self.plan.vectors)):
             self.b.op("vector.store", [], [taken, self.sums.of_columns, self.b.index(j * lanes)])
@@ -112,22 +110,11 @@ class InnerSums(WordSums):
     """What rows of a work item have taken off, i32, negative."""
     of_columns: ir.Value
     """What columns of a panel have taken off, i32, negative."""
-    number: dict[int, int]
-    """How far apart the numbers of neighbouring rows along a dimension are."""
-    origin: Index
-    """Where the numbers begin."""
     share: int
     """Bytes of the next panel that a row fetches; 0 where panels are small."""
     ahead: Index
     """Where the next panel begins."""
     taken = False
-
-    def place(self, where: dict) -> Index:
-        """The number of a row of the work item."""
-        total = self.origin * -1
-        for d, apart in self.number.items():
-            total = total + where[d] * apart
-        return total
 
     def of_row(self, where: dict) -> ir.Value:
         """`-a0 a2` of all pairs of a row, i32."""
@@ -157,7 +144,7 @@ class InnerSums(WordSums):
             ]
 
         zero = b.splat(b.zero(self.wide.element_type), self.unit.lanes)
-        return self.panels.loop(b, self.root, step, [zero] * vectors, _AT_ONCE)
+        return self.reduce(step, [zero] * vectors, _AT_ONCE)
 
     def take(self, total: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
         """`total` less what the unit makes of two vectors of words."""
@@ -172,22 +159,30 @@ class InnerSums(WordSums):
         return [tuple(self._columns(place + j * unit.lanes * unit.group) for place in places) for j in columns]
 
     def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
-        if not self.taken:
+        if not self.taken or self.finishing:
             return super()._sums(dims, width)
         b, lanes = self.frame.b, self.unit.lanes
-        columns = range(-(-width // lanes))
-        taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
-        held = []
-        self._fetch_ahead(dims)
+        columns, held = range(-(-width // lanes)), []
         for where in dims:
-            number = b.value("memref.load", self.wide.element_type, self.of_rows, b.compute(self.place(where)))
-            row = b.splat(number, lanes)
-            held += [b.value("arith.addi", self.wide, row, column) for column in taken]
+            held += [b.splat(self.first_sum(self.place(where)), lanes)] * len(columns)
+        return self.add_piece(dims, columns, held)
 
-        def step(outer: list[Index], along: Index, *sums: ir.Value) -> list[ir.Value]:
-            return self._products(dims, columns, outer, along, sums)
+    def first_sum(self, number: Index) -> ir.Value:
+        if not self.taken:
+            return super().first_sum(number)
+        b = self.frame.b
+        return b.value("memref.load", self.wide.element_type, self.of_rows, b.compute(number))
 
-        return self.panels.loop(b, self.root, step, held, _AT_ONCE)
+    def add_piece(self, dims: list[dict], columns: range, held: list[ir.Value]) -> list[ir.Value]:
+        if not self.taken:
+            return super().add_piece(dims, columns, held)
+        b, lanes = self.frame.b, self.unit.lanes
+        taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
+        self._fetch_ahead(dims)
+        held = [b.value("arith.addi", self.wide, value, taken[n % len(columns)]) for n, value in enumerate(held)]
+        return self.reduce(
+            lambda outer, along, *sums: self._products(dims, columns, outer, along, sums), held, _AT_ONCE
+        )
 
     def _fetch_ahead(self, dims: list[dict]) -> None:
         """Bring the rows' share of the next panel to the second-level cache, where it is widened from."""
@@ -195,7 +190,7 @@ class InnerSums(WordSums):
             return
         b, line = self.frame.b, self.frame.machine.line
         start = self.ahead + self.place(dims[0]) * self.share
-        flat = self.frame.memory.flat(self._buffer(1))
+        flat = self.frame.memory.flat(self.buffer(1))
         for offset in range(0, len(dims) * self.share, line):
             b.fetch(flat, [b.compute(start + offset)], _L2)
 
