@@ -4,7 +4,8 @@
 products in 32 bits, which is exact for bytes of any sign. It takes what `panels.py` describes, in groups of two. Bytes
 are widened once: of a work item all that its rows read is copied to scratch memory, which stays in the second-level
 cache, and then panel after panel of weights, each widened when all rows of the item are about to pass by. Memory holds
-bytes only. Most contractions take half the multiplications (`words_inner.py`); 3x3 convolutions of stride 1 may take
+bytes only. Panels that the first-level cache does not hold are widened and used piece by piece, while the sums of all
+rows wait. Most contractions take half the multiplications (`words_inner.py`); 3x3 convolutions of stride 1 may take
 fewer products (`words_winograd.py`).
 """
 
@@ -19,7 +20,8 @@ from neomlir.schedules.root import Root
 from neomlir.schedules.tiles import tile_of
 from neomlir.schedules.word_nest import WordNest
 from neomlir.schedules.words_inner import InnerNest, height_of
-from neomlir.schedules.words_winograd import Planes, TransformedNest
+from neomlir.schedules.words_planes import Planes
+from neomlir.schedules.words_winograd import TransformedNest
 
 
 class Words(Schedule):

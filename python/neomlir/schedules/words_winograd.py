@@ -4,139 +4,29 @@ F(2x2, 3x3) needs 16 products where direct summation needs 36, F(4x4, 3x3) 36 fo
 infinity, and filters as many times too large as their denominators, transforms have whole numbers only, and fit words
 of 16 bits, which `pmaddwd` takes. Results are 4 or 576 times too large. Sums may wrap around: of 576 the factor 9 has
 an inverse among numbers of 32 bits, and 64 is a shift, so they are exact as long as 64 times the result fits. Unsigned
-rows are moved down by 128 for that, and what it takes off is added in the end. Bytes are transformed when they are
-widened: inputs of a block of tiles, then filters a panel at a time, so that memory holds no transformed filters. The
-blocking is that of `winograd`.
+rows are moved down by 128 for that, and what it takes off is added in the end; many channels are summed in parts.
+Bytes are transformed when they are widened: inputs of a block of tiles, then filters a part of a panel at a time, so
+that memory holds no transformed filters. The blocking is that of `winograd`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Builder, Chunk, Size, number
 from neomlir.schedules.index import Index, Var, of
-from neomlir.schedules.nest import even, full_tile, lane_index
+from neomlir.schedules.nest import full_tile, lane_index
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.root import Dim, Root
-from neomlir.schedules.units import U8
-from neomlir.schedules.winograd_math import TAPS, WHOLE_POINTS, multiply, whole_matrices
+from neomlir.schedules.root import Root
+from neomlir.schedules.winograd_math import TAPS, multiply, whole_matrices
 from neomlir.schedules.word_nest import WordNest
+from neomlir.schedules.words_planes import LOW, Planes, power_of_two
 
-_LOW = 128
-"""The largest magnitude of a signed byte, and what is taken off unsigned rows."""
-_SCRATCH = 3 << 18
-"""Bytes of a cache that scratch memory is cut to, at most: it lies on the stack."""
-_STAYS = 5 / 8
-"""The share of the second-level cache that a transformed panel may take, and that a block of tiles may."""
-_INPUTS = 7 / 16
-"""The share that the inputs of a block of tiles may take."""
-_GAIN = 0.8
-"""What share of the direct sums' time is worth it."""
-_GATHER, _FILTER, _SPREAD = 0.2, 2, 5
-"""What a channel of a tile, a channel of a panel, and a panel of a tile cost beside the products, in products, at each
-place of the transform."""
-_HEIGHTS = (6, 5, 4)
 _ITEMS = 4
 """Work items, at least: groups of panels each transform the inputs."""
-
-
-@dataclass(frozen=True)
-class Planes:
-    """The loops of a 3x3 convolution of stride 1, and how its tiles are cut."""
-
-    h: Dim
-    w: Dim
-    taps: tuple[int, int]
-    """Loops of the reduction along h and w."""
-    channels: int
-    """The loop over the input channels."""
-    m: int
-    """Results of a tile in both directions."""
-    tiles: tuple[int, int]
-    """Rows and columns of tiles."""
-    block: int
-    """Tiles of a work item."""
-    height: int
-    """Tiles of a strip."""
-
-    @property
-    def n(self) -> int:
-        return self.m + TAPS - 1
-
-    @property
-    def places(self) -> int:
-        return self.n * self.n
-
-    @property
-    def count(self) -> int:
-        return self.tiles[0] * self.tiles[1]
-
-    @property
-    def padded(self) -> int:
-        """Tiles of a work item, whole strips."""
-        return -(-self.block // self.height) * self.height
-
-    @staticmethod
-    def of(root: Root, panels: Panels, plan: Plan, machine) -> Planes | None:
-        """None where the kernel is something else, or direct sums are as fast."""
-        place, extents = panels.places[0], root.extents
-        if plan.batch or len(plan.rows) < 2 or len(root.reduced) != TAPS or panels.width != 2 * panels.unit.lanes:
-            return None
-        h, w = plan.rows[-2:]
-        c = panels.merged[-1]
-        stride = {d: place.terms.get(root.reduced_probes[d]) for d in root.reduced}
-        a, b = ([d for d in root.reduced if d != c and stride[d] == place.terms.get(dim.probe)] for dim in (h, w))
-        if len(a) != 1 or len(b) != 1 or a == b or (extents[a[0]], extents[b[0]]) != (TAPS, TAPS):
-            return None
-        columns = plan.columns.size
-        if None in (h.size, w.size, columns) or columns % panels.width or extents[c] % machine.lanes(16):
-            return None
-        if len(h.loops) != 1 or len(w.loops) != 1:
-            return None
-        direct = TAPS * TAPS * extents[c] * h.size * w.size * _GAIN
-        found = {}
-        for m in WHOLE_POINTS:
-            planes = Planes._cut(h, w, (a[0], b[0]), c, m, extents[c], panels, machine)
-            if planes is not None:
-                found[m] = planes, planes._cost(extents[c], columns // panels.width)
-        best = min(found, key=lambda m: found[m][1], default=0)
-        analytic = best if best and found[best][1] < direct else 0
-        told = root.kernel.parameter("winograd", analytic, (0, *found)) if found else 0
-        return found[told][0] if told else None
-
-    @staticmethod
-    def _cut(h: Dim, w: Dim, taps: tuple[int, int], c: int, m: int, depth: int, panels: Panels, machine):
-        """The planes in tiles of m x m; None where sums may be too large, or scratch memory holds too few."""
-        *_, factor = whole_matrices(m)
-        largest = _LOW * (2 * _LOW if panels.unit.columns == U8 else _LOW) * TAPS * TAPS * depth
-        if largest * _power_of_two(factor * factor) >> 31:
-            return None
-        places, cache = (m + TAPS - 1) ** 2, min(machine.l2, _SCRATCH)
-        inputs, products = places * depth * 2, places * panels.width * 4
-        if places * depth * panels.width * 2 > cache * _STAYS:
-            return None
-        most = int(min(cache * _INPUTS // inputs, cache * _STAYS // (inputs + products)))
-        if not most:
-            return None
-        tiles = (-(-h.size // m), -(-w.size // m))
-        count = tiles[0] * tiles[1]
-        block = -(-count // even(-(-count // most), count))
-        height = min(_HEIGHTS, key=lambda n: (-(-block // n) * n, -n))
-        return Planes(h, w, taps, c, m, tiles, block, height)
-
-    def _cost(self, depth: int, panels: int) -> float:
-        """How long a panel takes, in products of a pair of each row with a panel's."""
-        blocks = -(-self.count // self.block)
-        steps = blocks * depth * (self.padded + _FILTER) + self.count * (_SPREAD + _GATHER * depth / panels)
-        return steps * self.places
-
-
-def _power_of_two(value: int) -> int:
-    """The largest power of two that divides a number."""
-    return value & -value
 
 
 class Integers:
@@ -165,9 +55,9 @@ class TransformedNest(WordNest):
         self.planes = planes
         self.depth = root.extents[planes.channels]
         line = frame.machine.line // 2
-        self.apart = (planes.padded * self.depth + line, self.depth * plan.width + line)
-        """Words of inputs and of a panel from one place of the transform to the next: a line more than a power of two,
-        which would let all meet in one set of the cache."""
+        self.apart = (planes.padded * self.depth + line, planes.part * plan.width + line)
+        """Words of inputs, and of a part of a panel, from one place of the transform to the next: a line more than a
+        power of two, which would let all meet in one set of the cache."""
         self.arithmetic = Integers(frame.b)
         self.spreading, self.filtering, self.gathering, self.factor = whole_matrices(planes.m)
         i32 = ir.IntegerType.get_signless(32, frame.b.context)
@@ -184,6 +74,9 @@ class TransformedNest(WordNest):
         self.filters = self._scratch(planes.places * self.apart[1])
         i32 = ir.IntegerType.get_signless(32, b.context)
         self.products = memory.scratch([planes.padded, planes.n, planes.n, plan.width], i32)
+        self.totals = None
+        if planes.parts > 1:
+            self.totals = memory.scratch([planes.block, planes.m, planes.m, plan.width], i32)
 
         def item(indices: list[Index]) -> None:
             *where, block, group = indices
@@ -194,17 +87,37 @@ class TransformedNest(WordNest):
             def tiles(emit) -> None:
                 b.loop(0, count, 1, lambda t: emit(t, fixed, self._corner(b.add(start, b.compute(t)))))
 
-            def panel(p: Index) -> None:
-                self._filter(p)
+            def part(p: Index, low: Index) -> None:
+                self._filter(p, low)
                 strips = b.ceildiv(count, planes.height)
-                b.loop(0, planes.places, 1, lambda place: b.loop(0, strips, 1, lambda s: self._multiply(place, s)))
+                b.loop(0, planes.places, 1, lambda place: b.loop(0, strips, 1, lambda s: self._multiply(place, s, low)))
                 tiles(partial(self._spread, p))
+
+            def panel(p: Index) -> None:
+                if self.totals is None:
+                    part(p, Index())
+                    return
+                self._clear(count)
+                b.loop(0, planes.parts, 1, lambda n: part(p, n * planes.part))
+                tiles(partial(self._end, p))
 
             tiles(self._gather)
             low = b.compute(group * wide) if group.terms else 0
             b.loop(low, b.min(b.add(low, wide), panels), 1, panel)
 
         return [*outer, blocks, -(-panels // wide)], item
+
+    def _clear(self, tiles: Size) -> None:
+        """Let the totals of so many tiles be zero."""
+        b, kind = self.b, self.sums.wide
+        zero, flat = b.splat(b.zero(kind.element_type), self.plan.lanes), self.frame.memory.flat(self.totals)
+        each = self.planes.m * self.planes.m * self.plan.width
+        b.loop(
+            0,
+            b.mul(tiles, each),
+            self.plan.lanes,
+            lambda i: b.op("vector.store", [], [zero, flat, b.compute(i)]) and None,
+        )
 
     def _corner(self, tile: ir.Value) -> list[Index]:
         """The row and the column of the first result of a tile."""
@@ -250,18 +163,18 @@ class TransformedNest(WordNest):
         """Words of rows, between -128 and 127."""
         if self.lifted is None:
             return words
-        return self.b.value("arith.subi", words.type, words, self._splat(words, _LOW))
+        return self.b.value("arith.subi", words.type, words, self._splat(words, LOW))
 
     def _splat(self, like: ir.Value, value: int) -> ir.Value:
         kind = ir.VectorType(like.type)
         return self.b.splat(self.b.constant(number(kind.element_type, value)), kind.shape[0])
 
-    def _filter(self, p: Index) -> None:
-        """Transform the filters of a panel."""
+    def _filter(self, p: Index, low: Index) -> None:
+        """Transform the filters of a panel for the channels of a part, the first of which is `low`."""
         b, root, plan, n = self.b, self.root, self.plan, self.planes.n
         sums, lanes = self.sums, 2 * self.plan.lanes
         start = self.panels.places[1].put(plan.columns.probe, p * plan.width)
-        start = start.put(root.reduced_probes[self.planes.channels], Index())
+        start = start.put(root.reduced_probes[self.planes.channels], Index()) + low * plan.width
 
         def channels(c: Index, *totals: ir.Value) -> list[ir.Value]:
             found = []
@@ -290,13 +203,13 @@ class TransformedNest(WordNest):
             return found
 
         zero = b.splat(b.zero(sums.wide.element_type), plan.lanes)
-        totals = b.loop(0, self.depth, 2, channels, [] if self.lifted is None else [zero] * plan.vectors)
+        totals = b.loop(0, self.planes.part, 2, channels, [] if self.lifted is None else [zero] * plan.vectors)
         for j, total in enumerate(totals):
-            taken = b.value("arith.muli", total.type, total, self._splat(total, _LOW))
+            taken = b.value("arith.muli", total.type, total, self._splat(total, LOW))
             b.op("vector.store", [], [taken, self.lifted, b.index(j * plan.lanes)])
 
-    def _multiply(self, place: Index, strip: Index) -> None:
-        """The products of a strip of tiles with a panel at one place of the transform."""
+    def _multiply(self, place: Index, strip: Index, low: Index) -> None:
+        """The products of a strip of tiles with a part of a panel at one place of the transform."""
         b, plan, planes, sums = self.b, self.plan, self.planes, self.sums
         first = strip * planes.height
 
@@ -305,14 +218,14 @@ class TransformedNest(WordNest):
             columns = [sums.many_pairs(self.filters.buffer, at + j * 2 * plan.lanes) for j in range(plan.vectors)]
             found = []
             for r in range(planes.height):
-                at = place * self.apart[0] + (first + r) * self.depth + c
+                at = place * self.apart[0] + (first + r) * self.depth + low + c
                 row = sums.broadcast_pair(self.inputs.buffer, at)
                 for column in columns:
                     found.append(sums.multiply_add(held[len(found)], row, column))
             return found
 
         zero = b.splat(b.zero(sums.wide.element_type), plan.lanes)
-        found = b.loop(0, self.depth, 2, step, [zero] * (planes.height * plan.vectors))
+        found = b.loop(0, planes.part, 2, step, [zero] * (planes.height * plan.vectors))
         for number_, value in enumerate(found):
             r, j = divmod(number_, plan.vectors)
             flat = self.frame.memory.flat(self.products)
@@ -320,9 +233,8 @@ class TransformedNest(WordNest):
             b.op("vector.store", [], [value, flat, b.compute(at)])
 
     def _spread(self, p: Index, t: Index, fixed: dict, corner: list[Index]) -> None:
-        """Transform the products of a tile back, finish and store its results."""
-        b, plan, planes, n, m = self.b, self.plan, self.planes, self.planes.n, self.planes.m
-        vectors = full_tile(p * plan.width, plan.lanes, plan.vectors)
+        """Transform the products of a tile back; finish and store its results, or add them to those of other parts."""
+        b, plan, memory, n, m = self.b, self.plan, self.frame.memory, self.planes.n, self.planes.m
         found: list[list[list[ir.Value]]] = []
         with b.scope():
             for k in range(plan.vectors):
@@ -330,19 +242,47 @@ class TransformedNest(WordNest):
                 lane = lane_index(Index({}, k * plan.lanes), plan.lanes)
                 for j in range(n):
                     places = [(t, Index({}, i), Index({}, j), lane) for i in range(n)]
-                    loaded = [self.frame.memory.load(self.products, at, Chunk(plan.lanes)) for at in places]
+                    loaded = [memory.load(self.products, at, Chunk(plan.lanes)) for at in places]
                     columns.append(multiply(self.arithmetic, self.spreading, loaded))
                 rows = [multiply(self.arithmetic, self.spreading, [column[y] for column in columns]) for y in range(m)]
                 found.append([[self._result(value, lane) for value in row] for row in rows])
-            for y in range(m):
-                row = partial(self._row, fixed, corner, y)
-                values = [[found[k][y][x] for k in range(plan.vectors)] for x in range(m)]
-                self._where(corner[0] + y, planes.h.size, y, partial(self._finish, corner[1], row, values, vectors))
+            if self.totals is None:
+                self._store(p, fixed, corner, found)
+                return
+            for k, y, x in product(range(plan.vectors), range(m), range(m)):
+                at = self._total(t, y, x, k)
+                value = self.arithmetic.add(memory.load(self.totals, at, Chunk(plan.lanes)), found[k][y][x], 1)
+                memory.store(self.totals, at, Chunk(plan.lanes), value)
+
+    def _total(self, t: Index, y: int, x: int, k: int) -> tuple[Index, ...]:
+        """Where the total of a result of a tile is, for a vector of columns."""
+        lanes = self.plan.lanes
+        return (t, Index({}, y), Index({}, x), lane_index(Index({}, k * lanes), lanes))
+
+    def _end(self, p: Index, t: Index, fixed: dict, corner: list[Index]) -> None:
+        """Finish and store the results of a tile."""
+        memory, lanes, m = self.frame.memory, self.plan.lanes, range(self.planes.m)
+
+        def total(y: int, x: int, k: int) -> ir.Value:
+            return memory.load(self.totals, self._total(t, y, x, k), Chunk(lanes))
+
+        with self.b.scope():
+            found = [[[total(y, x, k) for x in m] for y in m] for k in range(self.plan.vectors)]
+            self._store(p, fixed, corner, found)
+
+    def _store(self, p: Index, fixed: dict, corner: list[Index], found: list[list[list[ir.Value]]]) -> None:
+        """Finish and store the results of a tile, by vector, row and column."""
+        plan, m = self.plan, self.planes.m
+        vectors = full_tile(p * plan.width, plan.lanes, plan.vectors)
+        for y in range(m):
+            row = partial(self._row, fixed, corner, y)
+            values = [[found[k][y][x] for k in range(plan.vectors)] for x in range(m)]
+            self._where(corner[0] + y, self.planes.h.size, y, partial(self._finish, corner[1], row, values, vectors))
 
     def _result(self, value: ir.Value, lane: Index) -> ir.Value:
         """The sums of a vector of columns of a panel, from what the transforms make of them."""
         b, whole = self.b, self.factor * self.factor
-        even = _power_of_two(whole)
+        even = power_of_two(whole)
         if whole > even:
             inverse = pow(whole // even, -1, 1 << 32)
             signed = inverse - (1 << 32) if inverse >> 31 else inverse
