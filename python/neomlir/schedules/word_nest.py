@@ -24,6 +24,7 @@ _ROWS = 96
 """Rows of a work item, at least, where rows are cut for more of them."""
 _USES = 4
 """Register tiles that use a panel, at least, if it is widened before."""
+_START = Index()
 _STEP = 4
 """Elements of which a piece of the reduction has a whole number."""
 _PIECE, _WHOLE = 1 / 2, 5 / 8
@@ -40,7 +41,7 @@ class WordNest(DotNest):
     def __init__(self, frame: Frame, root: Root, plan: Plan, panels: Panels):
         super().__init__(frame, root, plan, panels)
         self.panels = panels
-        self.sums = WordSums(frame, root, panels)
+        self.sums = self._make_sums()
         self.word = ir.IntegerType.get_signless(16, frame.b.context)
         place = panels.places[0]
         if not all(isinstance(v, Var) and c > 0 for v, c in place.terms.items()):
@@ -49,6 +50,11 @@ class WordNest(DotNest):
         """Elements of the row operand from one point of a dimension to the next."""
         self.window = 1 + sum(place.terms[root.reduced_probes[d]] * (root.extents[d] - 1) for d in root.reduced)
         """Elements from the first that a row reads to the last."""
+        alone = self.window == panels.depth and all(self.stride[id(d)] >= self.window for d in plan.rows)
+        self.sums.apart = panels.depth if alone else 0
+
+    def _make_sums(self) -> WordSums:
+        return WordSums(self.frame, self.root, self.panels)
 
     def _items(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         b, plan = self.b, self.plan
@@ -164,9 +170,11 @@ class WordNest(DotNest):
         return 0, 1
 
     def _reach(self, cut: int, block: int) -> int:
-        """Elements of the row operand from the first that a work item reads to the last."""
+        """Elements of the row operand that a work item widens."""
         rows = self.plan.rows[cut:]
         points = self._points(cut, block)
+        if self.sums.apart:
+            return math.prod(points) * self.sums.apart
         return self.window + sum(self.stride[id(d)] * (n - 1) for d, n in zip(rows, points, strict=True))
 
     def _points(self, cut: int, block: int) -> list[int]:
@@ -205,6 +213,11 @@ class WordNest(DotNest):
             self.sums.number = {id(d): n for d, n in zip(rows[cut:], self.apart, strict=True)}
             self.sums.origin = (Index({}, first) if isinstance(first, int) else of(Var(first))) * self.apart[0]
             where[id(rows[cut])] = Index({}, first) if isinstance(first, int) else of(Var(first))
+        self.sums.rows = into
+        if self.sums.apart:
+            self._each_row(cut, low, high, lambda here: self._widen_row(into, where | here))
+            return
+        if rows:
             inner = self._reach(cut, 1)
             if cut == len(rows) - 1:
                 inner = self.window
@@ -212,7 +225,27 @@ class WordNest(DotNest):
         start = self.panels.at(self.root, 0, where, self._nothing(), Index())
         into.start = self._fixed_place(start)
         self._widen(0, into, length)
-        self.sums.rows = into
+
+    def _each_row(self, cut: int, low: Size, high: Size, emit: Callable[[dict], None]) -> None:
+        """Loops over the rows of a work item, from point or strip `low` to `high` of the row loop that is cut."""
+
+        def along(rest: list, where: dict) -> None:
+            if not rest:
+                emit(where)
+                return
+            (d, begin, stop), *rest = rest
+            self.b.loop(begin, stop, 1, lambda i: along(rest, where | {id(d): i}))
+
+        rows = self.plan.rows[cut:]
+        along([(rows[0], *self._range(cut, low, high)), *((d, 0, d.size) for d in rows[1:])] if rows else [], {})
+
+    def _widen_row(self, into: Widened, where: dict) -> None:
+        """Copy what one row reads, where that lies in one piece, to where the rows stand side by side."""
+        source = Widened(into.buffer, self._row_start(where))
+        self._widen(0, source, self.panels.depth, self.sums.place(where) * self.panels.depth)
+
+    def _row_start(self, where: dict) -> Index:
+        return self._fixed_place(self.panels.at(self.root, 0, where, self._nothing(), Index()))
 
     def _range(self, cut: int, low: Size, high: Size) -> tuple[Size, Size]:
         """Points of the row loop that is cut from point or strip `low` to `high`."""
@@ -227,12 +260,16 @@ class WordNest(DotNest):
     def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
         """Let `into` be a panel or a piece, if there is memory for it, and the register tiles read it there."""
         self.sums.columns = into
-        if into is None:
-            return
+        if into is not None:
+            self._widen(1, into, self._place_panel(into, fixed, panel))
+
+    def _place_panel(self, into: Widened, fixed: dict, panel: Index) -> int:
+        """Let `into` stand for a panel, or for a piece of it; its elements."""
+        self.sums.columns = into
         where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
         piece = self.sums.piece or Piece(self._nothing(), Index(), 0)
         into.start = self._fixed_place(self.panels.at(self.root, 1, where, piece.outer, piece.low))
-        self._widen(1, into, ir.MemRefType(into.buffer.type).shape[0])
+        return ir.MemRefType(into.buffer.type).shape[0]
 
     def _nothing(self) -> list[Index]:
         return [Index()] * (len(self.panels.reduced) - len(self.panels.merged))
@@ -240,8 +277,8 @@ class WordNest(DotNest):
     def _fixed_place(self, place: Index) -> Index:
         return place if place.constant is not None else of(Var(self.b.compute(place)))
 
-    def _widen(self, operand: int, into: Widened, length: Size) -> None:
-        """Copy `length` elements of an operand (0 the rows, 1 the columns) from `into.start` on."""
+    def _widen(self, operand: int, into: Widened, length: Size, target: Index = _START) -> None:
+        """Copy `length` elements of an operand (0 the rows, 1 the columns) from `into.start` on to place `target`."""
         b, sums = self.b, self.sums
         lanes = self.frame.machine.lanes(16)
         whole = b.mul(b.div(length, lanes), lanes)
@@ -249,7 +286,7 @@ class WordNest(DotNest):
         def copy(i: Index, width: int) -> None:
             words = sums.widened(operand, into.start + i, width)
             name = "vector.store" if width > 1 else "memref.store"
-            b.op(name, [], [words, into.buffer, b.compute(i)])
+            b.op(name, [], [words, into.buffer, b.compute(target + i)])
 
         b.loop(0, whole, lanes, lambda i: copy(i, lanes))
         b.loop(whole, length, 1, lambda i: copy(i, 1))

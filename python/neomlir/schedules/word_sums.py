@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
@@ -42,10 +43,12 @@ class WordSums(DotSums):
 
     rows: Widened
     columns: Widened | None = None
-    number: dict[int, int]
+    number: Mapping[int, int] = MappingProxyType({})
     """How far apart the numbers of neighbouring rows along a dimension are."""
-    origin: Index
+    origin = Index()
     """Where the numbers begin."""
+    apart = 0
+    """Words from a row to the next where they stand side by side; 0 where they lie as in memory."""
     waiting: ir.Value | None = None
     """Sums of the rows of a work item with a panel that is cut in pieces."""
     piece: Piece | None = None
@@ -67,6 +70,12 @@ class WordSums(DotSums):
         for d, apart in self.number.items():
             total = total + where[d] * apart
         return total
+
+    def row_place(self, where: dict, outer: list[Index], along: Index) -> Index:
+        """The word of a row at a point of the reduction."""
+        if self.apart:
+            return self.place(where) * self.apart + along
+        return self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
 
     def begin_rows(self, b: Builder, count: Size) -> None:
         """Let the sums that wait be those of no piece, for `count` rows."""
@@ -138,7 +147,7 @@ class WordSums(DotSums):
         loaded = [self._columns(place + j * unit.lanes * unit.group) for j in columns]
         sums = list(sums)
         for r, where in enumerate(dims):
-            place = panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
+            place = self.row_place(where, outer, along)
             pair = self.broadcast_pair(self.rows.buffer, place)
             for j in columns:
                 at = r * len(columns) + j

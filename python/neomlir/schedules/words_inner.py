@@ -13,7 +13,6 @@ import math
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.builder import Size
-from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
@@ -51,9 +50,8 @@ class InnerNest(WordNest):
 
     sums: InnerSums
 
-    def __init__(self, frame: Frame, root: Root, plan: Plan, panels: Panels):
-        super().__init__(frame, root, plan, panels)
-        self.sums = InnerSums(frame, root, panels)
+    def _make_sums(self) -> InnerSums:
+        return InnerSums(self.frame, self.root, self.panels)
 
     def _begin(self, cut: int, block: int, panel: Widened | None) -> None:
         sums, points = self.sums, self._points(cut, block)
@@ -68,39 +66,50 @@ class InnerNest(WordNest):
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:
         super()._widen_rows(into, fixed, cut, low, high)
-        b, sums, rows = self.b, self.sums, self.plan.rows[cut:]
-        if not sums.taken:
+        sums, everywhere = self.sums, {id(d): Index() for d in self.root.dims} | fixed
+        if sums.taken and not sums.apart:
+            self._each_row(cut, low, high, lambda where: sums.keep_row(where, sums.of_row(everywhere | where)))
+
+    def _widen_row(self, into: Widened, where: dict) -> None:
+        if not self.sums.taken:
+            super()._widen_row(into, where)
             return
-        first, end = self._range(cut, low, high)
+        b, sums, start, width = self.b, self.sums, self._row_start(where), 2 * self.panels.unit.lanes
+        target = sums.place(where) * sums.apart
 
-        def row(where: dict) -> None:
-            taken = sums.of_row({id(d): Index() for d in self.root.dims} | fixed | where)
-            b.op("memref.store", [], [taken, sums.of_rows, b.compute(sums.place(where))])
+        def step(i: Index, total: ir.Value) -> list[ir.Value]:
+            words = sums.widened(0, start + i, width)
+            b.op("vector.store", [], [words, into.buffer, b.compute(target + i)])
+            return [sums.take_pairs(total, words)]
 
-        def along(rest: list, where: dict) -> None:
-            if not rest:
-                row(where)
-                return
-            (d, begin, stop), *rest = rest
-            b.loop(begin, stop, 1, lambda i: along(rest, where | {id(d): i}))
-
-        along([(rows[0], first, end), *((d, 0, d.size) for d in rows[1:])], {})
+        sums.keep_row(where, b.loop(0, sums.apart, width, step, [sums.nothing()])[0])
 
     def _widen_panel(self, into: Widened | None, fixed: dict, panel: Index) -> None:
-        super()._widen_panel(into, fixed, panel)
         if not self.sums.taken:
+            super()._widen_panel(into, fixed, panel)
             return
-        where = {id(d): Index() for d in self.root.dims} | fixed | {id(self.plan.columns): panel * self.plan.width}
-        if self.sums.share:
+        b, sums, unit, width = self.b, self.sums, self.panels.unit, self.plan.width
+        size = self._place_panel(into, fixed, panel)
+        if sums.share:
             # Panels and their pieces follow each other in memory.
-            size, kind = ir.MemRefType(into.buffer.type).shape[0], self.root.accesses[1 - self.panels.rows][0][0].type
-            following = into.start + size
+            kind, following = self.root.accesses[1 - self.panels.rows][0][0].type, into.start + size
             if kind.has_static_shape:
-                following = of(Var(self.b.size(self.b.min(self.b.compute(following), math.prod(kind.shape) - size))))
-            self.sums.ahead = following
-        lanes = self.panels.unit.lanes
-        for j, taken in enumerate(self.sums.of_panel(where, self.plan.vectors)):
-            self.b.op("vector.store", [], [taken, self.sums.of_columns, self.b.index(j * lanes)])
+                following = of(Var(b.size(b.min(b.compute(following), math.prod(kind.shape) - size))))
+            sums.ahead = following
+
+        def step(i: Index, *totals: ir.Value) -> list[ir.Value]:
+            found = []
+            for j, total in enumerate(totals):
+                words = []
+                for at in (j * unit.lanes * unit.group, unit.group * width + j * unit.lanes * unit.group):
+                    words.append(sums.widened(1, into.start + i + at, unit.group * unit.lanes))
+                    b.op("vector.store", [], [words[-1], into.buffer, b.compute(i + at)])
+                found.append(sums.take(total, *words))
+            return found
+
+        totals = b.loop(0, size, _AT_ONCE * width, step, [sums.nothing()] * self.plan.vectors)
+        for j, taken in enumerate(totals):
+            b.op("vector.store", [], [taken, sums.of_columns, b.index(j * unit.lanes)])
 
 
 class InnerSums(WordSums):
@@ -116,35 +125,35 @@ class InnerSums(WordSums):
     """Where the next panel begins."""
     taken = False
 
+    def nothing(self) -> ir.Value:
+        """A vector of sums of nothing."""
+        return self.frame.b.splat(self.frame.b.zero(self.wide.element_type), self.unit.lanes)
+
     def of_row(self, where: dict) -> ir.Value:
-        """`-a0 a2` of all pairs of a row, i32."""
+        """`-a0 a2` of all pairs of a row, in the lanes of a vector."""
         b, width = self.frame.b, 2 * self.unit.lanes
-        i64 = ir.IntegerType.get_signless(64, b.context)
-        quads = b.vector(width // _AT_ONCE, i64)
-        upper = b.splat(b.constant(ir.IntegerAttr.get(i64, 32)), width // _AT_ONCE)
 
         def step(outer: list[Index], along: Index, total: ir.Value) -> list[ir.Value]:
-            place = self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
-            words = intrinsics.load(b, self.rows.buffer, b.compute(place * 2), self.pairs, 2)
-            moved = b.value("arith.shrui", quads, b.value("vector.bitcast", quads, words), upper)
-            return [self.take(total, words, b.value("vector.bitcast", self.pairs, moved))]
+            place = self.row_place(where, outer, along)
+            return [self.take_pairs(total, intrinsics.load(b, self.rows.buffer, b.compute(place * 2), self.pairs, 2))]
 
-        zero = b.splat(b.zero(self.wide.element_type), self.unit.lanes)
-        total = self.panels.loop(b, self.root, step, [zero], width)[0]
+        return self.panels.loop(b, self.root, step, [self.nothing()], width)[0]
+
+    def keep_row(self, where: dict, total: ir.Value) -> None:
+        """Store what a row has taken off, of which `total` has parts in its lanes."""
+        b, i32 = self.frame.b, self.wide.element_type
         kind = ir.Attribute.parse("#vector.kind<add>", b.context)
-        return b.value("vector.reduction", self.wide.element_type, total, kind=kind)
+        taken = b.value("vector.reduction", i32, total, kind=kind)
+        b.op("memref.store", [], [taken, self.of_rows, b.compute(self.place(where))])
 
-    def of_panel(self, where: dict, vectors: int) -> list[ir.Value]:
-        """`-b0 b2` of all pairs of each column of a panel, vectors of i32."""
-        b = self.frame.b
-
-        def step(outer: list[Index], along: Index, *totals: ir.Value) -> list[ir.Value]:
-            return [
-                self.take(total, *self._four(where, range(j, j + 1), outer, along)[0]) for j, total in enumerate(totals)
-            ]
-
-        zero = b.splat(b.zero(self.wide.element_type), self.unit.lanes)
-        return self.reduce(step, [zero] * vectors, _AT_ONCE)
+    def take_pairs(self, total: ir.Value, words: ir.Value) -> ir.Value:
+        """`total` less `a0 a2` and `a1 a3` of all groups of four words."""
+        b, number = self.frame.b, 2 * self.unit.lanes // _AT_ONCE
+        i64 = ir.IntegerType.get_signless(64, b.context)
+        quads = b.vector(number, i64)
+        upper = b.splat(b.constant(ir.IntegerAttr.get(i64, 32)), number)
+        moved = b.value("arith.shrui", quads, b.value("vector.bitcast", quads, words), upper)
+        return self.take(total, words, b.value("vector.bitcast", self.pairs, moved))
 
     def take(self, total: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
         """`total` less what the unit makes of two vectors of words."""
@@ -199,7 +208,7 @@ class InnerSums(WordSums):
         b, found = self.frame.b, []
         four = self._four(dims[0], columns, outer, along)
         for where in dims:
-            place = self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
+            place = self.row_place(where, outer, along)
             first, second = (self.broadcast_pair(self.rows.buffer, place + n) for n in (0, self.unit.group))
             for low, high in four:
                 left = b.value("arith.addi", self.pairs, first, high)
