@@ -24,6 +24,8 @@ _WIDEST = 256
 """Bits of a vector, at most: x86 adds and multiplies 512 bits on the same two ports."""
 _AT_ONCE = 4
 """Words of a row that a step of the reduction takes."""
+_STEPS = 2
+"""Steps that are written out: a core that shares its front end with another thread is short of instructions."""
 _HELD = 4
 """Registers of a register tile for a row's pairs and their sums."""
 _L2 = 2
@@ -189,9 +191,15 @@ class InnerSums(WordSums):
         taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
         self._fetch_ahead(dims)
         held = [b.value("arith.addi", self.wide, value, taken[n % len(columns)]) for n, value in enumerate(held)]
-        return self.reduce(
-            lambda outer, along, *sums: self._products(dims, columns, outer, along, sums), held, _AT_ONCE
-        )
+        length = self.piece.length if self.piece else self.panels.depth
+        steps = _STEPS if length % (_STEPS * _AT_ONCE) == 0 else 1
+
+        def step(outer: list[Index], along: Index, *sums: ir.Value) -> list[ir.Value]:
+            for n in range(steps):
+                sums = self._products(dims, columns, outer, along + n * _AT_ONCE, sums)
+            return sums
+
+        return self.reduce(step, held, steps * _AT_ONCE)
 
     def _fetch_ahead(self, dims: list[dict]) -> None:
         """Bring the rows' share of the next panel to the second-level cache, where it is widened from."""

@@ -25,6 +25,8 @@ from neomlir.schedules.winograd_math import TAPS, multiply, whole_matrices
 from neomlir.schedules.word_nest import WordNest
 from neomlir.schedules.words_planes import LOW, Planes, power_of_two
 
+_STEP = 4
+"""Channels that a step of the products takes, in pairs: parts have a whole number of them."""
 _ITEMS = 4
 """Work items, at least: groups of panels each transform the inputs."""
 
@@ -214,6 +216,11 @@ class TransformedNest(WordNest):
         first = strip * planes.height
 
         def step(c: Index, *held: ir.Value) -> list[ir.Value]:
+            for n in range(0, _STEP, 2):
+                held = pair(c + n, held)
+            return held
+
+        def pair(c: Index, held) -> list[ir.Value]:
             at = place * self.apart[1] + c * plan.width
             columns = [sums.many_pairs(self.filters.buffer, at + j * 2 * plan.lanes) for j in range(plan.vectors)]
             found = []
@@ -225,7 +232,7 @@ class TransformedNest(WordNest):
             return found
 
         zero = b.splat(b.zero(sums.wide.element_type), plan.lanes)
-        found = b.loop(0, planes.part, 2, step, [zero] * (planes.height * plan.vectors))
+        found = b.loop(0, planes.part, _STEP, step, [zero] * (planes.height * plan.vectors))
         for number_, value in enumerate(found):
             r, j = divmod(number_, plan.vectors)
             flat = self.frame.memory.flat(self.products)
