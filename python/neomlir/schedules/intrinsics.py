@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Builder, Size
+from neomlir.schedules.index import Index
 
 _FUNCTION = "llvm.func"
+_DYNAMIC = -(1 << 31)
+"""What stands for an index that is an operand."""
 
 
 def call(b: Builder, intrinsic: str, results: Sequence[ir.Type], operands: Sequence[ir.Value]) -> ir.Operation:
@@ -69,10 +72,30 @@ def pointer(b: Builder, buffer: ir.Value, offset: Size) -> ir.Value:
 
 def load(b: Builder, buffer: ir.Value, offset: Size, kind: ir.Type, alignment: int) -> ir.Value:
     """What lies at byte `offset` of a buffer that nothing in the kernel writes, read as `kind`."""
+    return load_from(b, pointer(b, buffer, offset), kind, alignment)
+
+
+def load_from(b: Builder, address: ir.Value, kind: ir.Type, alignment: int) -> ir.Value:
+    """What lies at an address where nothing in the kernel writes, read as `kind`."""
     i64 = ir.IntegerType.get_signless(64, b.context)
-    return b.value(
-        "llvm.load", kind, pointer(b, buffer, offset), alignment=ir.IntegerAttr.get(i64, alignment), ordering=_plain(b)
-    )
+    return b.value("llvm.load", kind, address, alignment=ir.IntegerAttr.get(i64, alignment), ordering=_plain(b))
+
+
+def behind(b: Builder, address: ir.Value, offset: Index) -> ir.Value:
+    """The address so many bytes behind another: what is constant in the offset is a step of its own."""
+    moving = offset + -offset.const
+    if moving.constant is None:
+        i64 = ir.IntegerType.get_signless(64, b.context)
+        address = _step(b, address, [b.value("arith.index_cast", i64, b.compute(moving))], _DYNAMIC)
+    return _step(b, address, [], offset.const) if offset.const else address
+
+
+def _step(b: Builder, address: ir.Value, by: list[ir.Value], constant: int) -> ir.Value:
+    byte = ir.TypeAttr.get(ir.IntegerType.get_signless(8, b.context))
+    indices = ir.DenseI32ArrayAttr.get([constant], b.context)
+    return b.op(
+        "llvm.getelementptr", [address.type], [address, *by], {"rawConstantIndices": indices, "elem_type": byte}
+    ).results[0]
 
 
 def _plain(b: Builder) -> ir.Attribute:

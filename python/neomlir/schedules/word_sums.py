@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,6 +17,12 @@ from neomlir.schedules.panels import Panels
 from neomlir.schedules.quantised import TOGETHER, Quantised, store_narrowed
 from neomlir.schedules.root import Root
 from neomlir.schedules.units import S8, factor_types
+
+STEPS = 2
+"""Steps that are written out where a loop has many instructions beside sums: a core that shares its front end with
+another thread is short of them."""
+_FEW = 4
+"""Vectors of a register tile, at most, beside which that is much."""
 
 
 @dataclass
@@ -72,7 +78,9 @@ class WordSums(DotSums):
         return total
 
     def row_place(self, where: dict, outer: list[Index], along: Index) -> Index:
-        """The word of a row at a point of the reduction."""
+        """The word of a row at a point of the reduction; of a piece `along` elements into it."""
+        if self.piece:
+            return self.starts[tuple(where.values())] + along
         if self.apart:
             return self.place(where) * self.apart + along
         return self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
@@ -92,6 +100,29 @@ class WordSums(DotSums):
         """What the sums of a row start from."""
         return self.frame.b.zero(self.wide.element_type)
 
+    def _start_piece(self, dims: list[dict]) -> None:
+        """Compute before the loop where the rows of a tile begin: LLVM sees that they move together."""
+        piece, self.piece = self.piece, None
+        places = [self.row_place(where, piece.outer, piece.low) for where in dims]
+        self.piece = piece
+        self.starts = {tuple(w.values()): p + places[0] * -1 for w, p in zip(dims, places, strict=True)}
+        self.first = intrinsics.pointer(self.frame.b, self.rows.buffer, self.frame.b.compute(places[0] * 2))
+
+    def row_pair(self, place: Index) -> ir.Value:
+        """The pair of words of the rows from a place of `row_place` on, in all lanes."""
+        if self.piece is None:
+            return self.broadcast_pair(self.rows.buffer, place)
+        b = self.frame.b
+        word = intrinsics.load_from(b, intrinsics.behind(b, self.first, place * 2), self.words.element_type, 2)
+        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, word))
+
+    def column_place(self, where: dict, outer: list[Index], along: Index) -> Index:
+        """The word of the first column at a point of the reduction, or the byte where none are widened before."""
+        if self.piece:
+            return along * self.panels.width
+        place = self.panels.at(self.root, 1, where, outer, along)
+        return place + self.columns.start * -1 if self.columns else place
+
     def _waiting(self, dims: list[dict], columns: range) -> list[tuple[ir.Value, ir.Value]]:
         """Where the sums of a tile wait, and what they are."""
         b, lanes, found = self.frame.b, self.unit.lanes, []
@@ -108,26 +139,42 @@ class WordSums(DotSums):
         b, columns = self.frame.b, range(len(vectors))
         with b.scope():
             dims = self._rows(count, row, vectors)
+            self._start_piece(dims)
             places, held = zip(*self._waiting(dims, columns), strict=True)
             for at, value in zip(places, self.add_piece(dims, columns, list(held)), strict=True):
                 b.op("vector.store", [], [value, self.waiting, at])
 
     def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
+        b, lanes = self.frame.b, self.unit.lanes
+        columns = range(-(-width // lanes))
         if self.finishing:
-            return [value for _, value in self._waiting(dims, range(-(-width // self.unit.lanes)))]
-        return super()._sums(dims, width)
+            return [value for _, value in self._waiting(dims, columns)]
+        zero = b.splat(b.zero(self.wide.element_type), lanes)
+        return self.add_piece(dims, columns, [zero] * (len(columns) * len(dims)))
 
     def add_piece(self, dims: list[dict], columns: range, held: list[ir.Value]) -> list[ir.Value]:
-        """The sums `held` and those of a piece of the reduction."""
-        return self.reduce(lambda outer, along, *sums: self._dots(dims, columns, outer, along, sums), held)
+        """The sums `held` and those of a piece of the reduction, or of all of it."""
 
-    def reduce(self, step: Callable, held: list[ir.Value], by: int = 0) -> list[ir.Value]:
-        """The loops of the reduction, or of a piece, around `step`, as `Panels.loop` has it."""
+        def step(outer: list[Index], along: Index, *sums: ir.Value) -> list[ir.Value]:
+            return self._dots(dims, columns, outer, along, sums)
+
+        return self.reduce(step, held, self.unit.group, STEPS if len(held) <= _FEW else 1)
+
+    def reduce(self, step: Callable, held: list[ir.Value], by: int, number: int) -> list[ir.Value]:
+        """The loops of the reduction, or of a piece, around `number` steps, as `Panels.loop` has it."""
         piece, b = self.piece, self.frame.b
+        length = piece.length if piece else self.panels.depth
+        number = number if length % (number * by) == 0 else 1
+
+        def steps(outer: list[Index], along: Index, *sums: ir.Value) -> Sequence[ir.Value]:
+            for n in range(number):
+                sums = step(outer, along + n * by, *sums)
+            return sums
+
+        by_all = number * by
         if piece is None:
-            return self.panels.loop(b, self.root, step, held, by)
-        by = by or self.unit.group
-        return b.loop(0, piece.length, by, lambda k, *sums: step(piece.outer, piece.low + k, *sums), held)
+            return self.panels.loop(b, self.root, steps, held, by_all)
+        return b.loop(0, length, by_all, lambda k, *sums: steps(piece.outer, k, *sums), held)
 
     def buffer(self, operand: int) -> ir.Value:
         """The memory of an operand: 0 the rows, 1 the columns."""
@@ -142,13 +189,13 @@ class WordSums(DotSums):
         return b.value("arith.extsi" if self.signed[operand] else "arith.extui", b.vector(width, self.word), loaded)
 
     def _dots(self, dims: list[dict], columns: range, outer: list[Index], along: Index, sums) -> list[ir.Value]:
-        unit, panels = self.unit, self.panels
-        place = panels.at(self.root, 1, dims[0], outer, along)
+        unit = self.unit
+        place = self.column_place(dims[0], outer, along)
         loaded = [self._columns(place + j * unit.lanes * unit.group) for j in columns]
         sums = list(sums)
         for r, where in enumerate(dims):
             place = self.row_place(where, outer, along)
-            pair = self.broadcast_pair(self.rows.buffer, place)
+            pair = self.row_pair(place)
             for j in columns:
                 at = r * len(columns) + j
                 sums[at] = self.multiply_add(sums[at], pair, loaded[j])
@@ -175,7 +222,7 @@ class WordSums(DotSums):
         """A vector of columns, a pair of words each."""
         if self.columns is None:
             return self.widened(1, place, 2 * self.unit.lanes)
-        return self.many_pairs(self.columns.buffer, place + self.columns.start * -1)
+        return self.many_pairs(self.columns.buffer, place)
 
     def finish_all(self, points: list, count: int, row: Row, vectors: Tile) -> None:
         """Rows whose quantised results fill a vector of bytes are narrowed together."""

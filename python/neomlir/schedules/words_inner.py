@@ -18,14 +18,12 @@ from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
 from neomlir.schedules.word_nest import WordNest
-from neomlir.schedules.word_sums import Widened, WordSums
+from neomlir.schedules.word_sums import STEPS, Widened, WordSums
 
 _WIDEST = 256
 """Bits of a vector, at most: x86 adds and multiplies 512 bits on the same two ports."""
 _AT_ONCE = 4
 """Words of a row that a step of the reduction takes."""
-_STEPS = 2
-"""Steps that are written out: a core that shares its front end with another thread is short of instructions."""
 _HELD = 4
 """Registers of a register tile for a row's pairs and their sums."""
 _L2 = 2
@@ -165,17 +163,17 @@ class InnerSums(WordSums):
 
     def _four(self, where: dict, columns: range, outer: list[Index], along: Index) -> list[tuple[ir.Value, ir.Value]]:
         """Vectors of columns, two pairs of words each."""
-        unit, panels = self.unit, self.panels
-        places = [panels.at(self.root, 1, where, outer, along + n) for n in (0, unit.group)]
+        unit = self.unit
+        places = [self.column_place(where, outer, along + n) for n in (0, unit.group)]
         return [tuple(self._columns(place + j * unit.lanes * unit.group) for place in places) for j in columns]
 
     def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
         if not self.taken or self.finishing:
             return super()._sums(dims, width)
-        b, lanes = self.frame.b, self.unit.lanes
+        lanes = self.unit.lanes
         columns, held = range(-(-width // lanes)), []
         for where in dims:
-            held += [b.splat(self.first_sum(self.place(where)), lanes)] * len(columns)
+            held += [self.frame.b.splat(self.first_sum(self.place(where)), lanes)] * len(columns)
         return self.add_piece(dims, columns, held)
 
     def first_sum(self, number: Index) -> ir.Value:
@@ -191,15 +189,11 @@ class InnerSums(WordSums):
         taken = [b.value("vector.load", self.wide, self.of_columns, b.index(j * lanes)) for j in columns]
         self._fetch_ahead(dims)
         held = [b.value("arith.addi", self.wide, value, taken[n % len(columns)]) for n, value in enumerate(held)]
-        length = self.piece.length if self.piece else self.panels.depth
-        steps = _STEPS if length % (_STEPS * _AT_ONCE) == 0 else 1
 
         def step(outer: list[Index], along: Index, *sums: ir.Value) -> list[ir.Value]:
-            for n in range(steps):
-                sums = self._products(dims, columns, outer, along + n * _AT_ONCE, sums)
-            return sums
+            return self._products(dims, columns, outer, along, sums)
 
-        return self.reduce(step, held, steps * _AT_ONCE)
+        return self.reduce(step, held, _AT_ONCE, STEPS)
 
     def _fetch_ahead(self, dims: list[dict]) -> None:
         """Bring the rows' share of the next panel to the second-level cache, where it is widened from."""
@@ -217,7 +211,7 @@ class InnerSums(WordSums):
         four = self._four(dims[0], columns, outer, along)
         for where in dims:
             place = self.row_place(where, outer, along)
-            first, second = (self.broadcast_pair(self.rows.buffer, place + n) for n in (0, self.unit.group))
+            first, second = (self.row_pair(place + n) for n in (0, self.unit.group))
             for low, high in four:
                 left = b.value("arith.addi", self.pairs, first, high)
                 right = b.value("arith.addi", self.pairs, second, low)
