@@ -5,7 +5,7 @@
 // product reads two vectors for eight scalars. The border of the next convolution is written as well.
 // CHECK-LABEL: func.func @winograd_
 // CHECK-SAME:    neo.schedule = "winograd"
-// CHECK-DAG:     %[[GATHERED:.*]] = memref.alloca() {{.*}} : memref<4x4x16x16xf32>
+// CHECK-DAG:     %[[GATHERED:.*]] = memref.alloca() {{.*}} : memref<16x272xf32>
 // CHECK-DAG:     %[[PRODUCTS:.*]] = memref.alloca() {{.*}} : memref<16x4x4x32xf32>
 // CHECK:         scf.forall
 // CHECK:           scf.for

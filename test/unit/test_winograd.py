@@ -13,7 +13,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import context, ir
 from neomlir.pipeline import Pipeline, with_option
 from neomlir.schedules.winograd_math import POINTS, matrices, multiply, operations
-from neomlir.schedules.winograd_plan import Shape, choose, error
+from neomlir.schedules.winograd_plan import Shape, blocking, choose, error
 from neomlir.targets import Target
 
 TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "neoverse-n1")
@@ -134,6 +134,16 @@ def test_three_vectors_of_filters_and_four_tiles():
     )
 
 
+def test_all_panels_pass_by_one_place_of_the_transform():
+    """In a cache of 36 kB: one block of sixteen tiles, strips of six, five and five, by panels two and one."""
+    target = targets.get("x86-64-v3")
+    target = dataclasses.replace(target, cache=dataclasses.replace(target.cache, l2=36 << 10))
+    cut = blocking(target, 2, 16, 40, 37, 16)
+    assert (cut.tiles, cut.heights(), cut.blocks, cut.wide) == (16, [6, 5, 5], 1, 2)
+    text, shapes, out = text_of(2, (), 7, 7, 40, 37, 16, False, "residual")
+    check(text, [normal(*s) for s in shapes], [np.zeros(out, "f4")], target, "winograd", tolerance=2e-5)
+
+
 CONVOLUTION = """
 ml_program.global private @w(#ml_program.extern) : tensor<{k}x3x3x{c}xf32>
 func.func @main(%x: tensor<{n}x{h}x{v}x{c}xf32>) -> tensor<{n}x{oh}x{ov}x{k}xf32> {{
@@ -209,10 +219,24 @@ def test_where_it_pays():
     assert choose(host, Shape(4, 4, 8, 8)) is None
 
 
+def test_filters_that_come_once_for_all_tiles():
+    """Where the cache holds few transformed inputs, places come one after the other; where it holds all, panels do."""
+    small, shape = Target.named("znver2"), Shape(7, 7, 512, 512)
+    assert choose(small, shape) == 2
+    cut = blocking(small, 2, 16, 512, 512, 16)
+    assert (cut.tiles, cut.blocks, cut.groups, cut.wide) == (16, 1, 2, 16)
+    assert blocking(Target.named("sapphirerapids"), 2, 49, 256, 256, 32).wide == 1
+
+
 def test_filters_that_come_fast_are_worth_larger_tiles():
-    quick, shape = Target.named("znver2"), Shape(28, 28, 128, 128)
-    slow = dataclasses.replace(quick, cache=dataclasses.replace(quick.cache, stream=4))
-    assert (choose(quick, shape), choose(slow, shape)) == (4, 2)
+    target = Target.named("znver2")
+
+    def chosen(stream, *shape):
+        cache = dataclasses.replace(target.cache, stream=stream)
+        return choose(dataclasses.replace(target, cache=cache), Shape(*shape))
+
+    assert [chosen(n, 14, 14, 256, 256) for n in (7, 16)] == [2, 4]
+    assert [chosen(n, 7, 7, 512, 512) for n in (3, 7)] == [None, 2]
 
 
 def test_it_can_be_forbidden():

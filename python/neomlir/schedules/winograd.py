@@ -21,7 +21,7 @@ from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import amid, full_tile, rest_tile, vectors
+from neomlir.schedules.nest import Strips, amid, full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.winograd_form import Form, border_of, is_zero
 from neomlir.schedules.winograd_math import Vectors, multiply
@@ -67,21 +67,25 @@ class Nest:
             raise NotApplicable("too few tiles fit into scratch memory")
         ask = frame.kernel.parameter
         ask("tile", form.m, ())
-        self.rows = cut.rows
-        self.strips = ask("strips", cut.strips, [s for s in (1, 2, 3, 4) if s < cut.strips])
+        strips = ask("strips", cut.strips, [s for s in (1, 2, 3, 4) if s < cut.strips])
+        self.block = cut.tiles if strips == cut.strips else strips * cut.rows
+        self.strips = Strips(b, self.block, cut.rows)
         self.lanes = min(frame.machine.lanes(32), form.panel)
         if form.panel % self.lanes:
             raise NotApplicable("a panel is no whole number of vectors")
         self.panels = -(-self.outputs // form.panel)
         groups = ask("groups", min(cut.groups, self.panels), [g for g in (1, 2) if g <= self.panels])
-        self.wide = -(-self.panels // groups)
-        self.groups = -(-self.panels // self.wide)
-        self.block = self.strips * self.rows
+        self.share = -(-self.panels // groups)
+        """Panels of a work item."""
+        self.groups = -(-self.panels // self.share)
+        self.wide = min(cut.wide, self.share)
         filters = ir.RankedTensorType(form.product.inputs[1].type)
         self.distant = int(np.prod(filters.shape)) * 4 > frame.machine.l2 // 2
         n, f32 = form.n, ir.F32Type.get(b.context)
-        self.gathered = frame.memory.scratch([n, n, self.block, form.channels], f32)
-        self.products = frame.memory.scratch([self.block, n, n, form.panel], f32)
+        # A line more: vectors at a power of two from each other would share few sets of the first-level cache.
+        place = self.block * form.channels + frame.machine.line // 4
+        self.gathered = frame.memory.scratch([n * n, place], f32)
+        self.products = frame.memory.scratch([self.wide * self.block, n, n, form.panel], f32)
 
     def emit(self) -> None:
         blocks = self.b.ceildiv(self.tiles, self.block)
@@ -93,17 +97,39 @@ class Nest:
         block, group = indices
         start = block * self.block
         count = b.min(self.block, b.sub(self.tiles, b.compute(start))) if block.terms else self._first()
-        strips = b.ceildiv(count, self.rows)
         b.loop(0, count, 1, lambda t: self._gather(t, self._tile(start + t), self._ahead(start + t + 1)))
-        low = b.compute(group * self.wide) if group.terms else 0
-        high = b.min(b.add(low, self.wide), self.panels)
+        low = b.compute(group * self.share) if group.terms else 0
+        high = b.min(b.add(low, self.share), self.panels)
+        even = self.strips.count * self.strips.height == self.block
+        strips = b.ceildiv(count, self.strips.height) if even else self.strips.count
 
-        def panel(p: Index) -> None:
+        def some(first: Index) -> None:
+            """The panels from `first` on that pass by a place together."""
+            behind = b.min(b.add(b.compute(first), self.wide), high)
+
+            def panels(emit: Callable[[Index], None]) -> None:
+                if self.wide == 1:
+                    emit(first)
+                else:
+                    b.loop(b.compute(first) if first.terms else first.const, behind, 1, emit)
+
+            def place(i: Index, j: Index) -> None:
+                panels(
+                    lambda p: self._multiply(p, i, j, p + first * -1, self._following(p, i, j, first, behind), strips)
+                )
+
+            def panel(p: Index) -> None:
+                def spread(tile: Tile) -> None:
+                    row = (p + first * -1) * self.block
+                    b.loop(0, count, 1, lambda t: self._spread(p, row + t, self._tile(start + t), tile))
+
+                self._finish(p, spread)
+
             n = self.form.n
-            b.loop(0, n, 1, lambda i: b.loop(0, n, 1, lambda j: self._multiply(p, i, j, strips)))
-            self._finish(p, lambda tile: b.loop(0, count, 1, lambda t: self._spread(p, t, self._tile(start + t), tile)))
+            b.loop(0, n, 1, lambda i: b.loop(0, n, 1, lambda j: place(i, j)))
+            panels(panel)
 
-        b.loop(low, high, 1, panel)
+        b.loop(low, high, self.wide, some)
 
     def _first(self) -> Size:
         return self.b.min(self.block, self.tiles)
@@ -140,7 +166,9 @@ class Nest:
                     for i in range(form.n):
                         row = multiply(self.arithmetic, form.b, [column[i] for column in columns])
                         for j, value in enumerate(row):
-                            frame.memory.store(self.gathered, (Index({}, i), Index({}, j), t, c), chunk, value)
+                            frame.memory.store(
+                                self.gathered, (Index({}, i * form.n + j), t * form.channels + c), chunk, value
+                            )
 
         channels = form.channels
         lanes = min(frame.machine.lanes(32), 1 << (channels - 1).bit_length())
@@ -212,30 +240,52 @@ class Nest:
             clear = b.value("arith.andi", b.i1, clear, each)
         b.when(clear, then, otherwise)
 
-    def _multiply(self, p: Index, i: Index, j: Index, strips: Size) -> None:
+    def _following(self, p: Index, i: Index, j: Index, first: Index, behind: Size) -> Size | None:
+        """Where the filters start that are used after those of panel `p` at a place; None where they are at hand."""
+        if not self.distant:
+            return None
+        b, form = self.b, self.form
+        each = form.channels * form.panel
+
+        def start(p: Index, place: Index) -> Index:
+            return (p * (form.n * form.n) + place) * each
+
+        place = i * form.n + j
+        last = (self.panels * form.n * form.n - 1) * each
+        if self.wide == 1:
+            return b.min(b.compute(start(p, place + 1)), last)
+        more = b.less(b.add(b.compute(p), 1), behind)
+        after = b.value(
+            "arith.select", b.index_type, more, b.compute(start(p + 1, place)), b.compute(start(first, place + 1))
+        )
+        return b.min(after, last)
+
+    def _multiply(self, p: Index, i: Index, j: Index, slot: Index, following: Size | None, strips: Size) -> None:
         """The products of all tiles with the filters of panel `p` at one place of the transform."""
         b, form, frame = self.b, self.form, self.frame
         tile = full_tile(Index(), self.lanes, form.panel // self.lanes)
         filters, map_ = form.product.inputs[1], form.product.maps[1]
         zero = b.splat(b.zero(ir.F32Type.get(b.context)), self.lanes)
-        buffer = frame.memory.of(filters)
-        ahead = frame.memory.flat(buffer) if self.distant else None
-        elements = int(np.prod(ir.MemRefType(buffer.type).shape))
+        row = frame.memory.flat(frame.memory.of(filters))
+        line = frame.machine.line // 4
+        # 2^shift strips have a share of what follows each.
+        shift = min(self.strips.count, form.channels).bit_length() - 1
+        place = i * form.n + j
 
-        def step(first: Index, c: Index, sums: list[ir.Value]) -> list[ir.Value]:
+        def step(fetched: ir.Value | None, first: Index, c: Index, sums: list[ir.Value], height: int) -> list[ir.Value]:
             columns = []
             for k, chunk in tile:
                 loops = [*[Index()] * form.outer, i, j, p * form.panel + k, c]
                 at = tuple(apply(e, loops) for e in map_.results)
                 columns.append(frame.evaluator.at(filters, at, chunk))
-            if ahead is not None:
-                here = ((p * form.n + i) * form.n + j) * form.channels + c + form.channels
-                for k, _ in tile:
-                    place = b.compute(here * form.panel + k.put_lane(0))
-                    b.fetch(ahead, [b.size(b.min(place, elements - 1))], _L2)
+            if fetched is not None:
+                at = b.value("arith.shrui", b.index_type, b.add(fetched, b.compute(c * form.panel)), b.index(shift))
+                for offset in range(0, max(1, form.panel >> shift), line):
+                    b.fetch(row, [b.size(b.add(at, offset))], _L2)
             found = []
-            for r in range(self.rows):
-                x = b.splat(frame.memory.load(self.gathered, (i, j, first + r, c), Chunk(1)), self.lanes)
+            for r in range(height):
+                x = frame.memory.load(self.gathered, (place, (first + r) * form.channels + c), Chunk(1))
+                x = b.splat(x, self.lanes)
                 for number, column in enumerate(columns):
                     total = sums[r * len(tile) + number]
                     if frame.machine.fma:
@@ -245,15 +295,19 @@ class Nest:
                         found.append(b.op("arith.addf", [total.type], [total, product]).results[0])
             return found
 
-        def strip(s: Index) -> None:
-            first = s * self.rows
-            start = [zero] * (self.rows * len(tile))
-            sums = b.loop(0, form.channels, 1, lambda c, *sums: step(first, c, list(sums)), start)
-            for r in range(self.rows):
+        def strip(first: Index, height: int) -> None:
+            fetched = None
+            if following is not None:
+                share = b.value("arith.andi", b.index_type, b.compute(self.strips.number), b.index((1 << shift) - 1))
+                fetched = b.add(b.mul(following, 1 << shift), b.mul(share, form.channels * form.panel))
+            start = [zero] * (height * len(tile))
+            sums = b.loop(0, form.channels, 1, lambda c, *sums: step(fetched, first, c, list(sums), height), start)
+            for r in range(height):
                 for number, (k, chunk) in enumerate(tile):
-                    frame.memory.store(self.products, (first + r, i, j, k), chunk, sums[r * len(tile) + number])
+                    at = (slot * self.block + first + r, i, j, k)
+                    frame.memory.store(self.products, at, chunk, sums[r * len(tile) + number])
 
-        b.loop(0, strips, 1, strip)
+        self.strips.cover(0, strips, strip)
 
     def _finish(self, p: Index, emit) -> None:
         """Call `emit` with the vectors of panel `p`; those of the last one may be fewer."""
@@ -269,8 +323,8 @@ class Nest:
         else:
             b.when(b.less(b.compute(p), self.panels - 1), lambda: emit(full), lambda: emit(less))
 
-    def _spread(self, p: Index, t: Index, place: list[Index], tile: Tile) -> None:
-        """Transform the products of a tile back, finish and store its results."""
+    def _spread(self, p: Index, slot: Index, place: list[Index], tile: Tile) -> None:
+        """Transform the products of a tile, which lie at `slot`, back, finish and store its results."""
         form, frame, b = self.form, self.frame, self.b
         m, n = form.m, form.n
         height, width = form.spread.extents[form.outer - 2 : form.outer]
@@ -278,7 +332,7 @@ class Nest:
             with b.scope():
                 columns = []
                 for j in range(n):
-                    at = [(t, Index({}, i), Index({}, j), k) for i in range(n)]
+                    at = [(slot, Index({}, i), Index({}, j), k) for i in range(n)]
                     values = [b.splat(frame.memory.load(self.products, a, chunk), chunk.width) for a in at]
                     columns.append(multiply(self.arithmetic, form.a, values))
                 rows = [multiply(self.arithmetic, form.a, [column[y] for column in columns]) for y in range(m)]
