@@ -23,6 +23,7 @@ from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, amid, full_tile, rest_tile, vectors
 from neomlir.schedules.points import Points
+from neomlir.schedules.root import stored_at
 from neomlir.schedules.winograd_form import Form, border_of, is_zero
 from neomlir.schedules.winograd_math import Vectors, multiply
 from neomlir.schedules.winograd_plan import blocking
@@ -31,7 +32,9 @@ _GUESS = 256
 """What the number of tiles is taken for where it is dynamic."""
 _L2 = 2
 """The locality hint of data for the second-level cache."""
-_FAR = 2
+_L1 = 3
+"""The locality hint of data for the first-level cache."""
+_FAR = 1
 """An input so many times as large as the second-level cache comes from behind it."""
 
 
@@ -121,7 +124,12 @@ class Nest:
             def panel(p: Index) -> None:
                 def spread(tile: Tile) -> None:
                     row = (p + first * -1) * self.block
-                    b.loop(0, count, 1, lambda t: self._spread(p, row + t, self._tile(start + t), tile))
+
+                    def one(t: Index) -> None:
+                        self._fetch_results(p, start + t + 1, tile)
+                        self._spread(p, row + t, self._tile(start + t), tile)
+
+                    b.loop(0, count, 1, one)
 
                 self._finish(p, spread)
 
@@ -348,6 +356,23 @@ class Nest:
                             [c for c in inside if c is not None],
                             lambda loops=loops, value=value, chunk=chunk: self._store(loops, chunk, value),
                         )
+
+    def _fetch_results(self, p: Index, number: Index, tile: Tile) -> None:
+        """Ask for what the next tile writes where that is too large to be in the cache: a few short runs of memory."""
+        form, frame, b = self.form, self.frame, self.b
+        kinds = [d.type for d in frame.kernel.destinations]
+        size = sum(math.prod(k.shape) * 4 for k in kinds if k.has_static_shape)
+        if not all(k.has_static_shape for k in kinds) or size <= frame.machine.l2 * 3 // 4:
+            return
+        place = self._tile(of(Var(b.size(b.min(b.compute(number), b.sub(self.tiles, 1))))))
+        height, width = form.spread.extents[form.outer - 2 : form.outer]
+        for y in range(form.m if not height % form.m else height % form.m):
+            for x in range(form.m if not width % form.m else width % form.m):
+                for k, _ in tile[:: max(1, frame.machine.line // 4 // self.lanes)]:
+                    where = [place[-2] * form.m + y, place[-1] * form.m + x]
+                    loops = [*place[:-2], *where, p * form.panel + k, Index(), Index()]
+                    for i, at in enumerate(stored_at(frame.kernel, form.spread, loops)):
+                        frame.memory.fetch(frame.destination(i), at, _L1, write=True)
 
     def _inside(self, index: Index, at: int, size: int) -> ir.Value | None:
         """Whether a result that stands at `at` in its tile is one; None where it always is."""
