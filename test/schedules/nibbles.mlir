@@ -6,20 +6,26 @@
 #s = affine_map<(d0, d1) -> (d0 floordiv 64, d1 floordiv 16, d0 mod 64)>
 #c = affine_map<(d0, d1) -> (d0)>
 
-// A byte makes two floats in registers; the scale multiplies once a group of sixteen bytes.
+// One row: a row of a panel is a vector of words of eight weights. Each is masked where it is; the power of two that it is
+// then multiplied by, and the eights that were added, are taken off the sums of a group, for every fourth column.
 // CHECK-LABEL: func.func @k
 // CHECK-SAME:    neo.schedule = "nibbles"
 // CHECK:         scf.for {{.*}} iter_args
 // CHECK:           scf.for {{.*}} to %c16{{.*}} iter_args
 // CHECK:             memref.prefetch
-// CHECK:             vector.load {{.*}} vector<16xi8>
-// CHECK:             arith.andi
-// CHECK:             arith.shrui
+// CHECK:             %[[BYTES:.*]] = vector.load {{.*}} vector<64xi8>
+// CHECK:             %[[WORDS:.*]] = vector.bitcast %[[BYTES]] : vector<64xi8> to vector<16xi32>
+// CHECK-COUNT-7:     arith.andi %[[WORDS]]
+// CHECK:             arith.shrui %[[WORDS]]
 // CHECK:             arith.sitofp
 // CHECK:             math.fma
 // CHECK:             scf.yield
-// CHECK:           %[[SCALE:.*]] = vector.load {{.*}} vector<16xf32>
-// CHECK:           math.fma %{{.*}}, %[[SCALE]]
+// CHECK:           vector.reduction <add>
+// CHECK:           arith.mulf %{{.*}}, %{{.*}} : f32
+// CHECK-COUNT-8:   vector.shuffle
+// CHECK-COUNT-12:  math.fma
+// CHECK:         vector.shuffle
+// CHECK:         vector.store
 func.func @k(%a: tensor<128xf32>, %q: tensor<2x64x64xi8>, %s: tensor<2x4x64xf32>, %out: tensor<128xf32>) -> tensor<128xf32> {
   %zero = arith.constant 0.0 : f32
   %c15 = arith.constant 15 : i32

@@ -2,10 +2,10 @@
 
 It takes what `neo-quantize-weights` writes: `out + (a[2 k] * (low(q) - 8) + a[2 k + 1] * (high(q) - 8)) * s` with q in
 panels of columns. A group of weights, those of one scale, is summed by itself, so that its scale multiplies once a
-group: a byte costs its load, two conversions and two multiply-adds for all columns of a vector. The sums of low and
-high halves are apart, which is what hides the latency of the multiply-adds where there is one row. The loop nest
-is that of `contraction`. Where many rows pass by a panel, its columns are made floats once, scales included, in scratch
-memory, and the register tile is that of a product of floats.
+group: a byte costs its load, two conversions and two multiply-adds for all columns of a vector. One row takes
+whole panels as words of eight weights (`nibble_words.py`). The loop nest is that of `contraction`. Where many rows
+pass by a panel, its columns are made floats once, scales included, in scratch memory, and the register tile is that of
+a product of floats.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Part, apply
 from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.nibble_words import Words
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
 from neomlir.schedules.widened import SCRATCH, STRIPS
@@ -30,7 +31,7 @@ _L2 = 2
 """The locality hint of data for the second-level cache."""
 _VECTORS = 4
 """Vectors of a panel."""
-_ROWS, _BYTES, _NEXT, _SCALES = range(4)
+_OPERANDS = _ROWS, _BYTES, _NEXT, _SCALES = 0, 1, 2, 3
 """The inputs: even rows of the reduction, the weights, odd rows, scales."""
 
 
@@ -179,6 +180,12 @@ class NibbleSums(Accumulator):
                 )
                 return
             groups = self.root.extents[self.root.reduced[0]] // self.group
+            if Words.fits(count, vectors):
+                words = Words(self, lambda i: self.root.loops(row(Index(), i)), vectors, _OPERANDS)
+                totals = words.totals(self.group, groups)
+                found = [self.moved(t, *point) for t, point in zip(totals, points, strict=True)]
+                self._end(count, row, vectors, points, found)
+                return
 
             def one(g: Index, *totals: ir.Value) -> list[ir.Value]:
                 zeros = [b.splat(b.zero(self.f32), chunk.width) for _, chunk in points]
@@ -190,7 +197,7 @@ class NibbleSums(Accumulator):
                 for i, (loops, chunk) in enumerate(points):
                     both = b.value("arith.addf", held[i].type, held[i], held[len(points) + i])
                     scale = b.splat(self.read(_SCALES, loops, base, chunk), chunk.width)
-                    found.append(self._fma(both, scale, totals[i]))
+                    found.append(self.fma(both, scale, totals[i]))
                 return found
 
             self._end(count, row, vectors, points, b.loop(0, groups, 1, one, start))
@@ -201,14 +208,14 @@ class NibbleSums(Accumulator):
         for half, operand in enumerate((_ROWS, _NEXT)):
             for i, (loops, chunk) in enumerate(points):
                 factor = self.frame.b.splat(self.read(operand, loops, k, chunk), chunk.width)
-                found[i] = self._fma(factor, self.floats.at(loops, k, half, chunk), found[i])
+                found[i] = self.fma(factor, self.floats.at(loops, k, half, chunk), found[i])
         return found
 
     def _pair(self, points: list, columns: int, k: Index, sums) -> list[ir.Value]:
         """One byte of every column: the low halves times even rows, the high halves times odd ones."""
         b = self.frame.b
         halves = []
-        self._fetch_weights(points[0][0], k + _AHEAD)
+        self.fetch_weights(points[0][0], k)
         for loops, chunk in points[:columns]:
             halves.append(self.halves(loops, k, chunk))
         found: list[ir.Value] = [*sums]
@@ -216,7 +223,7 @@ class NibbleSums(Accumulator):
             for part, operand in enumerate((_ROWS, _NEXT)):
                 factor = b.splat(self.read(operand, loops, k, chunk), chunk.width)
                 at = part * len(points) + i
-                found[at] = self._fma(factor, halves[i % columns][part], found[at])
+                found[at] = self.fma(factor, halves[i % columns][part], found[at])
         return found
 
     def halves(self, loops: list[Index], k: Index, chunk: Chunk) -> list[ir.Value]:
@@ -224,24 +231,24 @@ class NibbleSums(Accumulator):
         b = self.frame.b
         byte = self.read(_BYTES, loops, k, chunk)
         wide = b.value("arith.extui", b.vector(chunk.width, self.i32), byte)
-        low = b.value("arith.andi", wide.type, wide, b.splat(self._integer(15), chunk.width))
-        high = b.value("arith.shrui", wide.type, wide, b.splat(self._integer(4), chunk.width))
+        low = b.value("arith.andi", wide.type, wide, b.splat(self.integer(15), chunk.width))
+        high = b.value("arith.shrui", wide.type, wide, b.splat(self.integer(4), chunk.width))
         return [self._float(half, chunk) for half in (low, high)]
 
-    def _fetch_weights(self, loops: list[Index], k: Index) -> None:
-        """Ask for the row of a panel that is `k` bytes into the reduction; behind the last it is the next panel's."""
+    def fetch_weights(self, loops: list[Index], k: Index, ahead: int = _AHEAD) -> None:
+        """Ask for the row of a panel that comes `ahead` rows after row `k`; behind the last it is the next panel's."""
         value, memory = self.root.accesses[_BYTES][0][0], self.frame.memory
         loops = [index.put_lane(0) for index in loops]
-        loops[self.root.reduced[0]] = k
+        loops[self.root.reduced[0]] = k + ahead
         memory.fetch(memory.of(value), tuple(apply(e, loops) for e in self.generic.maps[_BYTES].results), _L2)
 
     def _float(self, half: ir.Value, chunk: Chunk) -> ir.Value:
         """A number from 0 to 15 less 8."""
         b = self.frame.b
-        less = b.value("arith.subi", half.type, half, b.splat(self._integer(8), chunk.width))
+        less = b.value("arith.subi", half.type, half, b.splat(self.integer(8), chunk.width))
         return b.value("arith.sitofp", b.vector(chunk.width, self.f32), less)
 
-    def _integer(self, number: int) -> ir.Value:
+    def integer(self, number: int) -> ir.Value:
         return self.frame.b.constant(ir.IntegerAttr.get(self.i32, number))
 
     def read(self, operand: int, loops: list[Index], k: Index, chunk: Chunk) -> ir.Value:
@@ -251,7 +258,7 @@ class NibbleSums(Accumulator):
         place = tuple(apply(e, loops) for e in self.generic.maps[operand].results)
         return self.frame.evaluator.at(self.generic.inputs[operand], place, chunk)
 
-    def _fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         b = self.frame.b
         if self.frame.machine.fma:
             return b.op("math.fma", [z.type], [x, y, z]).results[0]
