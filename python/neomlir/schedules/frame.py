@@ -34,6 +34,8 @@ class Machine:
     """As of the target's cache."""
     saturates: bool
     """Whether vectors are narrowed as `quantised.py` has it, by instructions of x86."""
+    loses_nan: bool
+    """Whether the instruction for the larger of two numbers gives the second where the first is NaN, as that of x86."""
 
     @staticmethod
     def of(target) -> Machine:
@@ -55,6 +57,7 @@ class Machine:
             vector.bits,
             max(1, ports),
             cache.follows_fetches,
+            target.architecture == "x86_64",
             target.architecture == "x86_64",
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from neomlir.mlir import ir
+from neomlir.schedules import tall
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
@@ -19,6 +20,7 @@ from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.nest import Strips, amid, blocks, vectors
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.tall import Tall
 
 _ITEM = 50_000
 """Multiply-adds of a work item, about."""
@@ -107,7 +109,17 @@ class Nest:
             found.append(d)
         return frozenset(found)
 
+    def item(self) -> int:
+        """Multiply-adds of a work item, about."""
+        return self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
+
     def emit(self) -> None:
+        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
+        main = Tall(self).items() if tall.fits(self) else self._items()
+        self.b.items(amid(around, main))
+
+    def _items(self):
+        """The sizes of the work items, and what an item does."""
         b = self.b
         steps: list[Size] = [self.size[id(d)] for d in self.rows[:-1]]
         height = 1
@@ -115,8 +127,7 @@ class Nest:
             steps.append(self.strips.count)
             height = self.strips.height
         steps.append(self.size[id(self.columns)])
-        size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
-        target = max(1, size // (self.depth * height))
+        target = max(1, self.item() // (self.depth * height))
         cut, block = blocks(steps, target, self.usual * self.vectors)
         blocked = b.ceildiv(steps[cut], block)
 
@@ -132,8 +143,7 @@ class Nest:
             else:
                 self._inside({}, indices[:-1], steps, low, high)
 
-        around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        b.items(amid(around, ([*steps[:cut], blocked], item)))
+        return [*steps[:cut], blocked], item
 
     def _outer(self, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
         fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}
