@@ -34,7 +34,8 @@ def llvm_stage(target, expand: bool = True) -> str:
 def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False, portable: bool = False) -> str:
     """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel.
 
-    With `borders` depthwise and Winograd convolutions read no zeros around their inputs if nothing else writes them;
+    With `borders` depthwise and Winograd convolutions, and the largest of windows, read no border around their input if
+    nothing else writes it;
     with `portable` kernels that run at compile time are kept from scalable vectors.
     """
     options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "") + (" borders=true" if borders else "")

@@ -1,8 +1,12 @@
 """Schedules of reductions and of what goes point by point against plain loops, on several targets."""
 
+import dataclasses
+
 import numpy as np
 from drawn import centred, normal, padded, target
-from kernels import check, filled, generic, kernel, tensor
+from kernels import check, filled, generic, kernel, scheduled, tensor
+
+SUM = "%y = arith.addf %o, %x0 : f32"
 
 
 def test_pooling(r):
@@ -25,6 +29,44 @@ def test_sum_over_rows(r):
     maps = ["d0, d1, d2, d3", "d0, d3"]
     text += generic("r0", maps, "prrp", [("%a0", tensor(x.shape))], ("%f", out), "%y = arith.addf %o, %x0 : f32")
     check(kernel([tensor(x.shape)], [out], text), [x], [np.zeros((n, c), "f4")], target(r), "window")
+
+
+def test_largest_of_windows_with_a_border(r):
+    """What loses against every number is around the input in no memory, on both sides or one."""
+    c, k, s = r.randint(2, 50), r.choice((2, 3, 5)), r.choice((1, 2, 3))
+    h, w = r.randint(1, 9), r.randint(1, 29)
+    whole = (1, (h - 1) * s + k, (w - 1) * s + k, c)
+    low, high = ([0, r.randint(0, k - 1), r.randint(0, k - 1), 0] for _ in range(2))
+    low = [min(x, size - 1) for x, size in zip(low, whole, strict=True)]
+    high = [min(y, size - 1 - x) for x, y, size in zip(low, high, whole, strict=True)]
+    x = normal(*(size - a - b for size, a, b in zip(whole, low, high, strict=True)))
+    x.reshape(-1)[:: r.randint(7, 40)] = np.nan
+    kind, out = tensor(x.shape), tensor((1, h, w, c))
+    text = filled("f", "0xFF800000", out, "%out0") + f"%w = tensor.empty() : {tensor((k, k))}\n"
+    text += (
+        f"%z = arith.constant 0xFF800000 : f32\n%p = tensor.pad %a0 low{low} high{high} {{\n"
+        "^bb0(%i0: index, %i1: index, %i2: index, %i3: index):\ntensor.yield %z : f32\n"
+        f"}} : {kind} to {tensor(whole)}\n"
+    )
+    maps = [f"d0, d1 * {s} + d4, d2 * {s} + d5, d3", "d4, d5", "d0, d1, d2, d3"]
+    body = "%y = arith.maximumf %o, %x0 : f32"
+    text += generic("r0", maps, "pppprr", [("%p", tensor(whole)), ("%w", tensor((k, k)))], ("%f", out), body)
+    check(kernel([kind], [out], text), [x], [np.zeros((1, h, w, c), "f4")], target(r), "window")
+
+
+def test_sums_of_columns(r):
+    """A few rows pass by at a time, the sums wait: of one matrix or several, scaled at the end."""
+    n, h, c = r.choice((1, 1, 3)), r.randint(8, 70), r.randint(270, 1200)
+    x, out = normal(n, h, c), tensor((n, c))
+    machine = target(r)
+    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l1d=4096))
+    text = filled("f", r.choice(("0.0", "0.5")), out)
+    text += generic("s", ["d0, d1, d2", "d0, d2"], "prp", [("%a0", tensor(x.shape))], ("%f", out), SUM)
+    text += "%n = arith.constant 3.0 : f32\n"
+    text += generic("r0", ["d0, d1"] * 2, "pp", [("%s", out)], ("%out0", out), "%y = arith.divf %x0, %n : f32")
+    text = kernel([tensor(x.shape)], [out], text)
+    assert "memref.alloca" in scheduled(text, machine)[1], "the sums are not in scratch memory"
+    check(text, [x], [np.zeros((n, c), "f4")], machine, "window")
 
 
 def softmax(shape, axis, dynamic=False):

@@ -34,7 +34,8 @@ class FormKernels(ModulePass):
     scores: int = 0
     """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
     borders: bool = False
-    """Whether depthwise and Winograd convolutions are one kernel with zeros around their inputs if none writes them."""
+    """Whether depthwise and Winograd convolutions, and the largest of windows, are one kernel with the border around
+    their input if no other writes it."""
 
     def run(self, module: ir.Module) -> None:
         """Rebuild every function that has a body."""

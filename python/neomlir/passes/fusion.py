@@ -22,6 +22,7 @@ from neomlir.passes.dataflow import (
 from neomlir.passes.fuse_attention import join_attention
 from neomlir.passes.fuse_winograd import join_winograd
 from neomlir.passes.groups import Groups
+from neomlir.schedules.bordered import loses
 
 Domain = tuple[int | None, ...]
 
@@ -66,8 +67,8 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
     same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
     the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
     between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
-    are one kernel. With `borders`, so are a depthwise or a Winograd convolution and the pad of its input, where nothing
-    else writes or reads that.
+    are one kernel. With `borders`, so are a depthwise or a Winograd convolution, or the largest of windows, and the pad
+    of its input, where nothing else writes or reads that.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -107,7 +108,8 @@ def _pads_result(groups: Groups, pad: ir.Operation) -> bool:
 
 
 def _join_border(groups: Groups, number: int) -> None:
-    """Make one group of a depthwise or a Winograd convolution and of the static pad of zeros that only it reads."""
+    """Make one group of a convolution, depthwise or Winograd's, and of the static pad of zeros that only it reads; of
+    the largest of windows and a pad of what loses against every number as well."""
     block, op = groups.block, groups.block.ops[number]
     pad = block.maker.get(op.operands[0])
     if pad is None or block.ops[pad].name != "tensor.pad" or len(block.ops[pad].operands) > 1:
@@ -115,7 +117,8 @@ def _join_border(groups: Groups, number: int) -> None:
     found = Contraction.match(op)
     depthwise = found is not None and found.depthwise and found.a == 0
     alone = len(groups.members[groups.group[pad]]) == 1 and len(block.users[op.operands[0]]) == 1
-    if not alone or not (depthwise or groups.kind[groups.group[number]] == "winograd"):
+    largest = groups.kind[groups.group[number]] == "window" and loses(block.ops[pad], op)
+    if not alone or not (depthwise or largest or groups.kind[groups.group[number]] == "winograd"):
         return
     planes = ir.RankedTensorType(op.results[0].type).shape[1:]
     border = captured_values(block.ops[pad])[1:]

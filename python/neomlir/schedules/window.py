@@ -7,17 +7,21 @@ are written out around it, so that an input that several of them read is loaded 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import tall
+from neomlir.schedules import largest, tall
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
+from neomlir.schedules.bordered import Border, loses
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index
+from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.largest import Largest
 from neomlir.schedules.nest import Strips, amid, blocks, vectors
+from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Dim, Root
 from neomlir.schedules.tall import Tall
@@ -37,9 +41,39 @@ class Window(Schedule):
         return len(kernel.roots) == 1
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
-        root = Root(kernel)
-        columns = _columns(root)
-        return Frame(kernel, target).made_by(lambda frame: Nest(frame, root, columns).emit())
+        pad = _pad_of(kernel)
+        if pad is None:
+            root = Root(kernel)
+            columns = _columns(root)
+            return Frame(kernel, target).made_by(lambda frame: Nest(frame, root, columns).emit())
+        part = cut(kernel, [pad.results[0]], kernel.results)
+        try:
+            root = Root(part)
+            columns = _columns(root)
+            return Frame(kernel, target).made_by(lambda whole: _bordered(whole, part, pad, root, columns))
+        finally:
+            part.func.erase()
+
+
+def _pad_of(kernel: Kernel) -> ir.Operation | None:
+    """The pad around the input of the reduction; None where there is none."""
+    (root,) = kernel.roots
+    source = root.inputs[0] if root.inputs else None
+    if source is None or isinstance(source.owner, ir.Block) or source.owner.name != "tensor.pad":
+        return None
+    if not loses(source.owner.operation, root.op):
+        raise NotApplicable("a border is not left out")
+    return source.owner.operation
+
+
+def _bordered(whole: Frame, part: Kernel, pad: ir.Operation, root: Root, columns: Dim) -> None:
+    """The loops of a `part` of a kernel, whose input is the kernel's and has a border in no memory."""
+    results = [whole.destination(i) for i in range(len(part.results))]
+    frame = PartFrame(whole, part, [whole.memory.of(pad.operands[0]), *results], {})
+    part.space, part.taken, part.given = whole.kernel.space, whole.kernel.taken, whole.kernel.given
+    border = Border(pad)
+    frame.evaluator.bound[root.generic.inputs[0]] = border.reader(whole)
+    Nest(frame, root, columns, border).emit()
 
 
 def _columns(root: Root) -> Dim:
@@ -60,8 +94,8 @@ def _columns(root: Root) -> Dim:
 class Nest:
     """The loops: rows of the result outside, register tiles along the last of them, channels inside."""
 
-    def __init__(self, frame: Frame, root: Root, columns: Dim):
-        b = frame.b
+    def __init__(self, frame: Frame, root: Root, columns: Dim, border: Border | None = None):
+        b, self.border = frame.b, border
         self.frame, self.root, self.columns, self.b = frame, root, columns, b
         self.rows = [d for d in root.dims if d is not columns]
         sizes = root.generic.sizes()
@@ -71,7 +105,8 @@ class Nest:
             for d in dim.loops:
                 size = b.mul(size, frame.memory.dim(*sizes[d], frame.evaluator))
             self.size[id(dim)] = size
-        self.sums = Accumulator(frame, root, self._written_out())
+        unrolled = self._written_out()
+        self.sums = (Largest if largest.takes(frame, root, unrolled) else Accumulator)(frame, root, unrolled)
         self.depth = math.prod(root.extents[d] or 64 for d in root.reduced)
         self.lanes = frame.machine.lanes(frame.kernel.element_bits)
         self.usual = frame.machine.usual_lanes(frame.kernel.element_bits)
@@ -152,16 +187,34 @@ class Nest:
             return
         strip = self.b.compute(indices[-1])
         after = self.b.add(strip, 1)
-        self.strips.cover(strip, after, lambda base, height: self._columns(fixed, base, height, low, high))
+        self._strips(strip, after, lambda base, height: self._columns(fixed, base, height, low, high))
 
     def _inside(self, fixed: dict, indices: list[Index], steps: list[Size], low: Size, high: Size) -> None:
         depth = len(indices)
         fixed = {id(d): i for d, i in zip(self.rows[:-1], indices, strict=False)}
         if depth == len(self.rows) - 1:
             width = steps[-1]
-            self.strips.cover(low, high, lambda base, height: self._columns(fixed, base, height, 0, width))
+            self._strips(low, high, lambda base, height: self._columns(fixed, base, height, 0, width))
             return
         self.b.loop(low, high, 1, lambda i: self._inside(fixed, [*indices, i], steps, 0, steps[depth + 1]))
+
+    def _strips(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
+        """The strips from `low` to `high`, those that a border may touch apart from those of which it is known."""
+        b, strips, (row, *others) = self.b, self.strips, self.rows[-1].loops
+        if self.border is None or others or not isinstance(strips.count, int):
+            strips.cover(low, high, emit)
+            return
+        starts = [strips.start(t) for t in range(strips.count + 1)]
+        first, last = self.border.clear(self.root.generic, row, starts)
+
+        def clear(base: Index, height: int) -> None:
+            if base.constant is None:
+                base = of(Var(b.compute(base), 1, starts[first], starts[last - 1]))
+            emit(base, height)
+
+        strips.cover(low, b.min(high, first), emit)
+        strips.cover(b.max(low, first), b.min(high, last), clear)
+        strips.cover(b.max(low, last), high, emit)
 
     def _columns(self, fixed: dict, base: Index | None, height: int, low: Size, high: Size) -> None:
         def row(r: Index, column: Index) -> list[Index]:
