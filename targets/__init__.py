@@ -35,7 +35,8 @@ class Cache:
 
     `follows_fetches`: whether the hardware's prefetching learns from the addresses of prefetch instructions, so that
     those that go from row to row make it read what nobody needs. `stream`: bytes a cycle that come from behind the
-    second level, inside a network whose other weights went through it.
+    second level, inside a network whose other weights went through it. `ahead`: bytes by which instructions fetch ahead
+    what is read and written from end to end while something long is computed; 0 where the hardware does so.
     """
 
     l1d: int
@@ -44,6 +45,7 @@ class Cache:
     l3: int = 0
     follows_fetches: bool = False
     stream: int = 4
+    ahead: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from neomlir.mlir import ir
 from neomlir.schedules import scalable
@@ -32,6 +32,8 @@ class Along:
         dear: bool,
     ):
         """`order` are the reduced loops, the last of them along the row; `dear`: whether elements are expensive."""
+        self.ahead: Callable[[list[Index | None], Chunk], None] | None = None
+        """What is called for each vector, with all loops."""
         self.frame, self.b, self.root, self.ways = frame, frame.b, root, ways
         self.loops, self.order, self.extents = loops, order, extents
         kernel, b = frame.kernel, frame.b
@@ -77,6 +79,8 @@ class Along:
     def _points(self, base: list, index: Index, chunk: Chunk) -> list[ir.Value]:
         """What each way combines, at `chunk` of the row."""
         full = [index if i == self.order[-1] else x for i, x in enumerate(base)]
+        if self.ahead is not None:
+            self.ahead(full, chunk)
         made = self.frame.evaluator.body(self.root, full, chunk, {}, [way.value for way in self.ways])
         return [self.b.splat(v, chunk.width) for v in made]
 

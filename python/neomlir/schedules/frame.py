@@ -32,6 +32,8 @@ class Machine:
     """Vectors that are multiplied a cycle, at least one."""
     follows_fetches: bool
     """As of the target's cache."""
+    ahead: int
+    """As of the target's cache."""
     saturates: bool
     """Whether vectors are narrowed as `quantised.py` has it, by instructions of x86."""
     loses_nan: bool
@@ -57,6 +59,7 @@ class Machine:
             vector.bits,
             max(1, ports),
             cache.follows_fetches,
+            cache.ahead,
             target.architecture == "x86_64",
             target.architecture == "x86_64",
         )

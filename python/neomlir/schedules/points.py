@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neomlir.mlir import ir
+from neomlir.schedules import streams
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
@@ -42,10 +43,11 @@ class Points:
                 size = frame.b.mul(size, box.sizes[d])
             self.sizes.append(size)
         self.lanes = frame.machine.lanes(kernel.element_bits)
+        self.elementary = elementary(name for g in kernel.generics for name in g.names)
         self.turned = self._turned()
+        self.fetches = self.elementary and self.turned is None and streams.pays(frame)
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
-        self.elementary = elementary(name for g in kernel.generics for name in g.names)
         self.unroll = 4 if heavy < (2 if self.elementary else 1) else 2 if heavy < 3 else 1
         if all(w.value is None for w in box.writes):
             self.unroll = 1  # LLVM knows a loop of single stores as a memset
@@ -213,6 +215,8 @@ class Points:
         together = self.elementary and self.turned is None and self.ends is None and not frame.b.scalable
         for index, chunk in joined(tile) if together else tile:
             with frame.b.scope():
+                if self.fetches:
+                    self._fetch(outer, index, chunk)
                 for row in range(rows):
                     loops = list(outer)
                     if rows > 1:
@@ -227,6 +231,15 @@ class Points:
                             value = frame.evaluator.at(write.value, write.read(indices), chunk)
                         frame.memory.store(frame.destination(write.result), write.place(indices), chunk, value)
         frame.memory.block = None
+
+    def _fetch(self, outer: list[Index], index: Index, chunk: Chunk) -> None:
+        """Ask for what comes after a vector of points."""
+        kernel, here = self.frame.kernel, point(len(self.shape), self.groups, [*outer, index] if self.groups else [])
+        for write in self.box.writes:
+            accesses = [(kernel.destinations[write.result], write.place(here), True)]
+            if write.value is not None:
+                accesses += [(value, at, False) for value, at in kernel.leaves(write.value, write.read(here))]
+            streams.fetch(self.frame, accesses, chunk)
 
     def _narrowed(self, place: tuple[Index, ...], chunk: Chunk) -> ir.Value:
         """A vector of quantised elements, of which four vectors of f32 are narrowed together."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from neomlir.mlir import ir
+from neomlir.schedules import streams
 from neomlir.schedules.along import Along
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile
@@ -53,6 +54,9 @@ class Nest:
         self.filled: set[Generic] = set()
         self.written: set[int] = set()
         self.buffers: dict[Generic, ir.Value] = {}
+        self.here: list[list[Index | None]] = []
+        """The place of each result in the row that is computed; None along the row."""
+        self.fetching = self._fetching()
 
     def _across(self) -> bool:
         """Whether neighbouring rows are the lanes: what is read lies contiguous along the last outer dimension."""
@@ -133,12 +137,13 @@ class Nest:
             before = dict(bound)
             self.filled = set()
             kept = self._keep()
+            self.here = [[None if p is None else here(p) for p in place] for place in rows.places]
             for root in self.kernel.roots:
                 if root in rows.demanded:
                     self._reduce(root, tuple(here(i) for i in rows.demanded[root]), chunk, kept)
-            for i, place in enumerate(rows.places):
+            for i, place in enumerate(self.here):
                 if i not in self.written:
-                    self._write(i, [None if p is None else here(p) for p in place], chunk)
+                    self._write(i, place, chunk)
             bound.clear()
             bound.update(before)
 
@@ -240,7 +245,10 @@ class Nest:
             values = self._plainly(root, loops, order, extents, chunk, inits)
         else:
             order = self._innermost(root, order, loops)
-            values = Along(frame, root, loops, order, extents, ways, self._is_dear(root)).reduce(inits)
+            along = Along(frame, root, loops, order, extents, ways, self._is_dear(root))
+            if root is self.fetching and len(order) == 1 and isinstance(along.size, int):
+                along.ahead = lambda full, chunk: self._fetch(root, full, order[0], along.size, chunk)
+            values = along.reduce(inits)
         for i, result in enumerate(root.results):
             home = tuple(apply(e, [Index() if x is None else x for x in loops]) for e in root.output_map(i).results)
 
@@ -252,6 +260,26 @@ class Nest:
             evaluator.bound[result] = bound
         if root in kept:
             self.filled.update(kept[root])
+
+    def _fetching(self) -> Generic | None:
+        """The reduction, behind the first, during which the next row is fetched: one that takes long, or the last."""
+        demanded = self.rows.demanded_in_order()
+        if self.across or len(demanded) < 2 or not streams.pays(self.frame):
+            return None
+        return next((root for root in demanded if self._is_dear(root)), demanded[-1])
+
+    def _fetch(self, root: Generic, full: list[Index | None], d: int, size: int, chunk: Chunk) -> None:
+        """Ask for the next row of what a reduction reads, and for the place of the results of this one."""
+        kernel, accesses = self.kernel, []
+        for operand, used, m in zip(root.inputs, root.used, root.maps, strict=False):
+            if used and isinstance(operand.type, ir.RankedTensorType):
+                place = tuple(apply(e, full) for e in m.results)
+                accesses += [(value, at, False) for value, at in kernel.leaves(operand, place)]
+        for i, place in enumerate(self.here):
+            if place.count(None) == 1:
+                at = tuple(full[d] if p is None else p for p in place)
+                accesses.append((kernel.destinations[i], at, True))
+        streams.fetch(self.frame, accesses, chunk, size, within=True)
 
     def _innermost(self, root: Generic, order: list[int], loops: list[Index | None]) -> list[int]:
         """The reduced loops with the one that lies contiguous in memory last."""
