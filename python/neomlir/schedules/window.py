@@ -17,7 +17,7 @@ from neomlir.schedules.bordered import Border, loses
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index, Var, of
+from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.largest import Largest
 from neomlir.schedules.nest import Strips, amid, blocks, vectors
@@ -122,6 +122,9 @@ class Nest:
         free = max(2, (frame.machine.registers * 5 // 8) // results)
         reused = bool(self.sums.unrolled)
         height = max(1, free // 2) if reused and self.rows else 1
+        if self.rows and reused and (isinstance(self.sums, Largest) or (frame.machine.ahead and not self._overlap())):
+            # Long runs of memory first; what windows share is little, and is held in few registers.
+            height, free = (2, 16) if self._overlap() else (1, free)
         self.vectors = max(1, min(8, free // height))
         if columns.size is not None:
             self.vectors = min(self.vectors, max(1, columns.size // self.usual))
@@ -131,6 +134,17 @@ class Nest:
         if self.rows:
             tall = [r for r in (1, 2, 3, 4, 6, 8, 12) if r * self.vectors * results < frame.machine.registers]
             self.strips = Strips(b, self.size[id(self.rows[-1])], ask("rows", min(height, 8), tall))
+
+    def _overlap(self) -> bool:
+        """Whether neighbours along the rows of the result share elements of the first input."""
+        g, loop = self.root.generic, self.rows[-1].loops[-1]
+        probes = [Var(None) for _ in range(g.rank)]
+        for expr in g.maps[0].results:
+            place = apply(expr, [of(p) for p in probes])
+            taps = [(d, place.terms[p]) for d, p in enumerate(probes) if d in self.root.reduced and p in place.terms]
+            if taps and place.uses(probes[loop]):
+                return sum(step * (self.root.extents[d] - 1) for d, step in taps) >= place.terms.get(probes[loop], 0)
+        return False
 
     def _written_out(self) -> frozenset[int]:
         """The innermost loops of the reduction, as long as few enough steps come of it."""
