@@ -26,6 +26,9 @@ _STRIP = 128
 """Rows that a transposed block of a work item is high where a vector is a cache line, and fewer where it is a part of
 one: each row is on a page of its own, and TLB and cache know so many."""
 
+_LONG = 8
+"""Operations for an element that hold up the loads of later ones."""
+
 
 class Points:
     """The loops over all points of a box, merged as far as its accesses allow."""
@@ -45,7 +48,7 @@ class Points:
         self.lanes = frame.machine.lanes(kernel.element_bits)
         self.elementary = elementary(name for g in kernel.generics for name in g.names)
         self.turned = self._turned()
-        self.fetches = self.elementary and self.turned is None and streams.pays(frame)
+        self.fetches = (self.elementary or self._steps() >= _LONG) and self.turned is None and streams.pays(frame)
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
         self.unroll = 4 if heavy < (2 if self.elementary else 1) else 2 if heavy < 3 else 1
@@ -66,6 +69,11 @@ class Points:
         """What is computed (None for a fill) at which indices, into which destination at which."""
         at = tuple(indices)
         return [(w.value, w.read(at), self.frame.kernel.destinations[w.result], w.place(at)) for w in self.box.writes]
+
+    def _steps(self) -> int:
+        """Operations on floating-point numbers for an element, loads among them."""
+        ops = [op.operation for g in self.frame.kernel.generics for op in g.body.operations]
+        return sum(any(isinstance(r.type, ir.FloatType) for r in op.results) for op in ops)
 
     def _ends(self) -> Quantised | None:
         """How the results are quantised, where that is done for four vectors of f32 together."""

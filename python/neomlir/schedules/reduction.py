@@ -262,9 +262,9 @@ class Nest:
             self.filled.update(kept[root])
 
     def _fetching(self) -> Generic | None:
-        """The reduction, behind the first, during which the next row is fetched: one that takes long, or the last."""
+        """The reduction during which the next row is fetched: one that takes long, or the last."""
         demanded = self.rows.demanded_in_order()
-        if self.across or len(demanded) < 2 or not streams.pays(self.frame):
+        if self.across or not demanded or not streams.pays(self.frame):
             return None
         return next((root for root in demanded if self._is_dear(root)), demanded[-1])
 
