@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from drawn import centred, normal, padded, target
 from kernels import check, filled, generic, kernel, scheduled, tensor
+from neomlir import targets
 
 SUM = "%y = arith.addf %o, %x0 : f32"
 
@@ -94,6 +95,14 @@ def softmax(shape, axis, dynamic=False):
     body = "%y = arith.divf %x0, %x1 : f32"
     text += generic("r0", [dims, kept, dims], all_loops, [("%exp", kind), ("%sum", small)], ("%out0", kind), body)
     return kernel([kind], [kind], text)
+
+
+def test_softmax_of_what_is_fetched_ahead(r):
+    shape = (r.randint(9, 40), r.choice((64, 100, 333)))
+    machine = targets.get("znver2")
+    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=2048))
+    assert "memref.prefetch" in scheduled(softmax(shape, 1), machine)[1]
+    check(softmax(shape, 1), [normal(*shape)], [np.zeros(shape, "f4")], machine, "reduction")
 
 
 def test_softmax(r):
