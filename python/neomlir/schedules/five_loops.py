@@ -34,6 +34,8 @@ _LEAST = 512
 """Steps of a part, at least, for which all rows are one block, so that panels come by once."""
 _COLUMNS = 384
 """Columns of a work item, at least: a copy of its rows costs as much as the arithmetic on four columns."""
+_HALF = 128
+"""Columns of a work item, at least, where there would be but one."""
 _UNROLL = 4
 """Vectors that are copied side by side."""
 
@@ -91,6 +93,8 @@ def blocks(nest: Nest) -> Blocks | None:
     number = max(min(_ITEMS, rows // needed), -(-strips // max(1, most)))
     block = _share(kernel, "block", strips, most, even(number, strips))
     groups = max(1, min(-(-_ITEMS // -(-strips // block)), panels * plan.width // _COLUMNS))
+    if groups == 1 and block == strips and panels * plan.width >= 2 * _HALF:
+        groups = 2
     fit = for_sums // (block * height * line)
     many = -(-panels // groups) > fit and result.element_type == destination.element_type
     in_place = steps < depth and (nest.b.scalable or many)
