@@ -30,6 +30,8 @@ _ITEM = 100_000
 """Floating-point operations of a work item, at least."""
 _STREAM = 12
 """What share of the second-level cache is read and written before the same rows of it are met again."""
+_TWICE = 5 / 4
+"""How many times the second-level cache weights are at most that come from behind it twice."""
 _RATE = 1
 """Bytes of weights a cycle that come from memory without being waited for."""
 
@@ -195,16 +197,21 @@ class Nest:
         if isinstance(tiles[cut], int):
             number = -(-tiles[cut] // block)
             if not cut and not plan.batch:
-                halve = height * count // 2 >= USES and self._stay(1 - self.rows_operand)
-                number = 2 if number == 1 and halve else even(number, tiles[cut])
+                number = 2 if number == 1 and self._halves(height * count // 2) else even(number, tiles[cut])
             block = -(-tiles[cut] // number)
         wide = max(1, -(-self.least // (flops * count))) if count < least else 1
         return cut, block, wide
 
-    def _stay(self, operand: int) -> bool:
-        """Whether an input of the reduction stays in the second-level cache while the others pass by."""
-        size = self._bytes(operand)
-        return size is not None and size <= self.frame.machine.l2 // 2
+    def _halves(self, rows: int) -> bool:
+        """Whether weights pass by halves of so many rows, one half after the other, rather than by all rows at once.
+
+        Each of two threads then goes on with rows that it wrote before, which lie in its own cache. Weights that do
+        not stay in the cache come a second time from the one behind: for few of them, with rows enough meanwhile.
+        """
+        l2, weights = self.frame.machine.l2, self._bytes(1 - self.rows_operand)
+        if weights is None or weights > l2 * _TWICE:
+            return False
+        return rows >= (USES if weights <= l2 // 2 else max(USES, self.rows_needed()))
 
     def _streams(self) -> int:
         """Bytes of one row of all that is read and written, weights aside, where the weights alone stay in the cache.
