@@ -143,6 +143,8 @@ class Nest:
             place = apply(expr, [of(p) for p in probes])
             taps = [(d, place.terms[p]) for d, p in enumerate(probes) if d in self.root.reduced and p in place.terms]
             if taps and place.uses(probes[loop]):
+                if any(self.root.extents[d] is None for d, _ in taps):
+                    return True
                 return sum(step * (self.root.extents[d] - 1) for d, step in taps) >= place.terms.get(probes[loop], 0)
         return False
 
