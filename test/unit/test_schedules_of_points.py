@@ -66,7 +66,8 @@ def test_sums_of_columns(r):
     text += "%n = arith.constant 3.0 : f32\n"
     text += generic("r0", ["d0, d1"] * 2, "pp", [("%s", out)], ("%out0", out), "%y = arith.divf %x0, %n : f32")
     text = kernel([tensor(x.shape)], [out], text)
-    assert "memref.alloca" in scheduled(text, machine)[1], "the sums are not in scratch memory"
+    waits = "memref.alloca" in scheduled(text, machine)[1]
+    assert waits != machine.vector.scalable, "sums wait in scratch memory, but for vectors of unknown length"
     check(text, [x], [np.zeros((n, c), "f4")], machine, "window")
 
 
