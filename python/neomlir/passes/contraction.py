@@ -92,6 +92,15 @@ def sums_products(op: ir.Operation) -> bool:
     return factors == {block.arguments[0], block.arguments[1]}
 
 
+def starts_from_zero(op: ir.Operation) -> bool:
+    """Whether the destination of a generic of two inputs is filled with zero right before."""
+    fill = s.maker(op.operands[2])
+    if fill is None or fill.name != "linalg.fill":
+        return False
+    value = s.constant_of(fill.operands[0])
+    return isinstance(value, ir.FloatAttr | ir.IntegerAttr) and value.value == 0
+
+
 def _narrow(value: ir.Value) -> ir.Value:
     op = s.maker(value)
     return _narrow(op.operands[0]) if op is not None and op.name in _WIDEN else value

@@ -9,9 +9,8 @@ from neomlir.mlir import arith, ir, linalg, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.constants import Constants
-from neomlir.passes.contraction import Contraction, sums_products
+from neomlir.passes.contraction import Contraction, starts_from_zero, sums_products
 from neomlir.passes.dataflow import indexing_maps, iterators, loop_extents
-from neomlir.passes.layouts import RESHAPES
 from neomlir.passes.pack_contractions import pad_high
 from neomlir.passes.quantized import Affine, Factor, Resolver
 from neomlir.passes.quantized_bodies import (
@@ -71,23 +70,17 @@ class FoldQuantization(ModulePass):
         for op in s.operations(function):
             if op.name != "linalg.generic" or len(op.operands) != 3 or s.is_parallel(op) or len(op.results) != 1:
                 continue
-            if not sums_products(op) or not _starts_from_zero(op):
+            if not sums_products(op) or not starts_from_zero(op) or not _has_known_sizes(op):
                 continue
             found = [resolver.of(op.operands[i]) for i in (0, 1)]
             if None not in found and _Product(op, found, constants, self.signed).rewrite():
                 count("contractions")
 
 
-def _starts_from_zero(op: ir.Operation) -> bool:
-    fill = s.maker(op.operands[2])
-    if fill is None or fill.name != "linalg.fill":
-        return False
-    value = s.constant_of(fill.operands[0])
-    empty = s.maker(fill.operands[1])
-    while empty is not None and empty.name in RESHAPES and s.has_static_shape(fill.results[0]):
-        empty = s.maker(empty.operands[0])
-    is_zero = isinstance(value, ir.FloatAttr | ir.IntegerAttr) and value.value == 0
-    return is_zero and empty is not None and empty.name == "tensor.empty"
+def _has_known_sizes(op: ir.Operation) -> bool:
+    """Whether a tensor like the result of a contraction that fills its destination can be made."""
+    empty = s.maker(s.maker(op.operands[2]).operands[1])
+    return s.has_static_shape(op.results[0]) or (empty is not None and empty.name == "tensor.empty")
 
 
 class _Product:
@@ -128,11 +121,16 @@ class _Product:
                 return False
         return True
 
+    def _channels(self) -> list[int]:
+        """The loops of the reduction that each go along one dimension of both factors."""
+        places = [s.positions(m) for m in self.maps[:2]]
+        return [d for d in self.reduced if places[0].count(d) == places[1].count(d) == 1]
+
     def _in_small_groups(self) -> bool:
         """Whether both factors and the result have a dimension in common, and hardly any channels are summed."""
         places = [s.positions(m) for m in self.maps[:2]]
         grouped = any(d in places[0] and d in places[1] for d in self.places)
-        channels = [self.extents[d] for d in self.reduced if d in places[0] and d in places[1]]
+        channels = [self.extents[d] for d in self._channels()]
         return grouped and len(channels) == 1 and 1 < channels[0] < _FEWEST
 
     def _summable(self, i: int) -> bool:
@@ -189,7 +187,7 @@ class _Product:
         Dot-product instructions take four neighbours at a time.
         """
         places = [s.positions(m) for m in self.maps]
-        channels = [d for d in self.reduced if places[0].count(d) == places[1].count(d) == 1]
+        channels = self._channels()
         if len(channels) != 1 or not any(self.constant):
             return sources
         missing = -self.extents[channels[0]] % _GROUP

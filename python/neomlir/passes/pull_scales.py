@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.contraction import sums_products
+from neomlir.passes.contraction import starts_from_zero, sums_products
 from neomlir.passes.dataflow import indexing_maps
 
 
@@ -32,7 +32,7 @@ class PullScales(ModulePass):
 
 
 def _pull(op: ir.Operation) -> None:
-    if len(op.results) != 1 or not sums_products(op) or not _starts_from_zero(op):
+    if len(op.results) != 1 or not sums_products(op) or not starts_from_zero(op):
         return
     result = op.results[0]
     type_ = s.element_type(result)
@@ -70,14 +70,6 @@ def _pull(op: ir.Operation) -> None:
 
 def _loops(op: ir.Operation) -> int:
     return indexing_maps(op)[0].n_dims
-
-
-def _starts_from_zero(op: ir.Operation) -> bool:
-    fill = s.maker(op.operands[2])
-    if fill is None or fill.name != "linalg.fill":
-        return False
-    value = s.constant_of(fill.operands[0])
-    return isinstance(value, ir.FloatAttr) and value.value == 0.0
 
 
 def _scale_of(op: ir.Operation | None) -> float | None:
