@@ -284,9 +284,13 @@ class Builder:
         return self._pick(vector, vector, start, width)
 
     def _pick(self, x: ir.Value, y: ir.Value, start: int, width: int) -> ir.Value:
-        mask = ir.DenseI64ArrayAttr.get(range(start, start + width), self.context)
-        element = ir.VectorType(x.type).element_type
-        return self.value("vector.shuffle", self.vector(width, element), x, y, mask=mask)
+        return self.shuffle(x, y, range(start, start + width))
+
+    def shuffle(self, x: ir.Value, y: ir.Value, lanes: Sequence[int]) -> ir.Value:
+        """Lanes of two vectors, by their numbers in both end to end."""
+        mask = ir.DenseI64ArrayAttr.get(list(lanes), self.context)
+        kind = self.vector(len(lanes), ir.VectorType(x.type).element_type)
+        return self.value("vector.shuffle", kind, x, y, mask=mask)
 
     def zero(self, element: ir.Type) -> ir.Value:
         return self.constant(number(element, 0))

@@ -93,6 +93,10 @@ class DotSums(Accumulator):
                 return
             self.finish_all(points, count, row, vectors)
 
+    def nothing(self) -> ir.Value:
+        """A vector of sums of nothing."""
+        return self.frame.b.splat(self.frame.b.zero(self.wide.element_type), self.unit.lanes)
+
     def _rows(self, count: int, row: Row, vectors: Tile) -> list[dict]:
         """Of each row of a tile an index a dimension, by its identity; that of the columns is the first of them."""
         first = vectors[0][0].put_lane(0)
@@ -107,8 +111,7 @@ class DotSums(Accumulator):
         """The reduced sums: of each row vectors that hold `width` columns or some more."""
         b, unit = self.frame.b, self.unit
         columns = range(-(-width // unit.lanes))
-        zero = b.splat(b.zero(self.wide.element_type), unit.lanes)
-        held = [zero] * (len(columns) * (len(dims) + unit.flip))
+        held = [self.nothing()] * (len(columns) * (len(dims) + unit.flip))
         found = self.panels.loop(
             b, self.root, lambda outer, along, *sums: self._dots(dims, columns, outer, along, sums), held
         )

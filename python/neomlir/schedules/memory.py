@@ -315,9 +315,6 @@ def transpose(b: Builder, rows: list[ir.Value]) -> list[ir.Value]:
         for r in range(n):
             if not r & half:
                 x, y = rows[r], rows[r + half]
-                rows[r], rows[r + half] = (
-                    b.value("vector.shuffle", x.type, x, y, mask=ir.DenseI64ArrayAttr.get(mask, b.context))
-                    for mask in (low, high)
-                )
+                rows[r], rows[r + half] = (b.shuffle(x, y, lanes) for lanes in (low, high))
         half //= 2
     return rows

@@ -45,20 +45,16 @@ def _fours(b: Builder, x: ir.Value, y: ir.Value, lanes: tuple[int, ...]) -> ir.V
     """Lanes of each four of two vectors, by the numbers that these would have as one of eight."""
     width = ir.VectorType(x.type).shape[0]
     numbers = [start + i % 4 + i // 4 * width for start in range(0, width, 4) for i in lanes]
-    return _shuffle(b, x, y, numbers)
+    return b.shuffle(x, y, numbers)
 
 
 def _woven(b: Builder, x: ir.Value, y: ir.Value) -> list[ir.Value]:
     """The lanes of two vectors in turn."""
     lanes = ir.VectorType(x.type).shape[0]
     return [
-        _shuffle(b, x, y, [i for k in range(start, start + lanes // 2) for i in (k, k + lanes)])
+        b.shuffle(x, y, [i for k in range(start, start + lanes // 2) for i in (k, k + lanes)])
         for start in (0, lanes // 2)
     ]
-
-
-def _shuffle(b: Builder, x: ir.Value, y: ir.Value, lanes) -> ir.Value:
-    return b.value("vector.shuffle", x.type, x, y, mask=ir.DenseI64ArrayAttr.get(list(lanes), b.context))
 
 
 class Words:

@@ -73,7 +73,7 @@ class WordNest(DotNest):
         rows = self._scratch(reach)
         count = block * math.prod(n if isinstance(n, int) else _USES for n in tiles[cut + 1 :])
         self.pieces = self._pieces() if count >= _USES and columns == panels * plan.width else 0
-        panel = self._panel_scratch(max(1, self.pieces)) if count >= _USES else None
+        panel = self._panel_scratch() if count >= _USES else None
         points = self._points(cut, block)
         self.apart = [math.prod(points[n + 1 :]) for n in range(len(points))]
         if panel and self.pieces:
@@ -118,7 +118,7 @@ class WordNest(DotNest):
         b, sums, panels = self.b, self.sums, self.panels
         outer = panels.reduced[: -len(panels.merged)]
         length = panels.depth // self.pieces
-        sums.begin_rows(b, self.rows_of_item)
+        sums.begin_rows(self.rows_of_item)
 
         def piece(indices: list[Index]) -> None:
             if len(indices) < len(outer):
@@ -189,7 +189,7 @@ class WordNest(DotNest):
             raise NotApplicable("the rows of a register tile are too long to be widened")
         return Widened(self.frame.memory.scratch([elements], self.word), Index())
 
-    def _panel_scratch(self, pieces: int) -> Widened | None:
+    def _panel_scratch(self) -> Widened | None:
         """Memory for a panel, or a piece of one; None where it is too large, or panels do not lie in one piece."""
         size = self.panels.depth * self.panels.width
         terms, outer = self.panels.places[1].terms, self.panels.reduced[: -len(self.panels.merged)]
@@ -198,7 +198,7 @@ class WordNest(DotNest):
                 return None
             size *= self.root.extents[d]
         if self.pieces:
-            size = self.panels.depth * self.panels.width // pieces
+            size = self.panels.depth * self.panels.width // self.pieces
         return self._scratch(size) if size * 2 <= SCRATCH else None
 
     def _widen_rows(self, into: Widened, fixed: dict, cut: int, low: Size, high: Size) -> None:

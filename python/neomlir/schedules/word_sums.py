@@ -9,7 +9,7 @@ from types import MappingProxyType
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.accumulate import Row
-from neomlir.schedules.builder import Builder, Chunk, Size, Tile
+from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.dot_product import DotSums
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
@@ -85,9 +85,9 @@ class WordSums(DotSums):
             return self.place(where) * self.apart + along
         return self.panels.at(self.root, 0, where, outer, along) + self.rows.start * -1
 
-    def begin_rows(self, b: Builder, count: Size) -> None:
+    def begin_rows(self, count: Size) -> None:
         """Let the sums that wait be those of no piece, for `count` rows."""
-        width = self.panels.width
+        b, width = self.frame.b, self.panels.width
 
         def row(number: Index) -> None:
             value = b.splat(self.first_sum(number), self.unit.lanes)
@@ -113,8 +113,9 @@ class WordSums(DotSums):
         if self.piece is None:
             return self.broadcast_pair(self.rows.buffer, place)
         b = self.frame.b
-        word = intrinsics.load_from(b, intrinsics.behind(b, self.first, place * 2), self.words.element_type, 2)
-        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, word))
+        return self._everywhere(
+            intrinsics.load_from(b, intrinsics.behind(b, self.first, place * 2), self.words.element_type, 2)
+        )
 
     def column_place(self, where: dict, outer: list[Index], along: Index) -> Index:
         """The word of the first column at a point of the reduction, or the byte where none are widened before."""
@@ -145,12 +146,10 @@ class WordSums(DotSums):
                 b.op("vector.store", [], [value, self.waiting, at])
 
     def _sums(self, dims: list[dict], width: int) -> list[ir.Value]:
-        b, lanes = self.frame.b, self.unit.lanes
-        columns = range(-(-width // lanes))
+        columns = range(-(-width // self.unit.lanes))
         if self.finishing:
             return [value for _, value in self._waiting(dims, columns)]
-        zero = b.splat(b.zero(self.wide.element_type), lanes)
-        return self.add_piece(dims, columns, [zero] * (len(columns) * len(dims)))
+        return self.add_piece(dims, columns, [self.nothing()] * (len(columns) * len(dims)))
 
     def add_piece(self, dims: list[dict], columns: range, held: list[ir.Value]) -> list[ir.Value]:
         """The sums `held` and those of a piece of the reduction, or of all of it."""
@@ -210,8 +209,12 @@ class WordSums(DotSums):
     def broadcast_pair(self, buffer: ir.Value, place: Index) -> ir.Value:
         """The pair of words from a place of a buffer on, in all lanes."""
         b = self.frame.b
-        word = intrinsics.load(b, buffer, b.compute(place * 2), self.words.element_type, 2)
-        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, word))
+        return self._everywhere(intrinsics.load(b, buffer, b.compute(place * 2), self.words.element_type, 2))
+
+    def _everywhere(self, pair: ir.Value) -> ir.Value:
+        """A pair of words, given as one number, in all lanes."""
+        b = self.frame.b
+        return b.value("vector.bitcast", self.pairs, b.value("vector.broadcast", self.words, pair))
 
     def many_pairs(self, buffer: ir.Value, place: Index) -> ir.Value:
         """A vector of words from a place of a buffer on."""

@@ -125,10 +125,6 @@ class InnerSums(WordSums):
     """Where the next panel begins."""
     taken = False
 
-    def nothing(self) -> ir.Value:
-        """A vector of sums of nothing."""
-        return self.frame.b.splat(self.frame.b.zero(self.wide.element_type), self.unit.lanes)
-
     def of_row(self, where: dict) -> ir.Value:
         """`-a0 a2` of all pairs of a row, in the lanes of a vector."""
         b, width = self.frame.b, 2 * self.unit.lanes
