@@ -15,6 +15,13 @@ from neomlir.codegen.objects import emit_assembly, emit_object
 from neomlir.schedules.units import units_of
 
 TYPES = {"bf16": ml_dtypes.bfloat16, "f16": np.float16, "s8": np.int8, "u8": np.uint8}
+RANGE = {"s8": (-128, 127), "u8": (0, 255)}
+HERE = [
+    name
+    for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
+    if platform.machine() == "x86_64" and targets.get(name).runs_here()
+]
+"""The x86 targets without dot products of bytes whose code this machine runs."""
 EXTENSION = {"bf16": "extf", "f16": "extf", "s8": "extsi", "u8": "extui"}
 
 
@@ -33,9 +40,8 @@ def units():
         kinds = [("bf16", "bf16")] if name != "icelake-server" else []
         kinds += [("u8", "s8"), ("s8", "s8")] + ([("s8", "u8"), ("u8", "u8")] if name == "sapphirerapids" else [])
         yield from ((name, kind) for kind in kinds)
-    for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4"):
-        if platform.machine() == "x86_64" and targets.get(name).runs_here():
-            yield from ((name, (rows, columns)) for rows in ("u8", "s8") for columns in ("s8", "u8"))
+    for name in HERE:
+        yield from ((name, (rows, columns)) for rows in ("u8", "s8") for columns in ("s8", "u8"))
 
 
 def schedule_of(target, kinds):

@@ -1,21 +1,11 @@
 """Contractions of widened bytes with any parameters: panels in pieces or whole, direct or with half the products."""
 
-import platform
-
 import numpy as np
 import pytest
 from kernels import filled, generic, kernel, run, scheduled, tensor
 from neomlir import targets
 from neomlir.schedules.units import units_of
-from test_dot_products import access, body, panels
-
-HERE = [
-    name
-    for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
-    if platform.machine() == "x86_64" and targets.get(name).runs_here()
-]
-RANGE = {"u8": (0, 255), "s8": (-128, 127)}
-TYPE = {"u8": np.uint8, "s8": np.int8}
+from test_dot_products import HERE, RANGE, TYPES, access, body, panels
 
 
 def convolve(target, kinds, a, b, stride, told):
@@ -46,8 +36,8 @@ def direct(a, b, stride):
 
 def check(target, kinds, size, taps, stride, columns, told, seed=0):
     random = np.random.default_rng(seed)
-    a = random.integers(*RANGE[kinds[0]], size, dtype=TYPE[kinds[0]], endpoint=True)
-    b = random.integers(*RANGE[kinds[1]], (*taps, size[-1], columns), dtype=TYPE[kinds[1]], endpoint=True)
+    a = random.integers(*RANGE[kinds[0]], size, dtype=TYPES[kinds[0]], endpoint=True)
+    b = random.integers(*RANGE[kinds[1]], (*taps, size[-1], columns), dtype=TYPES[kinds[1]], endpoint=True)
     found, vector = convolve(target, kinds, a, b, stride, told)
     np.testing.assert_array_equal(found, direct(a, b, stride))
     return vector

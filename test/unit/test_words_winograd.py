@@ -1,7 +1,6 @@
 """3x3 convolutions of bytes by Winograd's minimal filtering in whole numbers: exactly what direct sums give."""
 
 import dataclasses
-import platform
 
 import numpy as np
 import pytest
@@ -9,16 +8,8 @@ from kernels import filled, generic, kernel, run, scheduled, tensor
 from neomlir import targets
 from neomlir.schedules.units import units_of
 from neomlir.schedules.winograd_math import WHOLE_POINTS, multiply, whole_matrices
-from test_dot_products import access, body, panels
+from test_dot_products import HERE, RANGE, TYPES, access, body, panels
 from test_winograd import Numbers
-
-HERE = [
-    name
-    for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
-    if platform.machine() == "x86_64" and targets.get(name).runs_here()
-]
-RANGE = {"u8": (0, 255), "s8": (-128, 127)}
-TYPE = {"u8": np.uint8, "s8": np.int8}
 
 
 def convolve(target, m, a, b, kinds):
@@ -63,13 +54,13 @@ def test_planes_of_any_size(target, m, kinds):
     random = np.random.default_rng(m)
     for planes, high, wide in ((1, 11, 23), (2, 8, 9)):
         a, b = (
-            random.integers(*RANGE[kind], shape, dtype=TYPE[kind], endpoint=True)
+            random.integers(*RANGE[kind], shape, dtype=TYPES[kind], endpoint=True)
             for kind, shape in zip(kinds, ((planes, high, wide, 64), (3, 3, 64, 64)), strict=True)
         )
         np.testing.assert_array_equal(convolve(target, m, a, b, kinds), direct(a, b))
     for ends in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        a = np.full((1, 8, 8, 64), RANGE[kinds[0]][ends[0]], TYPE[kinds[0]])
-        b = np.full((3, 3, 64, 32), RANGE[kinds[1]][ends[1]], TYPE[kinds[1]])
+        a = np.full((1, 8, 8, 64), RANGE[kinds[0]][ends[0]], TYPES[kinds[0]])
+        b = np.full((3, 3, 64, 32), RANGE[kinds[1]][ends[1]], TYPES[kinds[1]])
         np.testing.assert_array_equal(convolve(target, m, a, b, kinds), direct(a, b))
 
 
