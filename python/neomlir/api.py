@@ -77,7 +77,7 @@ def compile(
         weights: what the weights of matrix products are kept as in the program: `fp32`, `int8` (a scale a column),
             `int4` or `int4:64` (a scale a group of 32, or of 64); all arithmetic stays in fp32 (docs/quantization.md).
         output: where the `.neo` file goes; without it the model is held in memory. Where the executable or the object
-            goes, which need a place.
+            goes, which need a place, or the text of a level.
         threads: threads of the returned model.
         jobs: kernels compiled at a time; by default the number of cores.
         dump: a folder for each level as `NN-level.mlir` and the pipeline that leads to the next as `NN-level.pipeline`.
@@ -107,7 +107,11 @@ def compile(
         check_threads(threads)
     if emit not in FORMS:
         raise CompileError(f"nothing of the form {emit!r} is emitted; the forms are {', '.join(FORMS)}")
-    if emit != "neo" and output is None and stop_at is None:
+    without = {"dump=": dump is not None, "include_ir=": include_ir, f"emit={emit!r}": emit != "neo"}
+    if stop_at is not None and any(without.values()):
+        given = ", ".join(name for name, is_given in without.items() if is_given)
+        raise CompileError(f"stop_at= makes no program: leave {given} out")
+    if emit != "neo" and output is None:
         raise CompileError(f"emit={emit!r} needs output=, the path of the file to write")
     if output is not None:
         output = files.as_path(output, "output=", CompileError)
@@ -122,7 +126,7 @@ def compile(
     if emit != "neo" and chosen.variants:
         raise CompileError(f"target {chosen.name} is for .neo files; emit={emit!r} takes one of {_one_of(chosen)}")
     model = find(model).hold(model)
-    if output is not None and stop_at is None and (why := files.why_not_writable(output)):
+    if output is not None and (why := files.why_not_writable(output)):
         raise CompileError(f"{output} cannot be written: {why}")
     with files.scratch_folder() as scratch:
         result = Path(scratch) / "model.neo"
@@ -140,6 +144,9 @@ def compile(
         }
         answer = _in_worker(_compile, progress, isolate, scratch, model, chosen, result, options)
         if stop_at is not None:
+            if output is not None:
+                result.write_text(answer)
+                _move(result, output)
             return answer
         if emit != "neo":
             return _place(answer, result, output, chosen)

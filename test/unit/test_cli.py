@@ -220,6 +220,9 @@ def test_a_device_as_the_place_of_a_program_stays(folder, tmp_path):
         ({"target": 7}, "target= is a name or a Target"),
         ({"pipeline": "cpu-fast"}, "there is no pipeline 'cpu-fast'"),
         ({"stop_at": "asm"}, "there is no level 'asm'"),
+        ({"stop_at": "linalg", "dump": "d"}, "stop_at= makes no program: leave dump= out"),
+        ({"stop_at": "linalg", "emit": "exe", "include_ir": True}, "leave include_ir=, emit='exe' out"),
+        ({"stop_at": "linalg", "output": "no/such/x"}, "no/such/x cannot be written"),
         ({"inputs": {"x": (2, 4)}}, "'x'"),
         ({"inputs": 5}, "could not be imported"),
         ({"output": 5}, "output= is a path, not int"),
@@ -231,3 +234,9 @@ def test_a_device_as_the_place_of_a_program_stays(folder, tmp_path):
 def test_wrong_options_of_compile(folder, options, match):
     with pytest.raises(neomlir.NeoError, match=match):
         neomlir.compile(folder / "good.onnx", **options)
+
+
+def test_a_level_is_written_where_it_is_asked_for(folder, tmp_path):
+    text = neomlir.compile(folder / "good.onnx", stop_at="linalg", output=tmp_path / "level.mlir")
+    assert "linalg.generic" in text
+    assert (tmp_path / "level.mlir").read_text() == text

@@ -155,7 +155,9 @@ def _body(arguments: argparse.Namespace) -> int:
     }
     if arguments.stop_at:
         with console.progress(arguments.json) as progress:
-            text = neomlir.compile(source.model, stop_at=arguments.stop_at, progress=progress, **settings)
+            text = neomlir.compile(
+                source.model, output=arguments.output, stop_at=arguments.stop_at, progress=progress, **settings
+            )
         return _write_level(arguments, text)
     if why := files.why_not_writable(output):
         raise CompileError(f"{output} cannot be written: {why}")
@@ -198,11 +200,6 @@ class _Foreign(NamedTuple):
 
 
 def _write_level(arguments, text: str) -> int:
-    if arguments.output:
-        try:
-            files.write_whole(arguments.output, text.encode())
-        except OSError as error:
-            raise CompileError(f"{arguments.output} cannot be written: {error.strerror}") from error
     if arguments.json:
         console.print_json({"level": arguments.stop_at, "output": arguments.output, "ir": text})
     elif not arguments.output:
