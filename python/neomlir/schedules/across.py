@@ -42,10 +42,10 @@ def items(
     target = ask("item", target, [max(1, target // 2), 2 * target])
     cut, block = blocks(tiles, target, 1)
     block = -(-tiles[cut] // even(-(-tiles[cut] // block), tiles[cut]))
+    nest.passes = panels = -(-columns // plan.width)
     if ask("ahead", 1, (0, 1)):
         nest.fetch_ahead(None)
     nest.sums.foreseen = True
-    panels = -(-columns // plan.width)
     widened = Widened.of(nest, block * math.prod(tiles[cut + 1 :]) * plan.height, panels)
 
     def item(indices: list[Index]) -> None:

@@ -18,6 +18,8 @@ from neomlir.schedules.root import Dim, Root
 
 _L2 = 2
 """The locality hint of data for the second-level cache."""
+_LONG = 8
+"""Lines of a row, at least, for the hardware to be late with it."""
 
 
 class NextPanel:
@@ -132,7 +134,7 @@ class NextRows:
             return None
         return NextRows(memory, memory.of(value), place, rows.probe, reduced, line)
 
-    def tile(self, where: dict[Var, Index]) -> None:
+    def tile(self, where: dict[Var, Index], _part: Index) -> None:
         """The register tile that comes is followed by one at `where`, an index for each probe of the dimensions."""
         self.start = self.place
         for probe, index in where.items():
@@ -150,3 +152,52 @@ class NextRows:
         place = place.put(self.reduced[-1], of(Var(along)))
         element = b.add(b.compute(place), b.mul(row, self.place.terms[self.row]))
         b.fetch(self.flat, [b.size(b.min(element, self.last))], _L2)
+
+
+class NextRun:
+    """Fetches the rows of the register tile behind the one in use, where they lie end to end, from end to end.
+
+    A prefetcher that learns from the addresses of instructions is right about these. Left alone it starts anew with
+    each row, and the first lines of long rows are waited for.
+    """
+
+    def __init__(self, memory: Memory, buffer: ir.Value, place: Index, height: int, depth: int, parts: int):
+        """`place`: where the buffer is read by the dimensions; `height` rows of `depth` elements are a register tile.
+
+        `parts`: register tiles of the same rows, one after another, of which each fetches a part of the next ones.
+        """
+        self.b = memory.b
+        self.flat = memory.flat(buffer)
+        self.place, self.depth, self.parts = place, depth, parts
+        self.stride = -(-height // parts)
+        self.last = max(0, math.prod(ir.MemRefType(buffer.type).shape) - self.stride * depth)
+        self.start = Index()
+
+    @staticmethod
+    def of(
+        root: Root, operand: int, rows: Dim, order: list[int], memory: Memory, line: int, height: int, parts: int
+    ) -> NextRun | None:
+        """None where rows of `operand` are short, or no rows of a matrix, or few of the parts would fetch them all."""
+        place = root.linear(operand)
+        if place is None or len(order) != 1 or parts >= 2 * height:
+            return None
+        value, depth, probe = root.accesses[operand][0][0], root.extents[order[0]], root.reduced_probes[order[0]]
+        if depth is None or depth * ir.RankedTensorType(value.type).element_type.width < 8 * line * _LONG:
+            return None
+        plain = all(isinstance(v, Var) for v in place.terms)
+        if not plain or place.terms.get(probe) != 1 or place.terms.get(rows.probe) != depth:
+            return None
+        return NextRun(memory, memory.of(value), place.put(probe, Index()), height, depth, parts)
+
+    def tile(self, where: dict[Var, Index], part: Index) -> None:
+        """The tile that comes is the `part`th of its rows; behind these come those from `where` on."""
+        place = self.place
+        for probe, index in where.items():
+            place = place.put(probe, index)
+        if self.parts > 1:
+            place = place + part * (self.stride * self.depth)
+        self.start = of(Var(self.b.size(self.b.min(self.b.compute(place), self.last))))
+
+    def step(self, reduced: list[Index]) -> None:
+        """Fetch what falls to one step of the reduction."""
+        self.b.fetch(self.flat, [self.b.size(self.b.compute(self.start + reduced[0] * self.stride))], _L2)

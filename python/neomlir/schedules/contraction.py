@@ -13,7 +13,7 @@ from collections.abc import Callable
 from neomlir.mlir import ir
 from neomlir.schedules import across, five_loops, scalable
 from neomlir.schedules.accumulate import Accumulator, Row
-from neomlir.schedules.ahead import NextPanel, NextRows
+from neomlir.schedules.ahead import NextPanel, NextRows, NextRun
 from neomlir.schedules.base import Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
@@ -69,7 +69,9 @@ class Nest:
             height = max(1, plan.height // (plan.inner.size if plan.inner else 1))
             self.strips = Strips(frame.b, self.size[id(plan.rows[-1])], height)
         self.next_panel: NextPanel | None = None
-        self.next_rows: NextRows | None = None
+        self.next_rows: NextRows | NextRun | None = None
+        self.passes = 1
+        """Panels that pass by the rows of a register tile before the next rows come."""
         self.panel = Index()
         """The panel of columns that is being emitted."""
         self.depth = math.prod(root.extents[d] or GUESS for d in root.reduced)
@@ -239,10 +241,22 @@ class Nest:
         operand = self.rows_operand
         sizes = [d.size or 0 for d in (*plan.rows, *plan.batch)]
         read = min(self._bytes(operand) or 0, math.prod(sizes) * self.depth * self.frame.kernel.element_bits // 8)
-        rows = rows and not machine.follows_fetches
         if rows and plan.inner is None and plan.vectors > 1 and read > machine.l2 // 2:
-            self.next_rows = NextRows.of(root, operand, plan.rows[-1], order, memory, machine.line)
+            of, line = (root, operand, plan.rows[-1], order, memory), machine.line
+            if not machine.follows_fetches:
+                self.next_rows = NextRows.of(*of, line)
+            elif self._rows_are_kept():
+                self.next_rows = NextRun.of(*of, line, self.strips.height, self.passes)
         self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
+
+    def _rows_are_kept(self) -> bool:
+        """Whether rows that are fetched ahead are the next in use, or stay in the first-level cache until they are.
+
+        Else the panel in use would drive them out, and all panels but the first find them in the second-level cache.
+        """
+        columns, width = self.plan.columns.size, self.plan.width
+        used = (2 * self.strips.height + width) * self.depth * self.frame.kernel.element_bits // 8
+        return columns is not None and (-(-columns // width) == self.passes or used <= self.frame.machine.l1d)
 
     def _rows_inside(self, tiles: list[Size], cut: int, block: int, panels: Size) -> bool:
         """Whether all blocks of rows pass by one panel before the next, and not all panels by one block of rows.
@@ -375,7 +389,7 @@ class Nest:
             self.next_panel.tile(self.panel, number * self.strips.count + self.strips.number)
         if self.next_rows:
             where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
-            self.next_rows.tile({**where, plan.rows[-1].probe: base + height})
+            self.next_rows.tile({**where, plan.rows[-1].probe: base + height}, self.panel)
 
         self.sums.tile(height * inner, self.row(fixed, base), tile)
 
