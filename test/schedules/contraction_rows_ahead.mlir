@@ -27,19 +27,19 @@ func.func @matmul(%a: tensor<784x512xf32>, %b: tensor<4x512x32xf32>, %out: tenso
 // A window that moves by two reads a quarter of its input: of rows of 2 kB, 21 tiles of them fit half the cache.
 // PANELS-LABEL: func.func @strided
 // PANELS-SAME:    item = 21
-func.func @strided(%a: tensor<28x28x512xf32>, %b: tensor<64x512x16xf32>, %out: tensor<14x14x1024xf32>) -> tensor<14x14x1024xf32> {
+func.func @strided(%a: tensor<56x56x512xf32>, %b: tensor<6x512x16xf32>, %out: tensor<28x28x96xf32>) -> tensor<28x28x96xf32> {
   %zero = arith.constant 0.0 : f32
-  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<14x14x1024xf32>) -> tensor<14x14x1024xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<28x28x96xf32>) -> tensor<28x28x96xf32>
   %c = linalg.generic {
     indexing_maps = [affine_map<(h, w, n, k) -> (2 * h, 2 * w, k)>, affine_map<(h, w, n, k) -> (n floordiv 16, k, n mod 16)>, affine_map<(h, w, n, k) -> (h, w, n)>],
     iterator_types = ["parallel", "parallel", "parallel", "reduction"]
-  } ins(%a, %b : tensor<28x28x512xf32>, tensor<64x512x16xf32>) outs(%f : tensor<14x14x1024xf32>) {
+  } ins(%a, %b : tensor<56x56x512xf32>, tensor<6x512x16xf32>) outs(%f : tensor<28x28x96xf32>) {
   ^bb0(%x: f32, %y: f32, %acc: f32):
     %p = arith.mulf %x, %y : f32
     %s = arith.addf %acc, %p : f32
     linalg.yield %s : f32
-  } -> tensor<14x14x1024xf32>
-  return %c : tensor<14x14x1024xf32>
+  } -> tensor<28x28x96xf32>
+  return %c : tensor<28x28x96xf32>
 }
 
 // Where all panels pass by the rows of a tile, each has such cores fetch a part of the next rows, these too from end to

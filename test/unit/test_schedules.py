@@ -96,6 +96,24 @@ def test_register_tiles_across_rows_of_seven(r):
     check(text, [x, b, *arrays], [np.zeros(shape, "f4")], machine, "contraction")
 
 
+def test_rows_that_lie_apart(r):
+    """The many points of a map that a window leaves others out between are one dimension, and copied."""
+    h, w, by, n, k, panel = r.randint(3, 5), r.randint(15, 20), r.choice((2, 3)), r.choice((31, 64, 90)), 130, 16
+    x, b = normal(by * h, by * (w - 1) + 1, k), packed(normal(k, n), panel)
+    maps = [f"d0 * {by}, d1 * {by}, d3", f"d2 floordiv {panel}, d3, d2 mod {panel}", "d0, d1, d2"]
+    c, ins = tensor((h, w, n)), [("%a0", tensor(x.shape)), ("%a1", tensor(b.shape))]
+    text = filled("f", r.choice(("0.0", "0.5")), c) + generic("c", maps, "pppr", ins, ("%f", c), MULTIPLY)
+    after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", c, (h, w, n), "", "%a2")
+    text, shape = at_times_padded(r, text + after, (h, w, n))
+    machine = targets.get(r.choice(("x86-64-v3", "x86-64-v4", "neoverse-n1")))
+    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=24576))
+    text = kernel([kind for _, kind in ins] + more, [tensor(shape)], text)
+    code = scheduled(text, machine)[1]
+    assert "arith.divui" in code, "rows are not one dimension"
+    assert "memref.alloca" in code, "nothing is copied"
+    check(text, [x, b, *arrays], [np.zeros(shape, "f4")], machine, "contraction")
+
+
 def test_dynamic_matmul(r):
     batch, m, n, k = r.randint(1, 3), r.randint(1, 40), r.randint(1, 70), r.randint(1, 20)
     kind = tensor((batch, m, n), dynamic=True)

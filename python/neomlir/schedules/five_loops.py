@@ -19,6 +19,7 @@ from neomlir.schedules import scalable
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.nest import even, lane_index, vectors
+from neomlir.schedules.plan import is_large
 from neomlir.schedules.root import stored_at
 from neomlir.schedules.widened import pays, widened
 
@@ -73,7 +74,7 @@ def blocks(nest: Nest) -> Blocks | None:
     if nest.b.scalable and (result.element_type != destination.element_type or plan.panel is None):
         return None
     width, height = kernel.element_bits // 8, nest.strips.height
-    if min(rows, columns) * depth * width <= l2 // 2:
+    if not is_large(rows, columns, depth, kernel, l2):
         return None
     scratch = min(_SCRATCH, l2 // 2)
     for_rows, for_panel, for_sums = scratch * 2 // 3, l2 // 8, scratch // 3

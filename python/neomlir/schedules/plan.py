@@ -19,6 +19,11 @@ GUESS = 256
 """What an extent is taken for where it is dynamic and only a cost hangs on it."""
 
 
+def is_large(rows: int, columns: int, depth: int, kernel: Kernel, l2: int) -> bool:
+    """Whether both factors of a product are larger than half the second-level cache."""
+    return min(rows, columns) * depth * kernel.element_bits // 8 > l2 // 2
+
+
 @dataclass
 class Plan:
     """Which dimensions play which part, and the register tile."""
@@ -46,21 +51,39 @@ class Plan:
 
     @staticmethod
     def folded(root: Root, kernel: Kernel, target) -> Plan:
-        """That of `make`, with all rows of `root` as one dimension where that makes better register tiles."""
+        """That of `make`, with all rows of `root` as one dimension where that makes better register tiles or blocks."""
         plan = Plan.make(root, kernel, target)
-        if plan.is_better_folded(root, max(1, target.vector.fma_ports)):
+        if not plan.can_be_folded(root):
+            return plan
+        if plan.is_better_folded(max(1, target.vector.fma_ports)) or plan.has_gaps(root, kernel, target):
             root.fold(plan.rows)
             return Plan.make(root, kernel, target)
         return plan
 
-    def is_better_folded(self, root: Root, ports: int) -> bool:
-        """Whether tiles across the ends of a dimension's rows save a tenth: too few sums wait for each other."""
+    def can_be_folded(self, root: Root) -> bool:
+        """Whether there are several dimensions of rows, all of known size and side by side."""
         sizes = [dim.size for dim in self.rows]
         if len(sizes) < 2 or None in sizes or self.inner or self.batch or self.panels > 1:
             return False
         first = root.dims.index(self.rows[0])
-        if root.dims[first : first + len(sizes)] != self.rows:
+        return root.dims[first : first + len(sizes)] == self.rows
+
+    def has_gaps(self, root: Root, kernel: Kernel, target) -> bool:
+        """Whether the rows of a large product lie apart, as a window that moves by two leaves every other one out.
+
+        In place they share half of the sets of a cache. As one dimension they are copied side by side, block by block.
+        """
+        if len(root.reduced) != 1 or target.vector.scalable or self.panel not in (None, self.width):
             return False
+        loop, place = root.reduced[0], root.linear(1 if root.depends(0, self.columns) else 0)
+        rows, columns, depth = math.prod(dim.size for dim in self.rows), self.columns.size, root.extents[loop]
+        if None in (columns, depth, place) or not is_large(rows, columns, depth, kernel, target.cache.l2):
+            return False
+        return place.terms.get(root.reduced_probes[loop]) == 1 and place.terms.get(self.rows[-1].probe, 0) > depth
+
+    def is_better_folded(self, ports: int) -> bool:
+        """Whether tiles across the ends of a dimension's rows save a tenth: too few sums wait for each other."""
+        sizes = [dim.size for dim in self.rows]
 
         def cycles(size: int) -> float:
             strips = -(-size // self.height)
