@@ -227,6 +227,22 @@ def test_group_norm_of_any_batch_and_length():
     np.testing.assert_allclose(got, norm(other).detach().numpy(), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("sequence_first", [False, True])
+def test_views_behind_attention_of_a_batch(sequence_first):
+    """Views hold where the result lies in memory as the query does: behind heads of a batch, and in PyTorch's layer."""
+
+    class Heads(nn.Module):
+        def forward(self, x):
+            q, k, v = x.view(3, 5, 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return mixed.transpose(1, 2).reshape(3, 5, 32).contiguous().view(-1, 32)
+
+    if sequence_first:
+        agree(nn.TransformerEncoderLayer(32, 4, 48), torch.randn(5, 3, 32))
+    else:
+        agree(Heads(), torch.randn(3, 5, 96))
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 def test_gelu(approximate):
     agree(nn.GELU(approximate), torch.linspace(-6, 6, 601))

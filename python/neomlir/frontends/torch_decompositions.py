@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._prims_common import compute_elementwise_output_logical_to_physical_perm
 
 aten = torch.ops.aten
 
@@ -87,7 +88,29 @@ def gelu(x: torch.Tensor, *, approximate: str = "none"):
     return (0.5 * wide * (1 + torch.tanh(inner))).to(x.dtype)
 
 
+def attention(query, key, value, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask=None, scale=None):
+    """Attention of (batch, heads, tokens, size) tensors, its result laid out in memory as the query is.
+
+    That is what the CPU's kernel gives, and views behind it rely on. PyTorch's own decomposition has the layout
+    (tokens, batch, heads, size) for any query, of which a batch of more than one cannot be viewed.
+    """
+    output, weights = aten._scaled_dot_product_attention_math.default(
+        query,
+        key,
+        value,
+        attn_mask=attn_mask,
+        dropout_p=dropout_p,
+        is_causal=is_causal,
+        scale=scale,
+        enable_gqa=query.size(1) != key.size(1),
+    )
+    order, _ = compute_elementwise_output_logical_to_physical_perm(query)
+    back = [order.index(d) for d in range(len(order))]
+    return output.permute(order).contiguous().permute(back), weights
+
+
 DECOMPOSITIONS = {
+    aten._scaled_dot_product_flash_attention_for_cpu.default: attention,
     aten.gelu.default: gelu,
     aten.index_put.default: index_put,
     aten.native_group_norm.default: native_group_norm,
