@@ -34,6 +34,8 @@ def global_stage(target: str) -> str:
         "neo-invert-sums",
         "neo-fuse-elementwise{views=false}",
         *tidy,
+        "neo-sink-reshapes",
+        *tidy,
         "neo-join-quantizers",
         "neo-split-transposed-convs",
         *tidy,
