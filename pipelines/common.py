@@ -25,6 +25,8 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-channels-last",
         *tidy,
+        "neo-split-batches",
+        *tidy,
         "neo-fuse-elementwise",
         *tidy,
         "linalg-fold-unit-extent-dims",

@@ -5,6 +5,7 @@ large ones, which take minutes.
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,23 @@ def test_decoders_of_any_length():
         compiled = neomlir.compile(program)
         for length in (5, 16, 31):
             agrees(program, compiled, sizes={"input_ids": (1, length)})
+
+
+@pytest.mark.parametrize("name", ["bert_small", "gpt2_small"])
+def test_a_batch_is_fused_as_one_sequence_is(name):
+    """Attention stays one kernel, and what follows a product stays in it."""
+
+    def kernels(batch):
+        source, example = MODELS[name].build(batch=batch)
+        compiled = neomlir.compile(source, inputs=example)
+        agrees(source, compiled)
+        report = compiled.report
+        return Counter(report["kernels"][step]["name"].rpartition("_")[0] for step in report["steps"])
+
+    one, three = kernels(1), kernels(3)
+    assert three["attention"] == one["attention"] == 1
+    assert three["contraction"] == one["contraction"]
+    assert three.total() <= one.total() + 1
 
 
 def test_threads_give_the_same_result():
