@@ -1,5 +1,6 @@
 // RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s
 // RUN: sed "s/{neo.parameters = {}}/{neo.parameters = {across = 0 : i64}}/" %s | neo-opt --neo-schedule=target=x86-64-v4 | FileCheck %s --check-prefix=PANELS
+// RUN: neo-opt --neo-schedule=target=znver2 %s | FileCheck %s --check-prefix=RESULTS
 
 // Tensors larger than the cache: all panels pass by the rows of a tile before the next ones, so that results are written
 // from end to end and no tile asks for their lines; a step of the reduction asks for a line of the rows that come next.
@@ -23,6 +24,23 @@
 // PANELS:         scf.for %{{.*}} iter_args
 // PANELS:           memref.prefetch %{{.*}}[%{{.*}}], read, locality<2>, data
 // PANELS:           math.fma
+
+// Where the hardware does not fetch far enough ahead, each panel asks for a fourth of what the next tile's rows write, from
+// end to end, and never behind the last of them.
+// RESULTS-LABEL: func.func @matmul
+// RESULTS-SAME:    rows = 2
+// RESULTS-DAG:   %[[LAST:.*]] = arith.constant 1048512 : index
+// RESULTS-DAG:   %[[SHARE:.*]] = arith.constant 64 : index
+// RESULTS:       scf.for %[[TILE:.*]] = %{{.*}} to %{{.*}} step %c1 {
+// RESULTS-NEXT:    scf.for %[[PANEL:.*]] = %c0 to %c4 step %c1 {
+// RESULTS:           %[[PART:.*]] = arith.muli %[[PANEL]], %[[SHARE]]
+// RESULTS:           %[[START:.*]] = arith.minsi %{{.*}}, %[[LAST]] : index
+// RESULTS:           scf.for %[[K:.*]] = %{{.*}} iter_args
+// RESULTS:             %[[AT:.*]] = arith.addi %[[START]], %[[K]]
+// RESULTS-NEXT:        memref.prefetch %{{.*}}[%[[AT]]], write, locality<3>, data : memref<1048576xf32>
+// RESULTS:             math.fma
+// RESULTS-NOT:       memref.prefetch
+// RESULTS:           vector.store
 func.func @matmul(%a: tensor<8192x64xf32>, %b: tensor<4x64x32xf32>, %out: tensor<8192x128xf32>) -> tensor<8192x128xf32>
     attributes {neo.parameters = {}} {
   %zero = arith.constant 0.0 : f32

@@ -52,6 +52,26 @@ def test_matmul(r):
     check(kernel(types, [c], text), inputs, [np.zeros((m, n), "f4")], target(r), "contraction" if n > 1 else None)
 
 
+def test_all_panels_by_a_few_rows(r):
+    """What comes next is asked for from end to end: results, and rows where these are long."""
+    m, panel = r.randint(50, 90), 16
+    k, n = r.choice(((9, 60), (16, 96), (20, 150), (130, 31), (150, 64)))
+    b = packed(normal(k, n), panel)
+    c, ins = tensor((m, n)), [("%a0", tensor((m, k))), ("%a1", tensor(b.shape))]
+    maps = ["d0, d2", f"d1 floordiv {panel}, d2, d1 mod {panel}", "d0, d1"]
+    text = filled("f", r.choice(("0.0", "0.5")), c) + generic("c", maps, "ppr", ins, ("%f", c), MULTIPLY)
+    after, more, arrays = epilogue("bias", "%c", c, (m, n), "", "%a2")
+    text, shape = at_times_padded(r, text + after, (m, n))
+    machine = targets.get("znver2")
+    machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=4 * b.nbytes))
+    text = kernel([kind for _, kind in ins] + more, [tensor(shape)], text)
+    if k > n:
+        assert "read, locality<2>" in scheduled(text, machine)[1], "no rows are fetched"
+    elif shape == (m, n) and m * n * 3 > b.nbytes * 4:
+        assert "write, locality<3>" in scheduled(text, machine)[1], "no results are fetched"
+    check(text, [normal(m, k), b, *arrays], [np.zeros(shape, "f4")], machine, "contraction")
+
+
 def test_five_loops(r):
     """Blocks of rows are copied, and sums wait between parts of the reduction; with an epilogue behind the last."""
     m, k, panel = r.randint(15, 60), r.choice((63, 64, 150, 201)), r.choice((0, 16, 32, 48))

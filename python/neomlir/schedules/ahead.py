@@ -12,12 +12,13 @@ import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Part, Var, of
 from neomlir.schedules.memory import Memory
-from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.root import Dim, Root, linear, stored_at
 
-_L2 = 2
-"""The locality hint of data for the second-level cache."""
+_L1, _L2 = 3, 2
+"""The locality hints of data for the first-level and the second-level cache."""
 _LONG = 8
 """Lines of a row, at least, for the hardware to be late with it."""
 
@@ -155,21 +156,24 @@ class NextRows:
 
 
 class NextRun:
-    """Fetches the rows of the register tile behind the one in use, where they lie end to end, from end to end.
+    """Fetches what the register tile behind the one in use reads or writes, where that lies end to end, in this order.
 
-    A prefetcher that learns from the addresses of instructions is right about these. Left alone it starts anew with
-    each row, and the first lines of long rows are waited for.
+    A prefetcher that learns from the addresses of instructions is right about it. Left alone it starts anew with each
+    row, and the first lines of long rows are waited for; and a tile writes a line or two of each row at a time.
     """
 
-    def __init__(self, memory: Memory, buffer: ir.Value, place: Index, height: int, depth: int, parts: int):
-        """`place`: where the buffer is read by the dimensions; `height` rows of `depth` elements are a register tile.
+    def __init__(
+        self, memory: Memory, buffer: ir.Value, place: Index, share: int, depth: int, parts: int, write: bool = False
+    ):
+        """`place`: where the buffer is read or written by the dimensions.
 
-        `parts`: register tiles of the same rows, one after another, of which each fetches a part of the next ones.
+        `parts`: register tiles of the same rows, one after another, of which each fetches `share` elements in `depth`
+        steps.
         """
         self.b = memory.b
         self.flat = memory.flat(buffer)
-        self.place, self.depth, self.parts = place, depth, parts
-        self.stride = -(-height // parts)
+        self.place, self.share, self.parts, self.write = place, share, parts, write
+        self.stride = -(-share // depth)
         self.last = max(0, math.prod(ir.MemRefType(buffer.type).shape) - self.stride * depth)
         self.start = Index()
 
@@ -187,7 +191,31 @@ class NextRun:
         plain = all(isinstance(v, Var) for v in place.terms)
         if not plain or place.terms.get(probe) != 1 or place.terms.get(rows.probe) != depth:
             return None
-        return NextRun(memory, memory.of(value), place.put(probe, Index()), height, depth, parts)
+        share = -(-height // parts) * depth
+        return NextRun(memory, memory.of(value), place.put(probe, Index()), share, depth, parts)
+
+    @staticmethod
+    def of_results(
+        frame: Frame, root: Root, columns: Dim, rows: Dim, order: list[int], height: int, parts: int
+    ) -> NextRun | None:
+        """None where less is written than read, or no whole rows of a matrix that is too large for the cache."""
+        kernel = frame.kernel
+        depth = root.extents[order[0]] if len(order) == 1 else None
+        if None in (depth, columns.size) or len(kernel.destinations) != 1:
+            return None
+        kind = kernel.destinations[0].type
+        large = kind.has_static_shape and math.prod(kind.shape) * kernel.element_bits // 8 > frame.machine.l2 * 3 // 4
+        if not large or columns.size <= depth or depth * parts >= 2 * height * columns.size:
+            return None
+        at = stored_at(kernel, root.generic, root.loops([of(dim.probe) for dim in root.dims]))[0]
+        place = linear(at, kind.shape)
+        plain = all(isinstance(v, Var) for v in place.terms)
+        if not plain or place.terms.get(columns.probe) != 1 or place.terms.get(rows.probe) != columns.size:
+            return None
+        share = -(-height * columns.size // parts)
+        return NextRun(
+            frame.memory, frame.destination(0), place.put(columns.probe, Index()), share, depth, parts, write=True
+        )
 
     def tile(self, where: dict[Var, Index], part: Index) -> None:
         """The tile that comes is the `part`th of its rows; behind these come those from `where` on."""
@@ -195,9 +223,10 @@ class NextRun:
         for probe, index in where.items():
             place = place.put(probe, index)
         if self.parts > 1:
-            place = place + part * (self.stride * self.depth)
+            place = place + part * self.share
         self.start = of(Var(self.b.size(self.b.min(self.b.compute(place), self.last))))
 
     def step(self, reduced: list[Index]) -> None:
         """Fetch what falls to one step of the reduction."""
-        self.b.fetch(self.flat, [self.b.size(self.b.compute(self.start + reduced[0] * self.stride))], _L2)
+        place = self.b.size(self.b.compute(self.start + reduced[0] * self.stride))
+        self.b.fetch(self.flat, [place], _L1 if self.write else _L2, self.write)

@@ -70,6 +70,7 @@ class Nest:
             self.strips = Strips(frame.b, self.size[id(plan.rows[-1])], height)
         self.next_panel: NextPanel | None = None
         self.next_rows: NextRows | NextRun | None = None
+        self.next_results: NextRun | None = None
         self.passes = 1
         """Panels that pass by the rows of a register tile before the next rows come."""
         self.panel = Index()
@@ -247,7 +248,10 @@ class Nest:
                 self.next_rows = NextRows.of(*of, line)
             elif self._rows_are_kept():
                 self.next_rows = NextRun.of(*of, line, self.strips.height, self.passes)
-        self.sums.ahead = [ahead.step for ahead in (self.next_panel, self.next_rows) if ahead]
+        if self.passes > 1 and machine.ahead and plan.inner is None:
+            about = (plan.columns, plan.rows[-1], order, self.strips.height, self.passes)
+            self.next_results = NextRun.of_results(self.frame, root, *about)
+        self.sums.ahead = [n.step for n in (self.next_panel, self.next_rows, self.next_results) if n]
 
     def _rows_are_kept(self) -> bool:
         """Whether rows that are fetched ahead are the next in use, or stay in the first-level cache until they are.
@@ -387,9 +391,10 @@ class Nest:
             for dim, count in zip(plan.rows[:-1], self._tiles(), strict=False):
                 number = number * count + fixed[id(dim)]
             self.next_panel.tile(self.panel, number * self.strips.count + self.strips.number)
-        if self.next_rows:
-            where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
-            self.next_rows.tile({**where, plan.rows[-1].probe: base + height}, self.panel)
+        for ahead in (self.next_rows, self.next_results):
+            if ahead:
+                where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
+                ahead.tile({**where, plan.rows[-1].probe: base + height}, self.panel)
 
         self.sums.tile(height * inner, self.row(fixed, base), tile)
 

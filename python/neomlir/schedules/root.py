@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
@@ -10,6 +11,15 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
 from neomlir.schedules.index import MERGED, Index, Part, Var, apply, joined, of, split
 from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, point
+
+
+def linear(access: Sequence[Index], shape: Sequence[int]) -> Index:
+    """A place in a tensor of static shape, as if that were one row."""
+    place = Index()
+    for index, size in zip(access, shape, strict=True):
+        # Of dimensions that are walked together the last one counts them all.
+        place = place * size + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
+    return place
 
 
 def stored_at(kernel: Kernel, generic: Generic, loops: list[Index]) -> list[tuple[Index, ...]]:
@@ -230,11 +240,7 @@ class Root:
         value, access = self.accesses[operand][0]
         if value is None or not ir.RankedTensorType(value.type).has_static_shape:
             return None
-        place = Index()
-        for index, size in zip(access, ir.RankedTensorType(value.type).shape, strict=True):
-            # Of dimensions that are walked together the last one counts them all.
-            place = place * size + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
-        return place
+        return linear(access, ir.RankedTensorType(value.type).shape)
 
     def product(self) -> tuple[ir.Value, ir.Value, int] | None:
         """The factors, and the accumulator's number, where the body is `acc + a * b`."""
