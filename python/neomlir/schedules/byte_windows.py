@@ -16,7 +16,7 @@ from neomlir.schedules.accumulate import bind
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk
-from neomlir.schedules.depthwise import Form
+from neomlir.schedules.depthwise_form import Form
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel

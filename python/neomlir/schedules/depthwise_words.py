@@ -14,7 +14,7 @@ from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.byte_windows import Windows, check
-from neomlir.schedules.depthwise import Form
+from neomlir.schedules.depthwise_form import Form
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.quantised import TOGETHER, Quantised
