@@ -193,8 +193,14 @@ class Builder:
             return max(a, b)
         return self.value("arith.maxsi", self.index_type, self.size(a), self.size(b))
 
-    def less(self, a: Size, b: Size) -> ir.Value:
-        predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), int(arith.CmpIPredicate.slt))
+    def less(self, a: Size, b: Size, signed: bool = True) -> ir.Value:
+        return self._compare(arith.CmpIPredicate.slt if signed else arith.CmpIPredicate.ult, a, b)
+
+    def equal(self, a: Size, b: Size) -> ir.Value:
+        return self._compare(arith.CmpIPredicate.eq, a, b)
+
+    def _compare(self, how: arith.CmpIPredicate, a: Size, b: Size) -> ir.Value:
+        predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), int(how))
         return self.value("arith.cmpi", self.i1, self.size(a), self.size(b), predicate=predicate)
 
     def compute(self, index: Index) -> ir.Value:

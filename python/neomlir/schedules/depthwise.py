@@ -2,19 +2,23 @@
 
 A register tile is a strip of one row of the result. It passes by the rows of the window; of each it loads an input once
 and adds its products to all the results that it belongs to before it loads the next, so that sums and one row of
-weights are all that is held. Channels are cut into blocks of which the rows of a window stay in the first-level cache.
-A border of zeros that no other kernel has written is never read: taps that would are left out.
+weights are all that is held. The same strip of the next row follows, so that the rows under a window are in the
+first-level cache from the row before, but for the last, which is fetched meanwhile where it comes from memory; channels
+are cut into blocks for which that cache is large enough. A border of zeros that no other kernel has written is never
+read: taps that would are left out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
+from neomlir.schedules.depthwise_ahead import NextRow
 from neomlir.schedules.depthwise_form import TAPS, Border, Form, Window, pad_of
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index
@@ -24,14 +28,22 @@ from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
 
-_ITEM = 100_000
-"""Multiply-adds of a work item, about."""
 _TALL = 8
 """Results of a strip, at most."""
 _SHORT = 4
 """Strips of two vectors that are shorter are made of one: each weight is loaded for too few results."""
-_RUN = 5
-"""Lines of the cache that are worth a jump to the next point, in memory behind the second-level cache."""
+_RUN = 4096
+"""Bytes of a row under a strip that are worth a jump to the next one in memory: hardware foresees what is in a page."""
+_ITEM = 100_000
+"""Multiply-adds of a work item, about."""
+_WALK = 400_000
+"""The same of one that goes down the rows of a band: its first rows are not in the first-level cache."""
+
+
+Strip = Callable[[Index, int], None]
+"""Emits a strip, by its first result and their number."""
+Strips = Callable[[Strip], None]
+"""Calls it for some strips of a row."""
 
 
 class Depthwise(Schedule):
@@ -66,7 +78,7 @@ class Depthwise(Schedule):
 
 
 class Nest:
-    """The loops: channel blocks and rows of the result outside, strips of a row and vectors of channels inside."""
+    """The loops: bands of rows and units of strips outside, down the rows of a band, vectors of channels inside."""
 
     def __init__(self, frame: Frame, form: Form, target, border: Border | None):
         self.frame, self.form, self.border, self.b = frame, form, border, frame.b
@@ -84,11 +96,14 @@ class Nest:
             self.lanes = self.usual = 1 << (self.channels - 1).bit_length()
         whole = max(1, self.channels // self.usual)
         ask = frame.kernel.parameter
-        fit, near = self._near(target, bits)
+        self.taps = math.prod(w.taps for w in form.others)
+        self.down = bool(form.others) and form.others[-1].loop == form.outer[-1]
+        """Whether rows under a window are met again by the window below."""
+        self.along = self._is_along(target, bits)
         # Sums, a row of weights, and the input in use.
         taps = form.row.taps
         pairs = (machine.registers - (taps + 1) * 2) // 2
-        short = pairs < _SHORT or (near and pairs < min(_TALL, self.width))
+        short = pairs < _SHORT or (not self.along and pairs < min(_TALL, self.width))
         self.vectors = ask("vectors", 1 if short else min(2, whole), [v for v in (1, 2, 3, 4) if v <= whole])
         free = (machine.registers - (taps + 1) * self.vectors) // self.vectors
         if self.vectors == 1 and short:
@@ -99,29 +114,51 @@ class Nest:
         count = -(-self.width // height)
         self.height = -(-self.width // count)
         self.strips = -(-self.width // self.height)
-        self.taps = math.prod(w.taps for w in form.others)
-        self.block = self._channel_block(fit, near)
+        self.block, self.wide = self._block(target, bits)
+        self.units = -(-self.strips // self.wide)
+        self.next = NextRow.of(frame, form, border) if self.units > 1 else None
+        if self.next is not None:
+            # The lines that are written would displace those that were fetched.
+            self.sums.foreseen = True
 
-    def _near(self, target, bits: int) -> tuple[int, bool]:
-        """Channels of which the rows under a window fit most of the first-level cache, and whether so many are a block.
+    def _is_along(self, target, bits: int) -> bool:
+        """Whether rows are read from end to end, as hardware foresees it.
 
-        They are not where the tensors are not in the second-level cache, and the runs of memory would be short: it is
-        read and written from end to end.
+        They are where they come from memory, and few of them are under the next window as well, or the row under a
+        strip is short.
         """
-        g, form = self.form.generic, self.form
-        row = (self.width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
-        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others) + 1
+        form, g = self.form, self.form.generic
+        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
+        again = rows - form.others[-1].stride if self.down else 0
+        run = _TALL * form.row.stride * self.channels * bits // 8
         moved = sum(math.prod(n or 1 for n in static_shape(v)) for v in (g.inputs[0], g.results[0])) * bits // 8
-        fit = target.cache.l1d * 3 // 4 // max(1, row * rows * bits // 8)
-        return fit, moved <= target.cache.l2 // 2 or fit * bits // 8 >= _RUN * target.cache.line
+        return moved > 2 * target.cache.l2 and (again * 2 <= rows or run < _RUN)
 
-    def _channel_block(self, fit: int, near: bool) -> int:
-        """Channels of a block, of which `fit` fit the first-level cache; all of them unless that is `near`."""
-        step = self.usual * self.vectors
+    def _block(self, target, bits: int) -> tuple[int, int]:
+        """Channels of a block, and strips that go down the rows together.
+
+        What the rows under their windows, one more, weights and results take is half of the first-level cache.
+        """
+        form, step = self.form, self.usual * self.vectors
         most = -(-self.channels // step) * step
-        block = max(step, min(most, fit // step * step)) if near else most
+        fit = target.cache.l1d // 2 // (bits // 8)
+        line = math.lcm(step, max(1, target.cache.line * 8 // bits))
+        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
+
+        def each(strips: int) -> int:
+            """Elements of a channel."""
+            width = min(self.width, strips * self.height)
+            points = (width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
+            return points * (rows + 1) + width + self.taps * form.row.taps
+
+        wide, block = self.strips, most
+        if not self.along:
+            if self.down:
+                wide = max((n for n in range(1, self.strips + 1) if each(n) * most <= fit), default=1)
+            count = -(-most // max(step, fit // each(wide) // line * line))
+            block = min(most, -(-most // (count * line)) * line)
         others = [n * step for n in (1, 2, 4, 8) if n * step < most]
-        return self.frame.kernel.parameter("channels", block, [*others, most])
+        return self.frame.kernel.parameter("channels", block, [*others, most]), wide
 
     def emit(self) -> None:
         b, form = self.b, self.form
@@ -129,64 +166,122 @@ class Nest:
         memory, evaluator = self.frame.memory, self.frame.evaluator
         outer: list[Size] = [memory.dim(*sizes[d], evaluator) for d in form.outer]
         blocks = -(-self.channels // self.block)
-        each = self.width * min(self.block, self.channels) * self.taps * form.row.taps
+        each = min(self.width, self.wide * self.height) * min(self.block, self.channels) * self.taps * form.row.taps
         rows = outer[-1] if outer else 1
-        target = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4))
+        usual = _ITEM if self.units == 1 else _WALK
+        target = self.frame.kernel.parameter("item", usual, (usual // 4, usual * 4))
         tall = max(1, target // max(1, each))
-        if isinstance(rows, int):
-            tall = -(-rows // even(-(-rows // min(tall, rows)), rows))
-        bands = b.ceildiv(rows, tall)
         # As products do that come before and after.
         rows_outside = not isinstance(rows, int) or rows * self.width // 2 >= USES
+        if isinstance(rows, int):
+            number = -(-rows // min(tall, rows))
+            tall = -(-rows // even(max(number, 2) if self.units > 1 and rows_outside else number, rows))
+        bands = b.ceildiv(rows, tall)
 
         def item(indices: list[Index]) -> None:
-            *before, band, block = indices if rows_outside else [*indices[:-2], indices[-1], indices[-2]]
+            *before, band, unit, block = indices if rows_outside else [*indices[:-3], *indices[-2:], indices[-3]]
             low = b.compute(band * tall) if band.terms else 0
             high = b.min(b.add(low, tall), rows)
             start = b.compute(block * self.block) if block.terms else 0
             end = b.min(b.add(start, self.block), self.channels)
-            if outer:
-                b.loop(low, high, 1, lambda y: self._row([*before, y], start, end))
-            else:
-                self._row([], start, end)
+
+            def go(strips: Strips) -> None:
+                if outer:
+                    b.loop(low, high, 1, lambda y: self._row([*before, y], strips, start, end))
+                else:
+                    self._row([], strips, start, end)
+
+            self._each_unit(unit, go)
 
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        axes = [bands, blocks] if rows_outside else [blocks, bands]
+        axes = [bands, self.units, blocks] if rows_outside else [blocks, bands, self.units]
         b.items(amid(around, ([*outer[:-1], *axes], item)))
 
-    def _row(self, outer: list[Index], start: Size, end: Size) -> None:
-        """A row of the result, in strips; those that the border may touch stand for themselves."""
-        b, height, count = self.b, self.height, self.strips
-        bounds = [self._taps(window, outer) for window in self.form.others]
-
-        def strip(base: Index, rows: int) -> None:
-            masks = self.frame.machine.masks
-            vectors(
-                b, start, end, self.channels, self.lanes, self.vectors, masks,
-                lambda tile: self._tile(outer, base, rows, tile, bounds),
-            )  # fmt: skip
-
+    def _each_unit(self, unit: Index, emit: Callable[[Strips], None]) -> None:
+        """Call `emit` with the strips of a unit, by its number; units that meet the border stand for themselves."""
+        b, wide = self.b, self.wide
         first, last = self._clear()
-        for number in range(first):
-            strip(Index({}, number * height), min(height, self.width - number * height))
-        if last > first:
-            b.loop(first * height, last * height, height, lambda x: strip(x, height))
-        for number in range(max(first, last), count):
-            strip(Index({}, number * height), min(height, self.width - number * height))
+        alone = [n for n in range(self.units) if n * wide < first or (n + 1) * wide > last]
+
+        def choose(numbers: list[int]) -> None:
+            if not numbers:
+                emit(lambda strip: self._alike(unit * wide, strip))
+                return
+            n, *others = numbers
+
+            def one() -> None:
+                emit(lambda strip: self._some(n * wide, min((n + 1) * wide, self.strips), strip))
+
+            if unit.constant == n or (unit.constant is None and not others and len(alone) == self.units):
+                one()
+            elif unit.constant is not None:
+                choose(others)
+            else:
+                b.when(b.equal(b.compute(unit), n), one, lambda: choose(others))
+
+        choose(alone)
+
+    def _alike(self, first: Index, strip: Strip) -> None:
+        """The strips of a unit that touches no border, from `first` on."""
+        if self.wide == 1:
+            strip(first * self.height, self.height)
+            return
+        low = self.b.compute(first) if first.terms else first.const
+        self.b.loop(low, self.b.add(low, self.wide), 1, lambda n: strip(n * self.height, self.height))
+
+    def _some(self, low: int, high: int, strip: Strip) -> None:
+        """Strips of which the border may touch some."""
+        b, height = self.b, self.height
+        first, last = self._clear()
+        first, last = max(first, low), min(last, high)
+        for n in range(low, high):
+            if not first <= n < last:
+                strip(Index({}, n * height), min(height, self.width - n * height))
+            elif n == first:
+                b.loop(first * height, last * height, height, lambda x: strip(x, height))
+
+    def _row(self, outer: list[Index], strips: Strips, start: Size, end: Size) -> None:
+        """Strips of a row; where the window meets no border above or below, its rows are written out."""
+        b, masks = self.b, self.frame.machine.masks
+        others = self.form.others
+
+        def each(inside: bool) -> None:
+            bounds = [self._taps(window, outer) for window in (others[:-1] if inside else others)]
+            if inside:
+                bounds.append((0, others[-1].taps))
+
+            def strip(base: Index, height: int) -> None:
+                vectors(
+                    b, start, end, self.channels, self.lanes, self.vectors, masks,
+                    lambda tile: self._tile(outer, base, height, tile, bounds),
+                )  # fmt: skip
+
+            strips(strip)
+
+        low, high = self._inside(others[-1]) if self.down else (0, 0)
+        if self.border is None or low >= high:
+            each(False)
+        elif outer[-1].constant is not None or (low, high) == (0, self.form.generic.extents[others[-1].loop]):
+            each(outer[-1].constant is None or low <= outer[-1].const < high)
+        else:
+            # One comparison: what is less than zero is a large number.
+            within = b.less(b.sub(b.compute(outer[-1]), low), high - low, signed=False)
+            b.when(within, lambda: each(True), lambda: each(False))
+
+    def _inside(self, window: Window) -> tuple[int, int]:
+        """The results, from the first to the one behind the last, whose window meets no border along a loop."""
+        extent = self.form.generic.extents[window.loop]
+        if self.border is None:
+            return 0, extent
+        low, size = self.border.low[window.place], self.border.sizes[window.place] or 0
+        first = -(-low // window.stride)
+        return first, min(extent, (size + low - (window.taps - 1) * window.dilation - 1) // window.stride + 1)
 
     def _clear(self) -> tuple[int, int]:
         """The first strip that no border touches and the first behind those."""
         whole = self.width // self.height
-        if self.border is None:
-            return 0, whole
-        row, height = self.form.row, self.height
-        low, size = self.border.low[row.place], self.border.sizes[row.place]
-        inside = [
-            x
-            for x in range(whole)
-            if x * height * row.stride >= low
-            and ((x + 1) * height - 1) * row.stride + (row.taps - 1) * row.dilation - low < size
-        ]
+        first, last = self._inside(self.form.row)
+        inside = [x for x in range(whole) if first <= x * self.height and (x + 1) * self.height <= last]
         return (inside[0], inside[-1] + 1) if inside else (self.strips, self.strips)
 
     def _taps(self, window: Window, outer: list[Index]) -> tuple[Size, Size]:
@@ -218,6 +313,8 @@ class Nest:
             return [where[dim.loops[0]] for dim in form.root.dims]
 
         self.sums.bounds, self.sums.vectors = bounds, len(tile)
+        if self.next is not None:
+            self.next.fetch(fixed, base, height, tile)
         self.sums.tile(height, row, tile)
 
 

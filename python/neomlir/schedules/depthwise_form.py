@@ -45,6 +45,8 @@ class Border:
     sizes: list[int | None]
     """Extents of what is inside."""
     read: Bound
+    buffer: ir.Value
+    """What is inside."""
 
     @staticmethod
     def of(whole: Frame, part: Kernel, pad: ir.Operation) -> Border:
@@ -55,7 +57,7 @@ class Border:
         def read(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
             return whole.evaluator.at(inner, tuple(i + -n for i, n in zip(indices, low, strict=True)), chunk)
 
-        return Border(low, static_shape(inner), read)
+        return Border(low, static_shape(inner), read, whole.memory.of(inner))
 
 
 @dataclass
