@@ -242,7 +242,7 @@ def test_depthwise_convolution(r):
 
 
 def test_products_around_softmax(r):
-    """Attention in one kernel, heads inside rows, with a mask that shuts places out."""
+    """Attention in one kernel, heads inside rows, with a mask that shuts places out; whole heads, or blocks of rows."""
     h, m, n, k, d = r.randint(2, 4), r.randint(2, 40), r.randint(4, 70), r.randint(1, 20), r.randint(4, 40)
     q, keys, values, mask = normal(m, h, k), normal(h, k, n), normal(n, h, d), np.zeros((m, n), "f4")
     mask[:, n // 2 + 1 :] = -3e38
@@ -266,6 +266,8 @@ def test_products_around_softmax(r):
     maps = ["d0, d1, d3", "d3, d0, d2", "d1, d0, d2"]
     text += generic("r0", maps, "pppr", [("%p", scores), ("%a3", types[3])], ("%g", out), MULTIPLY)
     machine = targets.get(r.choice(TARGETS))
+    if r.random() < 0.5:
+        machine = dataclasses.replace(machine, cache=dataclasses.replace(machine.cache, l2=2 * 4 * n * 30))
     check(kernel(types, [out], text), [q, keys, mask, values], [np.zeros((m, h, d), "f4")], machine, "attention")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import (
     indexing_maps,
@@ -15,13 +13,14 @@ from neomlir.passes.dataflow import (
 )
 from neomlir.passes.groups import Groups
 from neomlir.passes.plan_memory import type_bytes
+from neomlir.schedules.tiles import SCORE_ROWS
 
 
 def join_attention(groups: Groups, number: int, limit: int) -> None:
     """Make one group of the contraction `number`, of the rows that it reads, and of the contraction before them.
 
-    Only where nobody else reads the two matrices between them, and where the last two dimensions of these, those of one
-    head, have at most `limit` bytes.
+    Only where nobody else reads the two matrices between them, and where the rows that are at least held at a time,
+    `SCORE_ROWS` of one head or all that it has, have at most `limit` bytes.
     """
     block, op = groups.block, groups.block.ops[number]
     if number_of_inputs(op) != 2 or len(op.operands) != 3:
@@ -66,7 +65,8 @@ def _scores(groups: Groups, rows: int, weights: ir.Value, limit: int) -> ir.Valu
     block, kind = groups.block, ir.RankedTensorType(weights.type)
     if not kind.has_static_shape or kind.rank < 2 or not _only_output(groups, rows, weights):
         return None
-    if math.prod(kind.shape[-2:]) * type_bytes(kind.element_type) > limit or len(block.users[weights]) > 1:
+    rows_held = min(kind.shape[-2], SCORE_ROWS)
+    if rows_held * kind.shape[-1] * type_bytes(kind.element_type) > limit or len(block.users[weights]) > 1:
         return None
     for member in groups.members[rows]:
         for value in block.reads[member]:

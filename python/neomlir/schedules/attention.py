@@ -1,21 +1,20 @@
-"""The schedule of attention: scores, what turns them into weights, and the weighted sum, a head at a time.
+"""The schedule of attention: scores, what turns them into weights, and the weighted sum, a block of rows at a time.
 
-The scores of a head stay in scratch memory, so that no tensor of all scores is ever written (as in FlashAttention,
-T. Dao et al., NeurIPS 2022, but with whole rows, which need no rescaling).
+The scores of a block, a whole head where that is small, stay in scratch memory: no tensor of all scores is ever
+written (as in FlashAttention, T. Dao et al., NeurIPS 2022, but with whole rows, which need no rescaling).
 """
 
 from __future__ import annotations
 
-import math
-
 from neomlir.mlir import ir
-from neomlir.schedules import contraction, reduction
+from neomlir.schedules import contraction, reduction, scalable
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
-from neomlir.schedules.builder import Chunk
+from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.nest import Strips
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.root import Dim, Root
 from neomlir.schedules.rows import Rows
@@ -37,8 +36,6 @@ class Attention(Schedule):
             raise NotApplicable("scores and weights are not of one static shape")
         if scores.type.element_type != weights.type.element_type:
             raise NotApplicable("scores and weights are not of one type")
-        if math.prod(shape[-2:]) * scores.type.element_type.width // 8 > scores_bytes(target):
-            raise NotApplicable("the scores of a head are too large for scratch memory")
         parts: list[Kernel] = []
         frame = Frame(kernel, target)
         try:
@@ -79,24 +76,32 @@ def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value]:
 
 
 class _Heads:
-    """The work items: one for each place of the outer dimensions of the scores."""
+    """The work items: one for each block of rows, at each place of the outer dimensions of the scores."""
 
     def __init__(self, frame: Frame, parts: list[Kernel], shape: list[int], target):
         self.frame, self.b, self.shape = frame, frame.b, shape
         element = parts[0].results[0].type.element_type
-        held = [frame.memory.scratch(shape[-2:], element) for _ in range(2)]
+        roots = [Root(parts[0]), Root(parts[2])]
+        plans = [
+            contraction.Plan.make(root, part, target) for root, part in zip(roots, (parts[0], parts[2]), strict=True)
+        ]
+        # Both products go by the same strips of rows.
+        self.strips = Strips(self.b, shape[-2], min(plan.height for plan in plans))
+        self.block = self._block(scores_bytes(target) // (shape[-1] * element.width // 8))
+        rows = min(shape[-2], self.block * self.strips.height)
+        held = [frame.memory.scratch([rows, shape[-1]], element) for _ in range(2)]
         windows = {buffer: len(shape) for buffer in held}
         results = [frame.destination(i) for i in range(len(frame.kernel.results))]
         buffers = ([held[0]], [held[0], held[1]], [held[1], *results])
         frames = [PartFrame(frame, part, mine, windows) for part, mine in zip(parts, buffers, strict=True)]
         self.frames = frames
-        roots = [Root(parts[0]), Root(parts[2])]
-        plans = [
-            contraction.Plan.make(root, part, target) for root, part in zip(roots, (parts[0], parts[2]), strict=True)
-        ]
         self.products = [
             contraction.Nest(f, root, plan) for f, root, plan in zip((frames[0], frames[2]), roots, plans, strict=True)
         ]
+        for nest in self.products:
+            nest.strips = self.strips
+        # They are in the cache, however large the tensor is of which they are a window.
+        self.products[0].sums.foreseen = True
         self.rows = reduction.Nest(frames[1], Rows.of(parts[1]))
         self.outer = [self._first(roots[0], plans[0]), self._second(roots[1], plans[1], parts[2])]
         places = [d for d, _ in self.rows.rows.outer]
@@ -131,26 +136,47 @@ class _Heads:
         if not same or plan.rows != [rows] or plan.inner is not None:
             raise NotApplicable("rows and columns of a product are not those of the scores")
 
+    def _block(self, rows: int) -> int:
+        """Strips of a block of at most `rows` rows."""
+        count = self.strips.count
+        most = rows // self.strips.height
+        if not most:
+            raise NotApplicable("a few rows of scores are too large for scratch memory")
+        if most >= count:
+            return count
+        shares = [-(-count // number) for number in range(-(-count // most), count + 1)]
+        return self.frame.kernel.parameter("block", shares[0], shares[1:6])
+
     def emit(self) -> None:
-        b = self.b
+        b, strips = self.b, self.strips
         if borders(self.frame):
             raise NotApplicable("the result is padded")
 
-        def head(indices: list[Index]) -> None:
-            self._product(0, indices)
-            b.loop(0, self.shape[-2], 1, lambda m: self.rows.row([*indices, m], Chunk(1)))
-            self._product(1, indices)
+        def rows(outer: list[Index], low: Size, high: Size) -> None:
+            start, end = strips.start(low), strips.start(high)
+            for frame in self.frames:
+                frame.memory.low = scalable.place(start)
+            self._product(0, outer, low, high)
+            b.loop(start, end, 1, lambda m: self.rows.row([*outer, m], Chunk(1)))
+            self._product(1, outer, low, high)
 
-        b.items([(self.shape[:-2], head)])
+        def part(indices: list[Index]) -> None:
+            low = b.compute(indices[-1] * self.block)
+            rows(indices[:-1], low, b.min(b.add(low, self.block), strips.count))
 
-    def _product(self, which: int, indices: list[Index]) -> None:
+        outer, number = self.shape[:-2], -(-strips.count // self.block)
+        b.items([(outer, lambda indices: rows(indices, 0, strips.count)) if number == 1 else ([*outer, number], part)])
+
+    def _product(self, which: int, indices: list[Index], low: Size, high: Size) -> None:
         nest = self.products[which]
         fixed = {id(d): index for d, index in zip(self.outer[which], indices, strict=True)}
         width = nest.plan.width
-        columns, tiles = nest.size[id(nest.plan.columns)], nest.strips.count
+        columns = nest.size[id(nest.plan.columns)]
+
+        tiles = self.strips.count
 
         def column(p: Index) -> None:
-            nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, 0, 0, tiles, [tiles], tile))
+            nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, 0, low, high, [tiles], tile))
 
         self.b.loop(0, self.b.ceildiv(columns, width), 1, column)
 

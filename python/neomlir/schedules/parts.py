@@ -70,19 +70,21 @@ def _rename(op: ir.Operation, values: dict[ir.Value, ir.Value]) -> None:
 
 
 class Windows(Memory):
-    """Buffers of which some hold a tensor's last two dimensions, at one place of the others."""
+    """Buffers of which some hold rows of a tensor's last two dimensions, at one place of the others."""
 
     def __init__(self, builder, arguments: dict[ir.Value, ir.Value], windows: dict[ir.Value, int]):
         """`windows`: the rank of the tensor of which a buffer holds a part."""
         super().__init__(builder, arguments)
         self.windows = windows
+        self.low = Index()
+        """The row of the tensor that is the first in these buffers."""
 
     def _merged(self, buffer: ir.Value, indices: tuple[Index, ...]) -> tuple[ir.Value, tuple[Index, ...]]:
         if self.windows.get(buffer) != len(indices):
             return super()._merged(buffer, indices)
         if any(MERGED in index.terms for index in indices):
             raise NotApplicable("dimensions of a window are walked together")
-        return buffer, indices[-2:]
+        return buffer, (indices[-2] + self.low * -1, indices[-1])
 
 
 class PartFrame(Frame):

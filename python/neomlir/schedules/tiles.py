@@ -33,6 +33,10 @@ def panel_width(columns: int, extent: int) -> int:
     return min((columns, 3 * half, half), key=lambda width: -(-extent // width) * width * (12 if width == half else 11))
 
 
+SCORE_ROWS = 16
+"""Rows of scores, at least, that a block of a head of attention has: keys and values pass by once a block."""
+
+
 def scores_bytes(target) -> int:
-    """How large the scores of one head of attention may be to be held in scratch memory, on the stack."""
-    return min(target.cache.l2 // 4, 1 << 19)
+    """How large the scores of a block of rows of a head of attention may be: they are scratch memory, on the stack."""
+    return min(target.cache.l2 // 2, 1 << 19)
