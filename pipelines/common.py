@@ -40,6 +40,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-join-quantizers",
         "neo-split-transposed-convs",
+        "neo-phase-transposed-convs",
         *tidy,
         "neo-fold-scales",
         f"neo-quantize-weights{{target={target}}}",

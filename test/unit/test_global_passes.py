@@ -307,6 +307,47 @@ def test_transposed_convolution_has_no_zeros():
     assert "tensor<5x2x3x2x6xf32>" in text
 
 
+SPREAD = """
+ml_program.global private @w(#ml_program.extern) : tensor<6x4x{k}x{k}xf32>
+func.func @main(%x: tensor<1x4x5x3xf32>) -> tensor<1x6x{h}x{w}xf32> {{
+  %zero = arith.constant 0.0 : f32
+  %weight = ml_program.global_load_const @w : tensor<6x4x{k}x{k}xf32>
+  %ez = tensor.empty() : tensor<1x4x{sh}x{sw}xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%ez : tensor<1x4x{sh}x{sw}xf32>) -> tensor<1x4x{sh}x{sw}xf32>
+  %s = tensor.insert_slice %x into %z[0, 0, {low}, {low}] [1, 4, 5, 3] [1, 1, {s}, {s}]
+    : tensor<1x4x5x3xf32> into tensor<1x4x{sh}x{sw}xf32>
+  %e = tensor.empty() : tensor<1x6x{h}x{w}xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x6x{h}x{w}xf32>) -> tensor<1x6x{h}x{w}xf32>
+  %c = linalg.conv_2d_nchw_fchw {one} ins(%s, %weight : tensor<1x4x{sh}x{sw}xf32>, tensor<6x4x{k}x{k}xf32>)
+    outs(%f : tensor<1x6x{h}x{w}xf32>) -> tensor<1x6x{h}x{w}xf32>
+  %r = linalg.exp ins(%c : tensor<1x6x{h}x{w}xf32>) outs(%e : tensor<1x6x{h}x{w}xf32>) -> tensor<1x6x{h}x{w}xf32>
+  return %r : tensor<1x6x{h}x{w}xf32>
+}}
+"""
+
+
+@pytest.mark.parametrize("s", [2, 3, 4])
+def test_transposed_convolutions_that_overlap(s):
+    """Windows of any size, with any border: the same results, from no zero between inputs."""
+    for number in range(6):
+        k, low, high = s + number % 4 - 1, number, (number * 2 + s) % 5
+        k = max(2, min(k, low + 4 * s))
+        sh, sw = low + 4 * s + 1 + high, low + 2 * s + 1 + high
+        if min(sh, sw) < k:
+            continue
+        text = SPREAD.format(k=k, s=s, low=low, sh=sh, sw=sw, h=sh - k + 1, w=sw - k + 1, one=_ONE)
+        with context():
+            module = ir.Module.parse(text)
+            weights, inputs = random_weights(module), random_inputs(module)
+            before = run(module, inputs, weights)
+            Pipeline(global_stage("x86-64-v3")).run(module)
+            assert module.operation.verify()
+            assert "tensor.insert_slice" not in str(module)
+            after = run(module, inputs, weights)
+        for a, b in zip(before, after, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5 * np.abs(a).max())
+
+
 def test_what_is_known_of_a_value_goes_with_it():
     with context():
         module = ir.Module.parse("%0 = arith.constant 1.0 : f32\n%1 = arith.constant 2.0 : f32")

@@ -48,8 +48,8 @@ def _split(op: ir.Operation) -> None:
     if len(op.operands) != 3 or len(op.results) != 1 or s.is_parallel(op) or not sums_products(op):
         return
     maps = indexing_maps(op)
-    spread, maps[0] = _through_view(op.operands[0], maps[0])
-    if spread is None or spread.name != "tensor.insert_slice" or not _zeros(spread.operands[1]):
+    spread, maps[0] = through_view(op.operands[0], maps[0])
+    if spread is None or spread.name != "tensor.insert_slice" or not zeros(spread.operands[1]):
         return
     windows = _windows(op, spread, maps)
     fill = s.maker(op.operands[2])
@@ -61,10 +61,10 @@ def _split(op: ir.Operation) -> None:
         groups = split.groups(maps[2])
         collapsed = tensor.collapse_shape(op.results[0].type, expanded, groups)
     s.replace(op, [collapsed])
-    _move_epilogue(s.maker(collapsed), split, groups)
+    move_epilogue(s.maker(collapsed), groups)
 
 
-def _through_view(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Operation | None, ir.AffineMap]:
+def through_view(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Operation | None, ir.AffineMap]:
     """What makes `value`, and how it is read, looking through a reshape that drops dimensions of extent 1."""
     maker = s.maker(value)
     if maker is not None and maker.name == "tensor.collapse_shape":
@@ -97,7 +97,8 @@ class _Split:
         return [p for place in places for p in ((place, taps[place]) if place in taps else (place,))]
 
 
-def _zeros(value: ir.Value) -> bool:
+def zeros(value: ir.Value) -> bool:
+    """Whether a static tensor is filled with zero."""
     fill = s.maker(value)
     if fill is None or fill.name != "linalg.fill" or not s.has_static_shape(value):
         return False
@@ -112,7 +113,7 @@ def _windows(op: ir.Operation, spread: ir.Operation, maps: list[ir.AffineMap]) -
         list(ir.DenseI64ArrayAttr(spread.attributes[name]))
         for name in ("static_offsets", "static_sizes", "static_strides")
     )
-    if not s.has_static_shape(source) or len(spread.operands) != 2 or _kept_dims(sizes, s.shape(source)) is None:
+    if not s.has_static_shape(source) or len(spread.operands) != 2 or kept_dims(sizes, s.shape(source)) is None:
         return []
     taps = s.positions(maps[1])
     out, kinds = s.positions(maps[2]), iterators(op)
@@ -137,7 +138,7 @@ def _windows(op: ir.Operation, spread: ir.Operation, maps: list[ir.AffineMap]) -
     return found
 
 
-def _kept_dims(sizes: list[int], extents: list[int]) -> list[int] | None:
+def kept_dims(sizes: list[int], extents: list[int]) -> list[int] | None:
     """Which dimensions of a slice its source of smaller rank has; None where it drops others than those of extent 1."""
     kept: list[int] = []
     missing = len(sizes) - len(extents)
@@ -170,7 +171,7 @@ def _contract(op, spread: ir.Operation, zero: ir.Value, maps: list[ir.AffineMap]
 
     read = []
     source = spread.operands[0]
-    kept = _kept_dims(list(ir.DenseI64ArrayAttr(spread.attributes["static_sizes"])), s.shape(source))
+    kept = kept_dims(list(ir.DenseI64ArrayAttr(spread.attributes["static_sizes"])), s.shape(source))
     for expr in s.permuted(list(maps[0].results), kept):
         pixel = [loop for loop in s.uses_of(expr) if loop in by_out]
         read.append(ir.AffineDimExpr.get(pixel[0]) if pixel else expr)
@@ -202,7 +203,7 @@ def _contract(op, spread: ir.Operation, zero: ir.Value, maps: list[ir.AffineMap]
     return product.results[0]
 
 
-def _move_epilogue(collapse: ir.Operation, split: _Split, groups: list[list[int]]) -> None:
+def move_epilogue(collapse: ir.Operation, groups: list[list[int]]) -> None:
     """Let the one elementwise reader of `collapse` work on the tensor before it."""
     value = collapse.results[0]
     if not s.one_use(value):
