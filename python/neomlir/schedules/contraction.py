@@ -11,16 +11,17 @@ import math
 from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import across, five_loops, scalable
+from neomlir.schedules import across, five_loops
 from neomlir.schedules.accumulate import Accumulator, Row
 from neomlir.schedules.ahead import NextPanel, NextRows, NextRun
 from neomlir.schedules.base import Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
+from neomlir.schedules.columns import column_tile
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index, Var, of, split
+from neomlir.schedules.index import Index, split
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import USES, Strips, amid, blocks, even, full_tile, lane_index, rest_tile
+from neomlir.schedules.nest import USES, Strips, amid, blocks, even
 from neomlir.schedules.plan import GUESS, Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
@@ -303,65 +304,9 @@ class Nest:
         # Windows that move by more than their width leave elements out.
         return max(1, min(self.depth, total // max(1, math.prod(d.size or GUESS for d in dims))))
 
-    def column_tile(self, p: Index, columns: Size, width: int, emit) -> None:
+    def column_tile(self, p: Index, columns: Size, width: int, emit: Callable[[Tile], None]) -> None:
         """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
-        b, plan = self.b, self.plan
-        if b.scalable:
-            self._column_steps(p, columns, emit)
-            return
-        masks = self.frame.machine.masks
-        base = p * width
-        if isinstance(columns, int):
-            full, rest = columns // width, columns % width
-            here = p.constant
-            if not rest or (here is not None and here < full):
-                emit(full_tile(base, plan.lanes, plan.vectors))
-            elif not full:
-                emit(rest_tile(b, Index(), rest, plan.lanes, masks))
-            else:
-                last = Index({}, full * width)
-                b.when(
-                    b.less(b.compute(p), full),
-                    lambda: emit(full_tile(base, plan.lanes, plan.vectors)),
-                    lambda: emit(rest_tile(b, last, rest, plan.lanes, masks)),
-                )
-            return
-        start = b.compute(base)
-
-        def rest() -> None:
-            end = columns
-            if not masks:
-                b.loop(start, end, 1, lambda i: emit([(i, b.chunk(1))]))
-                return
-
-            def one(i: Index) -> None:
-                count = b.min(b.sub(end, b.compute(i)), plan.lanes)
-                emit([(lane_index(i, plan.lanes), b.chunk(plan.lanes, count))])
-
-            aligned = of(Var(start, plan.lanes))
-            for j in range(plan.vectors):
-                place = b.compute(aligned + j * plan.lanes)
-                b.when(b.less(place, end), lambda place=place: one(of(Var(place, plan.lanes))))
-
-        b.when(b.less(b.add(start, width - 1), columns), lambda: emit(full_tile(base, plan.lanes, plan.vectors)), rest)
-
-    def _column_steps(self, p: Index, columns: Size, emit) -> None:
-        """Tiles of scalable vectors, step by step along the panels of group `p`, and all of these side by side."""
-        b, plan = self.b, self.plan
-        panel = plan.width // plan.panels
-        vectors = plan.vectors // plan.panels
-        bases = [p * plan.width + q * panel for q in range(plan.panels)]
-        whole = isinstance(columns, int) and columns % plan.width == 0
-        ends = [panel if whole else b.min(b.sub(columns, b.compute(base)), panel) for base in bases]
-
-        def step(low: Index) -> None:
-            tiles = [scalable.masked_tile(b, low, end, plan.lanes, vectors, panel - 1) for end in ends]
-            emit([(base + run, chunk) for base, tile in zip(bases, tiles, strict=True) for run, chunk in tile])
-
-        if panel <= plan.lanes * vectors:
-            step(Index())
-        else:
-            b.loop(0, ends[0], b.mul(b.length(plan.lanes), vectors), step)
+        column_tile(self, p, columns, width, emit)
 
     def rows(self, fixed: dict, depth: int, low: Size, high: Size, tiles: list[Size], tile: Tile) -> None:
         """The row loops from `depth` on, the first of them from `low` to `high`, around register tiles."""
