@@ -13,6 +13,9 @@ from neomlir.schedules.nest import full_tile, lane_index, rest_tile
 if TYPE_CHECKING:
     from neomlir.schedules.contraction import Nest
 
+_DEEP = 64
+"""Steps of a reduction of which a tile's stores are a small part."""
+
 
 def column_tile(nest: Nest, p: Index, columns: Size, width: int, emit: Callable[[Tile], None]) -> None:
     """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
@@ -20,7 +23,7 @@ def column_tile(nest: Nest, p: Index, columns: Size, width: int, emit: Callable[
     if b.scalable:
         _column_steps(nest, p, columns, emit)
         return
-    masks = nest.frame.machine.masks
+    masks, whole = nest.frame.machine.masks, nest.depth >= _DEEP
     base = p * width
     if isinstance(columns, int):
         full, rest = columns // width, columns % width
@@ -28,13 +31,13 @@ def column_tile(nest: Nest, p: Index, columns: Size, width: int, emit: Callable[
         if not rest or (here is not None and here < full):
             emit(full_tile(base, plan.lanes, plan.vectors))
         elif not full:
-            emit(rest_tile(b, Index(), rest, plan.lanes, masks))
+            emit(rest_tile(b, Index(), rest, plan.lanes, masks, whole))
         else:
             last = Index({}, full * width)
             b.when(
                 b.less(b.compute(p), full),
                 lambda: emit(full_tile(base, plan.lanes, plan.vectors)),
-                lambda: emit(rest_tile(b, last, rest, plan.lanes, masks)),
+                lambda: emit(rest_tile(b, last, rest, plan.lanes, masks, whole)),
             )
         return
     start = b.compute(base)

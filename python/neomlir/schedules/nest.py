@@ -36,13 +36,17 @@ def lane_index(base: Index, width: int) -> Index:
     return base + of(lane(width)) if width > 1 else base
 
 
-def rest_tile(b: Builder, base: Index, count: int, lanes: int, masks: bool) -> Tile:
-    """`count` elements, fewer than a register tile holds: full vectors, then a masked one or ever narrower ones."""
+def rest_tile(b: Builder, base: Index, count: int, lanes: int, masks: bool, whole: bool = False) -> Tile:
+    """`count` elements, fewer than a register tile holds: full vectors, then a masked one or ever narrower ones.
+
+    Three elements are a vector of two and one more, since stores under a mask take long on some processors, or, if
+    `whole`, a masked one: where registers matter more.
+    """
     tile = full_tile(base, lanes, count // lanes)
     base, count = base + count // lanes * lanes, count % lanes
     while count:
         width = 1 << (count - 1).bit_length()
-        if width != count and (not masks or count <= 3):
+        if width != count and (not masks or (count <= 3 and not whole)):
             width //= 2
             tile.append((lane_index(base, width), Chunk(width)))
         else:
