@@ -51,9 +51,7 @@ class Contraction:
     @classmethod
     def match(cls, op: ir.Operation) -> Contraction | None:
         """`op` as a contraction; None if it is none, or its output has no innermost loop that one operand shares."""
-        if op.name != "linalg.generic" or len(op.operands) != 3 or len(op.results) != 1 or s.is_parallel(op):
-            return None
-        if not sums_products(op):
+        if not is_product(op):
             return None
         maps, kinds, extents = indexing_maps(op), iterators(op), loop_extents(op)
         out = s.positions(maps[2])
@@ -75,6 +73,13 @@ class Contraction:
 
 def _reads_loops(map_: ir.AffineMap) -> bool:
     return all(isinstance(e, ir.AffineDimExpr) or s.is_constant(e) for e in map_.results)
+
+
+def is_product(op: ir.Operation | None) -> bool:
+    """Whether `op` is a generic that sums products of two inputs to one result."""
+    if op is None or op.name != "linalg.generic" or len(op.operands) != 3 or s.is_parallel(op):
+        return False
+    return len(op.results) == 1 and sums_products(op)
 
 
 def sums_products(op: ir.Operation) -> bool:

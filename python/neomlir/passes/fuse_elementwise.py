@@ -9,7 +9,7 @@ from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants
-from neomlir.passes.contraction import sums_products
+from neomlir.passes.contraction import is_product
 from neomlir.passes.dataflow import captured_values, indexing_maps, iterators, number_of_inputs
 from neomlir.passes.layouts import RESHAPES, unit_reshape
 
@@ -81,7 +81,7 @@ class _Consumer:
         self.loops = self.maps[0].n_dims
         self.inputs = number_of_inputs(op)
         self.is_parallel = s.is_parallel(op)
-        self.is_contraction = _is_contraction(op)
+        self.is_contraction = is_product(op)
         self.constant = all(result in constants for result in op.results)
         self.merged: dict[ir.Operation, list[ir.AffineExpr]] = {op: s.dims(range(self.loops))}
         self.reads: dict[ir.Value, list[ir.AffineMap]] = {}
@@ -196,7 +196,7 @@ class _Consumer:
         new = [(v, s.substitute(m, exprs, self.loops)) for v, m in inputs]
         if not self.is_parallel:
             # The epilogue of a contraction belongs to the contraction.
-            if any(_is_contraction(s.maker(v)) for v, _ in inputs):
+            if any(is_product(s.maker(v)) for v, _ in inputs):
                 return False
             covered = _covered(m for _, m in new)
             for other, others in self.reads.items():
@@ -307,12 +307,6 @@ def _is_uniform(op: ir.Operation) -> bool:
     return len(block.operations) == 1 and s.yielded(op)[0] not in list(block.arguments)
 
 
-def _is_contraction(op: ir.Operation | None) -> bool:
-    if op is None or op.name != "linalg.generic" or len(op.operands) != 3 or s.is_parallel(op):
-        return False
-    return len(op.results) == 1 and sums_products(op)
-
-
 def _covered(maps) -> set[int]:
     return {p for m in maps for p in s.positions(m) if p is not None}
 
@@ -331,7 +325,7 @@ def _narrows_sums(value: ir.Value) -> bool:
         op = s.maker(value)
         if op is None or op.name != "linalg.generic" or not number_of_inputs(op):
             return False
-        if _is_contraction(op):
+        if is_product(op):
             return True
         value = op.operands[0]
     return False
@@ -340,7 +334,7 @@ def _narrows_sums(value: ir.Value) -> bool:
 def _is_sums(value: ir.Value) -> bool:
     """Whether a value is a contraction's sums of products of integers."""
     element = s.element_type(value) if isinstance(value.type, ir.RankedTensorType) else None
-    return isinstance(element, ir.IntegerType) and element.width == 32 and _is_contraction(s.maker(value))
+    return isinstance(element, ir.IntegerType) and element.width == 32 and is_product(s.maker(value))
 
 
 def _copy_map(op: ir.Operation) -> ir.AffineMap | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.contraction import starts_from_zero, sums_products
+from neomlir.passes.contraction import is_product, starts_from_zero
 from neomlir.passes.dataflow import indexing_maps
 
 
@@ -27,12 +27,12 @@ class PullScales(ModulePass):
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 for op in s.operations(function):
-                    if op.name == "linalg.generic" and len(op.operands) == 3 and not s.is_parallel(op):
+                    if is_product(op):
                         _pull(op)
 
 
 def _pull(op: ir.Operation) -> None:
-    if len(op.results) != 1 or not sums_products(op) or not starts_from_zero(op):
+    if not starts_from_zero(op):
         return
     result = op.results[0]
     type_ = s.element_type(result)

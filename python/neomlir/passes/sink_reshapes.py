@@ -42,7 +42,7 @@ def _sink(op: ir.Operation, made: set[ir.Operation]) -> None:
     if expand is None:
         return
     groups = groups_of(expand)
-    if any(len({kinds[loop] for loop in group}) > 1 for group in groups) or _counts(op):
+    if any(len({kinds[loop] for loop in group}) > 1 for group in groups) or s.counts_loops(op):
         return
     dims = [_dimensions(map_, groups) for map_ in maps]
     if None in dims or not all(_in_order(map_, groups) for map_ in maps[inputs:]):
@@ -60,8 +60,7 @@ def _sink(op: ir.Operation, made: set[ir.Operation]) -> None:
             for value, found, map_ in zip(list(op.operands)[inputs:], dims[inputs:], new_maps[inputs:], strict=True)
         ]
         new, block = s.build_generic(read, written, new_maps, [kinds[group[0]] for group in groups], op.location)
-        arguments = op.regions[0].blocks[0].arguments
-        s.yield_(block, s.copy_body(op, block, dict(zip(arguments, block.arguments, strict=True))))
+        s.clone_body(op, block)
         results = [
             _result(result, found, s.shape(old), expand, s.positions(map_))
             for result, old, found, map_ in zip(new.results, op.results, dims[inputs:], maps[inputs:], strict=True)
@@ -96,11 +95,6 @@ def _expansion(value: ir.Value, map_: ir.AffineMap, made: set[ir.Operation]) -> 
 
 def _reduces(op: ir.Operation | None) -> bool:
     return op is not None and op.name == "linalg.generic" and not s.is_parallel(op)
-
-
-def _counts(op: ir.Operation) -> bool:
-    """Whether a body asks for the number of a loop."""
-    return any(inner.operation.name == "linalg.index" for inner in op.regions[0].blocks[0].operations)
 
 
 def _dimensions(map_: ir.AffineMap, groups: Groups) -> Groups | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.contraction import sums_products
+from neomlir.passes.contraction import is_product
 from neomlir.passes.dataflow import indexing_maps, iterators
 from neomlir.passes.layouts import groups_of
 from neomlir.passes.reshapes import Groups, collapsed, destination, expanded, size
@@ -28,13 +28,11 @@ class SplitBatches(ModulePass):
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 for op in s.operations(function):
-                    if op.name == "linalg.generic" and len(op.operands) == 3 and not s.is_parallel(op):
+                    if is_product(op):
                         _split(op)
 
 
 def _split(op: ir.Operation) -> None:
-    if len(op.results) != 1 or not sums_products(op):
-        return
     maps, kinds = indexing_maps(op), iterators(op)
     places = [s.positions(map_) for map_ in maps]
     batch = {loop for loop in range(len(kinds)) if all(found.count(loop) == 1 for found in places)}
@@ -63,8 +61,7 @@ def _split(op: ir.Operation) -> None:
             [kind for kind, width in zip(kinds, widths, strict=True) for _ in range(width)],
             op.location,
         )
-        arguments = op.regions[0].blocks[0].arguments
-        s.yield_(block, s.copy_body(op, block, dict(zip(arguments, block.arguments, strict=True))))
+        s.clone_body(op, block)
         result = collapsed(new.results[0], operands[2].groups)
     s.replace(op, [result])
 
@@ -91,7 +88,6 @@ class _Split:
     def __init__(self, value: ir.Value, places: list[int | None], origin: Origin):
         self.value = value
         self.groups: Groups = []
-        self.extents: list[int] = []
         self.at: list[tuple[ir.Value, int]] = []
         """Where the size of each dimension can be asked for."""
         for dimension, loop in enumerate(places):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, ir, linalg, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.contraction import sums_products
+from neomlir.passes.contraction import is_product
 from neomlir.passes.dataflow import indexing_maps
 from neomlir.passes.layouts import index_constant
 
@@ -26,13 +26,11 @@ class SplitInits(ModulePass):
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 for op in s.operations(function):
-                    if op.name == "linalg.generic" and len(op.operands) == 3 and not s.is_parallel(op):
+                    if is_product(op):
                         _split(op)
 
 
 def _split(op: ir.Operation) -> None:
-    if len(op.results) != 1 or not sums_products(op):
-        return
     out = op.operands[2]
     places = s.positions(indexing_maps(op)[2])
     fill = s.maker(out)

@@ -163,6 +163,12 @@ def copy_body(source: ir.Operation, block: ir.Block, mapping: dict[ir.Value, ir.
     return [mapping.get(v, v) for v in inner[-1].operands]
 
 
+def clone_body(source: ir.Operation, block: ir.Block) -> None:
+    """Clone the body of generic `source`, its yield too, into the empty `block` of one with as many operands."""
+    arguments = source.regions[0].blocks[0].arguments
+    yield_(block, copy_body(source, block, dict(zip(arguments, block.arguments, strict=True))))
+
+
 def yield_(block: ir.Block, values: Sequence[ir.Value]) -> None:
     """End the body of a generic."""
     with ir.InsertionPoint(block):
@@ -207,6 +213,11 @@ def yielded(op: ir.Operation) -> list[ir.Value]:
 def is_parallel(op: ir.Operation) -> bool:
     """Whether every loop of a generic is parallel."""
     return REDUCTION not in str(op.attributes["iterator_types"])
+
+
+def counts_loops(op: ir.Operation) -> bool:
+    """Whether the body of a generic asks for the number of a loop."""
+    return any(inner.operation.name == "linalg.index" for inner in op.regions[0].blocks[0].operations)
 
 
 def is_copy(op: ir.Operation | None) -> bool:
