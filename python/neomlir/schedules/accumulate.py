@@ -7,7 +7,6 @@ on the vector is a scalar, broadcast. What follows the reduction is computed on 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from neomlir.mlir import ir
@@ -159,23 +158,17 @@ class Accumulator:
         for number, (loops, chunk) in enumerate(places):
             last = number % vectors == vectors - 1
             for i, place in enumerate(stored_at(kernel, self.generic, loops)):
-                if not self.foreseen and self._is_large(kernel.destinations[i]):
+                if not self.foreseen and self.frame.is_large(kernel.destinations[i]):
                     memory.fetch(self.frame.destination(i), place, _L1, write=True)
                     if last and self._is_ragged(kernel.destinations[i]):
                         memory.fetch(self.frame.destination(i), place, _L1, write=True, lane=chunk.width - 1)
                 for value, indices in kernel.leaves(*computed(kernel, i, place)):
-                    if value is not None and value not in inside and self._is_large(value):
+                    if value is not None and value not in inside and self.frame.is_large(value):
                         memory.fetch(memory.of(value), indices, _L1)
 
     def _is_ragged(self, value: ir.Value) -> bool:
         """Whether the rows of a tensor start anywhere in a line of the cache."""
         return value.type.shape[-1] * self.frame.kernel.element_bits // 8 % self.frame.machine.line != 0
-
-    def _is_large(self, value: ir.Value) -> bool:
-        kind = value.type
-        if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
-            return False
-        return math.prod(kind.shape) * self.frame.kernel.element_bits // 8 > self.frame.machine.l2 * 3 // 4
 
     def start(self, loops: list[Index], chunk: Chunk) -> list[ir.Value]:
         """What the results of the reduction start from at a point."""

@@ -204,8 +204,11 @@ class NextRun:
         if None in (depth, columns.size) or len(kernel.destinations) != 1:
             return None
         kind = kernel.destinations[0].type
-        large = kind.has_static_shape and math.prod(kind.shape) * kernel.element_bits // 8 > frame.machine.l2 * 3 // 4
-        if not large or columns.size <= depth or depth * parts >= 2 * height * columns.size:
+        if (
+            not frame.is_large(kernel.destinations[0])
+            or columns.size <= depth
+            or depth * parts >= 2 * height * columns.size
+        ):
             return None
         at = stored_at(kernel, root.generic, root.loops([of(dim.probe) for dim in root.dims]))[0]
         place = linear(at, kind.shape)

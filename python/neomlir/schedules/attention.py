@@ -100,7 +100,7 @@ class _Heads:
         ]
         for nest in self.products:
             nest.strips = self.strips
-        # They are in the cache, however large the tensor is of which they are a window.
+        # Scores are in the cache, however large the tensor is of which they are a window.
         self.products[0].sums.foreseen = True
         self.rows = reduction.Nest(frames[1], Rows.of(parts[1]))
         self.outer = [self._first(roots[0], plans[0]), self._second(roots[1], plans[1], parts[2])]
@@ -172,7 +172,6 @@ class _Heads:
         fixed = {id(d): index for d, index in zip(self.outer[which], indices, strict=True)}
         width = nest.plan.width
         columns = nest.size[id(nest.plan.columns)]
-
         tiles = self.strips.count
 
         def column(p: Index) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -114,6 +115,13 @@ class Frame:
     def sizes(self, value: ir.Value) -> list[Size]:
         """The extents of a tensor, numbers where they are static."""
         return [self.memory.dim(value, d, self.evaluator) for d in range(ir.RankedTensorType(value.type).rank)]
+
+    def is_large(self, value: ir.Value) -> bool:
+        """Whether a static tensor takes more than most of the second-level cache."""
+        kind = value.type
+        if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
+            return False
+        return math.prod(kind.shape) * self.kernel.element_bits // 8 > self.machine.l2 * 3 // 4
 
     def made_by(self, emit: Callable[[Frame], object]) -> ir.Operation:
         """The function with what `emit(frame)` writes; where that raises NotApplicable there is no function."""
