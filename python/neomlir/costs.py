@@ -13,7 +13,9 @@ from neomlir.passes.plan_memory import type_bytes
 from neomlir.schedules.winograd_math import operations
 from neomlir.trees import Trees
 
-FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"})
+_WIDENING = frozenset({"arith.extf", "arith.extsi", "arith.extui"})
+"""A product's instruction, or its load, widens for nothing."""
+FREE = frozenset({"linalg.yield", "linalg.index", "arith.constant", "tensor.extract", "arith.index_cast"}) | _WIDENING
 """What does not count as arithmetic in a body."""
 
 _TREES = {"forest.score": 1, "forest.heap": 4, "forest.ragged": 4}
