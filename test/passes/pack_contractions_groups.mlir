@@ -1,4 +1,5 @@
 // RUN: neo-opt --neo-pack-contractions=target=sapphirerapids %s | FileCheck %s
+// RUN: neo-opt --neo-pack-contractions=target=znver4 %s | FileCheck %s --check-prefix=VECTORS
 // RUN: neo-opt --neo-pack-contractions=target=x86-64-v3 %s | FileCheck %s --check-prefixes=PLAIN,WORDS
 
 // For a dot-product unit neighbouring channels lie side by side in a panel; without one, panels are as for f32.
@@ -60,8 +61,11 @@ func.func @stem(%x: tensor<6x3xbf16>) -> tensor<6x16xf32> {
   return %c : tensor<6x16xf32>
 }
 
-// What is no weight is packed too, for tiles.
+// What is no weight is packed too, for tiles; for vectors where many rows share it, and else transposed.
 // CHECK-LABEL: func.func @keys
+// VECTORS-LABEL: func.func @keys
+// VECTORS: linalg.generic {{.*}} outs(%{{.*}} : tensor<8x64xbf16>)
+// VECTORS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<4x8xbf16>, tensor<8x64xbf16>)
 // CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<2x4x32x2xbf16>)
 // CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<4x8xbf16>, tensor<2x4x32x2xbf16>)
 #bt = affine_map<(d0, d1, d2) -> (d1, d2)>
@@ -78,6 +82,23 @@ func.func @keys(%q: tensor<4x8xbf16>, %k: tensor<64x8xbf16>) -> tensor<4x64xf32>
     linalg.yield %3 : f32
   } -> tensor<4x64xf32>
   return %c : tensor<4x64xf32>
+}
+
+// VECTORS-LABEL: func.func @many_rows
+// VECTORS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<16x8xbf16>, tensor<2x4x32x2xbf16>)
+func.func @many_rows(%q: tensor<16x8xbf16>, %k: tensor<64x8xbf16>) -> tensor<16x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<16x64xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<16x64xf32>) -> tensor<16x64xf32>
+  %c = linalg.generic {indexing_maps = [#a, #bt, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%q, %k : tensor<16x8xbf16>, tensor<64x8xbf16>) outs(%f : tensor<16x64xf32>) {
+  ^bb0(%p: bf16, %x: bf16, %s: f32):
+    %0 = arith.extf %p : bf16 to f32
+    %1 = arith.extf %x : bf16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %s, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<16x64xf32>
+  return %c : tensor<16x64xf32>
 }
 
 // Bytes of any sign go in pairs to multiply-adds of words, where there is nothing for groups of four.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neomlir import targets
@@ -17,6 +18,8 @@ from neomlir.schedules.units import Unit, factor_types, unit_of
 
 _WIDEST = 1024
 """Columns of a panel, at most."""
+_WORTH = 16
+"""Rows that repay putting groups of a factor side by side for an instruction on vectors."""
 
 
 @register
@@ -29,9 +32,10 @@ class PackContractions(ModulePass):
     not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
     to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
-    depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a unit of
-    tiles, if nothing has to be padded, and else transposed if n is not its innermost dimension. The transposes of
-    weights are ordinary operations on weights, for `neo-hoist-constants` to move.
+    depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a dot-product
+    unit, if nothing has to be padded and, for instructions on vectors, many rows share it; else it is transposed if n
+    is not its innermost dimension. The transposes of weights are ordinary operations on weights, for
+    `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -57,7 +61,7 @@ class PackContractions(ModulePass):
                         unit = _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit, int(told.get(found.signature, 0)))
-                    elif not found.depthwise and not _pack_for_tiles(found, target):
+                    elif not found.depthwise and not _pack_for_unit(found, target):
                         _put_innermost(found)
 
 
@@ -177,18 +181,27 @@ def _weight_order(c: Contraction, named: list[int]) -> list[int]:
     return [*batch, *reductions, c.n]
 
 
-def _pack_for_tiles(c: Contraction, target) -> bool:
-    """Panels of an operand that is not a weight, where tiles read them and nothing has to be padded."""
+def _pack_for_unit(c: Contraction, target) -> bool:
+    """Panels of an operand that is not a weight, where a dot-product unit reads them and nothing has to be padded."""
     unit, value = _unit(c, target), c.op.operands[c.b]
     loops = s.positions(c.maps[c.b])
-    if unit is None or not unit.tiles or None in loops or len(set(loops)) != len(loops):
+    if unit is None or unit.group == 1 or unit.words or None in loops or len(set(loops)) != len(loops):
         return False
-    channels = c.extents[s.positions(c.maps[c.a])[-1]]
-    if not s.has_static_shape(value) or c.extents[c.n] % (2 * unit.lanes) or channels % unit.group:
+    if not unit.tiles and _rows(c) < _WORTH:
+        return False
+    channels, columns = c.extents[s.positions(c.maps[c.a])[-1]], c.extents[c.n]
+    if not s.has_static_shape(value) or columns % max(2 * unit.lanes, unit.panel(columns)) or channels % unit.group:
         return False
     with ir.InsertionPoint(c.op), c.op.location:
         _pack_groups(c, value, loops, unit)
     return True
+
+
+def _rows(c: Contraction) -> int:
+    """Rows that share the operand B, 0 where they are dynamic."""
+    shared = {loop for e in c.maps[c.b].results for loop in s.uses_of(e)}
+    extents = [c.extents[loop] for loop, kind in enumerate(c.kinds) if kind == s.PARALLEL and loop not in shared]
+    return 0 if None in extents else math.prod(extents)
 
 
 def _put_innermost(c: Contraction) -> None:
