@@ -51,4 +51,5 @@ def schedule_stage(target, ladder: str = "") -> str:
 
 def simple_global_stage() -> str:
     """From `linalg` to `global` without a change of layouts: named operations generalised, elementwise chains fused."""
-    return "builtin.module(neo-pack-forest{strategy=loops},neo-generalize,neo-lower-precision,canonicalize,cse)"
+    precision = "neo-lower-precision{winograd=false}"
+    return f"builtin.module(neo-pack-forest{{strategy=loops}},neo-generalize,{precision},canonicalize,cse)"

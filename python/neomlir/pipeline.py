@@ -318,7 +318,9 @@ def pipeline_for(
     Raises PipelineError, TargetError.
     """
     name = with_weights(with_precision(name or "cpu", precision, target), weights, target)
-    return name if winograd else with_option(name, target, "neo-winograd.use=never")
+    if winograd:
+        return name
+    return with_option(with_option(name, target, "neo-winograd.use=never"), target, f"{_LOWER}.winograd=false")
 
 
 def precision_of(stages: Mapping[str, str]) -> str:

@@ -1,4 +1,7 @@
 // RUN: neo-opt --neo-lower-precision="type=bf16 target=x86-64-v3" --split-input-file %s | FileCheck %s
+// RUN: neo-opt --neo-lower-precision="type=bf16 target=znver4" --split-input-file %s | FileCheck %s --check-prefix=PAIRS
+// RUN: neo-opt --neo-lower-precision="type=bf16 target=sapphirerapids" --split-input-file %s | FileCheck %s --check-prefix=TILES
+// RUN: neo-opt --neo-lower-precision="type=bf16 target=znver4 winograd=false" --split-input-file %s | FileCheck %s --check-prefix=NEVER
 
 #a = affine_map<(d0, d1, d2) -> (d0, d2)>
 #b = affine_map<(d0, d1, d2) -> (d2, d1)>
@@ -43,9 +46,15 @@ func.func @products(%x: tensor<4x8xf32>, %v: tensor<8x8xf32>) -> tensor<4x8xf32>
 #y = affine_map<(h, w, k, a, b, c) -> (h, w, k)>
 ml_program.global private @filters(#ml_program.extern) : tensor<64x3x3x64xf32>
 
-// What Winograd's algorithm does faster stays in f32.
+// What Winograd's algorithm does faster stays in f32: also than products of pairs, not than those of tiles.
 // CHECK-LABEL: func.func @convolution
 // CHECK-NOT:     bf16
+// PAIRS-LABEL: func.func @convolution
+// PAIRS-NOT:     bf16
+// TILES-LABEL: func.func @convolution
+// TILES:         ins(%{{.*}}, %{{.*}} : tensor<58x58x64xbf16>, tensor<64x3x3x64xbf16>)
+// NEVER-LABEL: func.func @convolution
+// NEVER:         ins(%{{.*}}, %{{.*}} : tensor<58x58x64xbf16>, tensor<64x3x3x64xbf16>)
 func.func @convolution(%x: tensor<58x58x64xf32>) -> tensor<56x56x64xf32> {
   %zero = arith.constant 0.0 : f32
   %w = ml_program.global_load_const @filters : tensor<64x3x3x64xf32>

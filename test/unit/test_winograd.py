@@ -250,6 +250,9 @@ def test_it_can_be_forbidden():
     options = {"target": "x86-64-v4", "inputs": (torch.zeros(1, 32, 28, 28),), "stop_at": "kernels"}
     assert "@winograd_" in neomlir.compile(conv, **options)
     assert "@winograd_" not in neomlir.compile(conv, winograd=False, **options)
+    options |= {"target": "znver4", "precision": "bf16"}
+    assert "bf16" not in neomlir.compile(conv, **options)
+    assert "xbf16>" in neomlir.compile(conv, winograd=False, **options)
 
 
 def test_use_is_checked():

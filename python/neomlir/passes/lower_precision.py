@@ -15,8 +15,8 @@ from neomlir.passes.constants import Constants, bytes_of
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
 from neomlir.passes.winograd import Convolution
-from neomlir.schedules.units import units_of
-from neomlir.schedules.winograd_plan import choose
+from neomlir.schedules.units import rate_of
+from neomlir.schedules.winograd_plan import pays
 
 TYPES = ("f32", "bf16", "f16")
 _VIEWS = frozenset(
@@ -46,7 +46,10 @@ class LowerPrecision(ModulePass):
 
     Where the target has no instruction that multiplies such numbers, weights alone are rounded: they take half the
     memory, and a product widens what it loads; to round and to widen activations as well would cost time and accuracy
-    for nothing. A convolution that is faster by Winograd's algorithm keeps its weights there.
+    for nothing.
+
+    A convolution that is faster by Winograd's algorithm in f32 than directly with the target's instructions keeps its
+    factors as they are.
     """
 
     name = "neo-lower-precision"
@@ -55,6 +58,8 @@ class LowerPrecision(ModulePass):
     """`bf16` or `f16`; `f32` leaves everything as it is."""
     target: str = "host"
     """The target whose second-level cache and units are meant."""
+    winograd: bool = True
+    """Whether `neo-winograd`, which comes behind, may rewrite convolutions."""
 
     def run(self, module: ir.Module) -> None:
         if self.type not in TYPES:
@@ -64,9 +69,19 @@ class LowerPrecision(ModulePass):
         with module.context, module.operation.location:
             target = targets.get(self.target)
             narrow = ir.BF16Type.get() if self.type == "bf16" else ir.F16Type.get()
-            wanted = _factors if units_of(target, self.type, self.type) else partial(_weights, target)
+            rate = rate_of(target, self.type)
+            wanted = partial(_factors if rate else _weights, left=self._left(target, rate or 1))
             for function in s.straight_line(module):
                 _Function(function, narrow, target.cache.l2 // 2, wanted).lower()
+
+    def _left(self, target: targets.Target, rate: int) -> Callable[[ir.Operation, Constants], bool]:
+        """Whether a convolution is left to `neo-winograd`, rather than done directly at `rate` times f32's speed."""
+
+        def left(op: ir.Operation, constants: Constants) -> bool:
+            found = Convolution.match(op, constants) if self.winograd else None
+            return found is not None and pays(target, found.shape, rate)
+
+        return left
 
 
 class _Function:
@@ -234,24 +249,21 @@ def _is_wide(value: ir.Value) -> bool:
     return isinstance(value.type, ir.RankedTensorType) and isinstance(value.type.element_type, ir.F32Type)
 
 
-def _weights(target, op: ir.Operation, constants: Constants) -> list[int]:
-    """The weight of a contraction in f32 that is neither depthwise nor Winograd's on the target."""
+def _weights(op: ir.Operation, constants: Constants, left: Callable[[ir.Operation, Constants], bool]) -> list[int]:
+    """The weight of a contraction in f32 that is neither depthwise nor `left` as it is."""
     found = Contraction.match(op) if op.name == "linalg.generic" else None
     if found is None or found.depthwise or not all(_is_wide(v) for v in op.operands):
         return []
-    if not constants.weights(op.operands[found.b]):
-        return []
-    convolution = Convolution.match(op, constants)
-    return [] if convolution is not None and choose(target, convolution.shape) else [found.b]
+    return [found.b] if constants.weights(op.operands[found.b]) and not left(op, constants) else []
 
 
-def _factors(op: ir.Operation, constants: Constants) -> list[int]:
-    """What contractions and windows in f32 read."""
+def _factors(op: ir.Operation, constants: Constants, left: Callable[[ir.Operation, Constants], bool]) -> list[int]:
+    """What contractions and windows in f32 read, but for those `left` as they are."""
     if op.name != "linalg.generic" or s.is_parallel(op):
         return []
     found = Contraction.match(op)
     if found is not None:
-        if not all(_is_wide(v) for v in op.operands):
+        if not all(_is_wide(v) for v in op.operands) or left(op, constants):
             return []
         return [found.a] if found.depthwise else [found.a, found.b]
     maps = indexing_maps(op)

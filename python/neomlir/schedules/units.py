@@ -72,6 +72,8 @@ class Unit:
         return min((wide, narrow), key=lambda r: -(-extent // r) * r * (_NARROW if r == narrow else _WIDE))
 
 
+_TILE_RATE = 16
+"""Products that a tile unit sums while two ports do one each in f32: 16 x 32 a cycle."""
 WORDS = {
     512: ("avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
     256: ("avx2", "llvm.x86.avx2.pmadd.wd"),
@@ -121,6 +123,15 @@ def unit_of(target, rows: str, columns: str, channels: int, padded: bool) -> Uni
     """
     units = [u for u in units_of(target, rows, columns) if padded or channels % u.group == 0]
     return min(units, key=lambda u: (-(-channels // u.group), -channels % u.group), default=None)
+
+
+def rate_of(target, type_: str) -> int:
+    """How many products of two numbers of `type_` the best unit of `target` sums while it does one in f32; 0: no unit.
+
+    An instruction on vectors counts as long as a multiply-add of f32, one on tiles as a cycle a row.
+    """
+    units = units_of(target, type_, type_)
+    return max((_TILE_RATE if unit.tiles else unit.group for unit in units), default=0)
 
 
 def vector_bits_of(target, rows: str, columns: str, intrinsic: str) -> int:

@@ -206,6 +206,12 @@ def choose(target, shape: Shape) -> int | None:
     return best
 
 
+def pays(target, shape: Shape, rate: int = 1) -> bool:
+    """Whether `choose`'s F(m, 3) is also worth it beside a direct convolution `rate` times as fast as in f32."""
+    m = choose(target, shape)
+    return m is not None and cycles(target.fixed, m, shape) < _GAIN / rate * direct_cycles(target, shape)
+
+
 def choices(target, shape: Shape) -> tuple[int, ...]:
     """The m of F(m, 3) that are exact enough and can be blocked, and 0 for the direct convolution; `choose`'s first."""
     exact = [m for m in POINTS if error(m, shape.inputs) <= _BOUND and cycles(target.fixed, m, shape) is not None]
