@@ -124,15 +124,16 @@ class Nest:
     def _is_along(self, target, bits: int) -> bool:
         """Whether rows are read from end to end, as hardware foresees it.
 
-        They are where they come from memory, and few of them are under the next window as well, or the row under a
-        strip is short.
+        They are where they come from memory, and the row under a strip is short, or few of them are under the next
+        window as well and what is not foreseen is late.
         """
         form, g = self.form, self.form.generic
         rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
         again = rows - form.others[-1].stride if self.down else 0
         run = _TALL * form.row.stride * self.channels * bits // 8
         moved = sum(math.prod(n or 1 for n in static_shape(v)) for v in (g.inputs[0], g.results[0])) * bits // 8
-        return moved > 2 * target.cache.l2 and (again * 2 <= rows or run < _RUN)
+        late = again * 2 <= rows and target.cache.ahead > 0
+        return moved > 2 * target.cache.l2 and (late or run < _RUN)
 
     def _block(self, target, bits: int) -> tuple[int, int]:
         """Channels of a block, and strips that go down the rows together.
