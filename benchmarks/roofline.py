@@ -5,7 +5,7 @@
 Groups: gemm, resnet50, mobilenet_v2. A share is the least time of the layer (Machine.shortest: its arithmetic at the
 measured peak, or its bytes at the rate of a copy as large) over its best time; a ratio is of medians.
 
-Each call follows one of the same contestant that is not timed, as the copies follow each other that give the roof.
+Each call follows some of the same contestant that are not timed, as the copies follow each other that give the roof.
 
 Neo's time is that of its kernels inside a run, padding included, on inputs whose channels are innermost, as they are
 within a network; oneDNN (by PyTorch) gets and gives its own blocked layout; ONNX Runtime's is that of a whole call, and
@@ -38,6 +38,10 @@ GROUPS = {
 }
 
 
+SETTLED = 1e-3
+"""Seconds of calls behind which what a layer reads and writes is where it stays, or else three calls: a cache that
+holds what another one gave up has it all after some passes only.
+"""
 STEADY = 0.015
 """How much the peak may change from before a call to behind it for the call to be compared with it."""
 
@@ -75,6 +79,15 @@ class Contestants:
             return _timed(lambda: self.onednn(self.blocked))
 
 
+def settle(call) -> None:
+    """Calls after which others leave no trace in the caches."""
+    begin = time.perf_counter()
+    for _ in range(3):
+        call()
+        if time.perf_counter() - begin > SETTLED:
+            return
+
+
 def _timed(call) -> float:
     begin = time.perf_counter()
     call()
@@ -94,7 +107,7 @@ def measure(layer: layers.Layer, program: Path, meter: Meter, seconds: float) ->
     beside = []
     for _ in range(runs):
         for name, call in contestants.calls.items():
-            call()
+            settle(call)
             before = meter.pace()
             times[name].append(call())
             after = meter.pace()
