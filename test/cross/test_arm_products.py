@@ -183,6 +183,21 @@ def test_a_model_in_16_bits(target, precision, taken, tmp_path):
     _agrees(module, [x.numpy()], [wanted], tmp_path, tolerance, taken, target, **options)
 
 
+def test_factors_that_are_no_weights(tmp_path):
+    """Of odd extents, packed while the program runs."""
+    torch = pytest.importorskip("torch")
+    emulate.emulator(Target.named(TARGET))
+
+    class Product(torch.nn.Module):
+        def forward(self, a, b):
+            return a @ b.transpose(-1, -2)
+
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, extent, 21).bfloat16().float() for extent in (19, 33))
+    arrays, wanted = [a.numpy(), b.numpy()], Product()(a, b).numpy()
+    _agrees(Product(), arrays, [wanted], tmp_path, 1e-5, {"mmla": 1}, inputs=[a, b], precision="bf16")
+
+
 @pytest.mark.parametrize(
     ("target", "weights", "rows", "taken"),
     [

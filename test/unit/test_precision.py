@@ -62,6 +62,20 @@ def test_models(kind, precision, target):
     assert str(compiled.outputs[0].dtype) == "float32"
 
 
+class Product(torch.nn.Module):
+    def forward(self, a, b):
+        return a @ b.transpose(-1, -2)
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(16, 7, 33), (49, 64, 49), (70, 19, 9), (3, 21, 40)])
+def test_factors_that_are_no_weights(m, k, n):
+    """Odd numbers of everything, as where tokens are pixels and one more."""
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, extent, k).bfloat16().float() for extent in (m, n))
+    found = neomlir.compile(Product(), inputs=(a, b), precision="bf16")(a.numpy(), b.numpy())
+    assert relative(found, Product()(a, b).numpy()) < 1e-6
+
+
 def test_the_file_tells_it(tmp_path):
     module = torch.nn.Linear(8, 8).eval()
     neomlir.compile(module, "x86-64-v2", [torch.zeros(2, 8)], precision="bf16", output=tmp_path / "m.neo")

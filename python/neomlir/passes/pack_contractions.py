@@ -33,8 +33,8 @@ class PackContractions(ModulePass):
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
     to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
     depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a dot-product
-    unit, if nothing has to be padded and, for instructions on vectors, many rows share it; else it is transposed if n
-    is not its innermost dimension. The transposes of weights are ordinary operations on weights, for
+    unit of tiles, if nothing has to be padded, and of vectors, if many rows share it; else it is transposed if n is not
+    its innermost dimension. The transposes of weights are ordinary operations on weights, for
     `neo-hoist-constants` to move.
     """
 
@@ -182,15 +182,16 @@ def _weight_order(c: Contraction, named: list[int]) -> list[int]:
 
 
 def _pack_for_unit(c: Contraction, target) -> bool:
-    """Panels of an operand that is not a weight, where a dot-product unit reads them and nothing has to be padded."""
+    """Panels of an operand that is not a weight, where a dot-product unit reads them."""
     unit, value = _unit(c, target), c.op.operands[c.b]
     loops = s.positions(c.maps[c.b])
     if unit is None or unit.group == 1 or unit.words or None in loops or len(set(loops)) != len(loops):
         return False
-    if not unit.tiles and _rows(c) < _WORTH:
+    if not s.has_static_shape(value):
         return False
     channels, columns = c.extents[s.positions(c.maps[c.a])[-1]], c.extents[c.n]
-    if not s.has_static_shape(value) or columns % max(2 * unit.lanes, unit.panel(columns)) or channels % unit.group:
+    fits = columns % (2 * unit.lanes) == channels % unit.group == 0
+    if not (fits if unit.tiles else _rows(c) >= _WORTH and 2 * columns >= unit.lanes):
         return False
     with ir.InsertionPoint(c.op), c.op.location:
         _pack_groups(c, value, loops, unit)
