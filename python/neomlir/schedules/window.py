@@ -122,7 +122,7 @@ class Nest:
         free = max(2, (frame.machine.registers * 5 // 8) // results)
         reused = bool(self.sums.unrolled)
         height = max(1, free // 2) if reused and self.rows else 1
-        if self.rows and reused and (isinstance(self.sums, Largest) or (frame.machine.ahead and not self._overlap())):
+        if self.rows and reused and (isinstance(self.sums, Largest) or not self._overlap()):
             # Long runs of memory first; what windows share is little, and is held in few registers.
             height, free = (2, 16) if self._overlap() else (1, free)
         self.vectors = max(1, min(8, free // height))
