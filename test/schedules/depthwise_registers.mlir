@@ -81,3 +81,24 @@ func.func @wide_window(%x: tensor<40x40x192xf32>, %w: tensor<5x5x192xf32>, %out:
   } -> tensor<36x36x192xf32>
   return %r : tensor<36x36x192xf32>
 }
+
+// -----
+
+// Channels of two register tiles would fit one block: they are two, so that LLVM does not know where a tile starts.
+// LARGE-LABEL:     func.func @few_channels
+// LARGE-SAME:        channels = 32 : i64
+// LARGE-SAME:        vectors = 2 : i64
+func.func @few_channels(%x: tensor<26x26x64xf32>, %w: tensor<3x3x64xf32>, %out: tensor<24x24x64xf32>) -> tensor<24x24x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<24x24x64xf32>) -> tensor<24x24x64xf32>
+  %r = linalg.generic {
+    indexing_maps = [affine_map<(h, v, c, a, b) -> (h + a, v + b, c)>, affine_map<(h, v, c, a, b) -> (a, b, c)>, affine_map<(h, v, c, a, b) -> (h, v, c)>],
+    iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]
+  } ins(%x, %w : tensor<26x26x64xf32>, tensor<3x3x64xf32>) outs(%f : tensor<24x24x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %acc, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<24x24x64xf32>
+  return %r : tensor<24x24x64xf32>
+}

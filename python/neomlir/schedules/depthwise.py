@@ -138,7 +138,9 @@ class Nest:
     def _block(self, target, bits: int) -> tuple[int, int]:
         """Channels of a block, and strips that go down the rows together.
 
-        What the rows under their windows, one more, weights and results take is half of the first-level cache.
+        What the rows under their windows, one more, weights and results take is half of the first-level cache. Channels
+        of several register tiles are two blocks at least: between bounds that it knows LLVM loads the tiles' weights
+        early, and has no registers for them.
         """
         form, step = self.form, self.usual * self.vectors
         most = -(-self.channels // step) * step
@@ -156,7 +158,7 @@ class Nest:
         if not self.along:
             if self.down:
                 wide = max((n for n in range(1, self.strips + 1) if each(n) * most <= fit), default=1)
-            count = -(-most // max(step, fit // each(wide) // line * line))
+            count = max(-(-most // max(step, fit // each(wide) // line * line)), 2 if most > step else 1)
             block = min(most, -(-most // (count * line)) * line)
         others = [n * step for n in (1, 2, 4, 8) if n * step < most]
         return self.frame.kernel.parameter("channels", block, [*others, most]), wide
