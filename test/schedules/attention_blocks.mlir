@@ -1,10 +1,11 @@
 // RUN: neo-opt --neo-schedule=target=x86-64-v4 %s | FileCheck %s
 
 // The scores of 100 rows of 4096 are more than half the second-level cache: a work item is a block of rows of a head, as
-// many as fit, and all its scores are scratch memory.
+// many as fit, and all its scores are scratch memory. Register tiles are eight rows high: those of the scores are 16 KiB
+// apart, and a set of the first-level cache has places for eight.
 // CHECK-LABEL: func.func @attention
-// CHECK-SAME:    attributes {neo.parameters = {block = 2 : i64}, neo.schedule = "attention"}
-// CHECK-COUNT-2: memref.alloca() {{.*}} : memref<26x4096xf32>
+// CHECK-SAME:    attributes {neo.parameters = {block = 4 : i64}, neo.schedule = "attention"}
+// CHECK-COUNT-2: memref.alloca() {{.*}} : memref<32x4096xf32>
 // CHECK-NOT:     memref<2x100x4096xf32>
 // CHECK:         scf.forall (%{{.*}}) in (8)
 // CHECK:           math.exp

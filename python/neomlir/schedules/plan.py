@@ -9,6 +9,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import GRANULE
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.sets import rows_that_stay
 from neomlir.schedules.tiles import register_tile
 
 _ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
@@ -144,6 +145,10 @@ class Plan:
         analytic, vectors = vectors, kernel.parameter("vectors", vectors, fits)
         if vectors != analytic:
             height = max(1, min((budget - vectors - 2) // vectors, height))
+        plain = len(rows) == 1 and not (inner or batch) and panel in (None, vectors * lanes)
+        if rows and not (plain and Plan.is_copied(root, rows[0], columns, kernel, target)):
+            operand = 1 if root.depends(0, columns) else 0
+            height = rows_that_stay(root, operand, rows[-1], inner, height, target.cache)
         height = kernel.parameter(
             "rows", height, [r for r in _ROWS if r * vectors + vectors < budget and r < 2 * height]
         )
@@ -156,6 +161,12 @@ class Plan:
             width, vectors = panels * panel, panels * inside
         lanes = GRANULE // kernel.element_bits
         return Plan(columns, rows, inner, batch, lanes, vectors, height, panel, width, panels)
+
+    @staticmethod
+    def is_copied(root: Root, rows: Dim, columns: Dim, kernel: Kernel, target) -> bool:
+        """Whether the rows of a product are read from a copy, as `five_loops` makes it of large ones."""
+        sizes = [rows.size, columns.size, *(root.extents[loop] for loop in root.reduced)]
+        return len(root.reduced) == 1 and None not in sizes and is_large(*sizes, kernel, target.cache.l2)
 
     @staticmethod
     def columns_of(root: Root) -> Dim:
