@@ -19,6 +19,7 @@ from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Root
+from neomlir.schedules.sets import rows_that_stay
 from neomlir.schedules.tiles import tile_of
 
 
@@ -36,6 +37,8 @@ class DotProduct(Schedule):
             raise NotApplicable("the target's dot-product unit is none of vectors of groups of 32 bits")
         rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
         plan = panels.plan(root, rows - 2 * panels.unit.flip)
+        if plan.rows:
+            plan.height = rows_that_stay(root, panels.rows, plan.rows[-1], plan.inner, plan.height, target.cache)
         return Frame(kernel, target).made_by(lambda frame: DotNest(frame, root, plan, panels).emit())
 
 
