@@ -47,6 +47,7 @@ def global_stage(target: str) -> str:
         f"neo-lower-precision{{target={target}}}",
         f"neo-winograd{{target={target}}}",
         f"neo-pack-contractions{{target={target}}}",
+        "cse",  # A weight that several contractions read, as the steps of a recurrent layer do, is packed once.
         "neo-hoist-constants",
         *tidy,
     ]

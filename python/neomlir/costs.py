@@ -9,7 +9,7 @@ import numpy as np
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import is_tensor, iterators, loop_extents, number_of_inputs
 from neomlir.passes.functions import functions
-from neomlir.passes.plan_memory import type_bytes
+from neomlir.passes.places import type_bytes
 from neomlir.schedules.winograd_math import operations
 from neomlir.trees import Trees
 

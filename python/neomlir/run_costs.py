@@ -10,7 +10,7 @@ from typing import Any
 from neomlir.costs import work
 from neomlir.mlir import ir
 from neomlir.passes.functions import functions, kernel_modules, main_of, name_of
-from neomlir.passes.plan_memory import type_bytes
+from neomlir.passes.places import type_bytes
 
 Cost = tuple[int | None, int | None]
 _BINARY = {

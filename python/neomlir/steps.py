@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from neomlir.mlir import ir
-from neomlir.passes.plan_memory import type_bytes
+from neomlir.passes.places import type_bytes
 
 
 class Buffer(NamedTuple):

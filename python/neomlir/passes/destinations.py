@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from neomlir.mlir import ir, passmanager
 from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor, runs_on_host
+from neomlir.passes.in_place import concatenations, part_offset
 from neomlir.passes.kernel_body import empty_of
 
 _VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
@@ -22,6 +25,7 @@ def give_destinations(module: ir.Module) -> None:
     # Last, since canonicalisation would see through a copy.
     with ir.Location.unknown(module.context):
         for function in _functions(module):
+            _copy_pieces(function)
             _copy_results(function)
 
 
@@ -37,6 +41,19 @@ def _is_static(value: ir.Value) -> bool:
     return ir.RankedTensorType(value.type).has_static_shape
 
 
+def _copy_pieces(function: ir.Operation) -> None:
+    """Copy the one operand of a concatenation that no kernel writes in place, where it is the smaller part."""
+    block = Block.of(function)
+    for number, left in concatenations(block):
+        op = block.ops[number]
+        if len(left) == 1 and 2 * _elements(op.operands[left[0]]) <= _elements(op.results[0]):
+            op.operands[left[0]] = _copy(op.operands[left[0]], ir.InsertionPoint(op))
+
+
+def _elements(value: ir.Value) -> int:
+    return math.prod(ir.RankedTensorType(value.type).shape)
+
+
 def _copy_results(function: ir.Operation) -> None:
     """Insert a copy wherever a returned value is not the sole, plain result of a kernel; likewise under host views."""
     block = Block.of(function)
@@ -46,13 +63,13 @@ def _copy_results(function: ir.Operation) -> None:
         root = value
         while (maker := block.made_by(root)) is not None and maker.name in _VIEWS and _is_static(root):
             root = maker.operands[0]
-        made_by_kernel = maker is not None and not runs_on_host(maker) and maker.name not in CHEAP
+        made_by_kernel = maker is not None and not _is_view(maker) and maker.name not in CHEAP
         if made_by_kernel and root not in seen and (root == value or _is_static(value)):
             seen.add(root)
         else:
             end.operands[position] = _copy(value, ir.InsertionPoint(end))
     for op in block.ops[:-1]:
-        if not runs_on_host(op) or op.name == "tensor.dim":
+        if not _is_view(op) or op.name == "tensor.dim":
             continue
         for position, value in enumerate(op.operands):
             maker = block.made_by(value)
@@ -60,6 +77,11 @@ def _copy_results(function: ir.Operation) -> None:
                 continue
             if is_tensor(value) and maker is not None and maker.name in CHEAP and op.name != "tensor.empty":
                 op.operands[position] = _copy(value, ir.InsertionPoint(op))
+
+
+def _is_view(op: ir.Operation) -> bool:
+    """Whether the host looks at memory that another operation filled."""
+    return runs_on_host(op) or (op.name == "tensor.extract_slice" and part_offset(op) is not None)
 
 
 def _copy(value: ir.Value, at: ir.InsertionPoint) -> ir.Value:

@@ -12,7 +12,7 @@ from neomlir.passes.dataflow import (
     results_of,
 )
 from neomlir.passes.groups import Groups
-from neomlir.passes.plan_memory import type_bytes
+from neomlir.passes.places import type_bytes
 from neomlir.schedules.tiles import SCORE_ROWS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neomlir.passes.dataflow import CHEAP, Block, runs_on_host
+from neomlir.passes.in_place import views_of_parts
 
 
 class Groups:
@@ -15,6 +16,7 @@ class Groups:
         self.group: list[int] = list(range(len(block.ops)))
         self.members: dict[int, list[int]] = {i: [i] for i in range(len(block.ops))}
         self.kind: dict[int, str] = {}
+        self.views = views_of_parts(block)
         self.next: list[list[int]] = [[] for _ in block.ops]
         for number, values in enumerate(block.reads):
             for value in values:
@@ -24,7 +26,7 @@ class Groups:
     def is_kernel(self, number: int) -> bool:
         """Whether the operation is computed by kernels (and not by the host or cloned where it is read)."""
         op = self.block.ops[number]
-        return not runs_on_host(op) and op.name not in CHEAP
+        return not runs_on_host(op) and op.name not in CHEAP and number not in self.views
 
     def may_merge(self, a: int, b: int) -> bool:
         """Whether groups a and b can be one without a cycle through others."""

@@ -9,6 +9,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.emit_thunks import slots
 from neomlir.passes.expect import fail
 from neomlir.passes.functions import defined_functions, functions, name_of
+from neomlir.passes.places import type_bytes
 
 # Fields of `struct neo_call`, all of them pointers, see docs/levels.md.
 RUNTIME, PARALLEL_FOR, ALLOC, FREE, OUTPUT = range(5, 10)
@@ -124,6 +125,10 @@ class _Emitter:
         index, type_ = ir.IndexType.get(), value.type
         if isinstance(type_, ir.MemRefType):
             address = self.create("memref.extract_aligned_pointer_as_index", [index], [value])
+            before = type_.get_strides_and_offset()[1] * type_bytes(type_.element_type)
+            if before:
+                none = ir.Attribute.parse("#arith.overflow<none>")
+                address = self.create("arith.addi", [index], [address, self.index(before)], overflowFlags=none)
             extents = [
                 self.create("memref.dim", [index], [value, self.index(i)])
                 for i in range(type_.rank)

@@ -11,13 +11,10 @@ from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.dataflow import Block
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
+from neomlir.passes.places import PARTS, VIEWS, Places, buffer_type, tensor_bytes, type_bytes, without_offset
 from neomlir.passes.relate_extents import ATTRIBUTE as EXTENTS
 
-_VIEWS = {
-    "tensor.expand_shape": "memref.expand_shape",
-    "tensor.collapse_shape": "memref.collapse_shape",
-    "tensor.cast": "memref.cast",
-}
+_LOAD = "ml_program.global_load_const"
 
 
 @register
@@ -26,10 +23,11 @@ class PlanMemory(ModulePass):
     """Bufferise the host functions and plan their memory.
 
     Expects the functions of level `kernels` and kernels of level `memref` (declarations suffice). Static intermediates
-    become views of the arena, reused by liveness; results are written straight to the caller's buffers; weights become
-    views of the weights at 64-byte aligned offsets (`neo.weights` on the function; arguments of their own where the
-    function defines weights). Buffers of dynamic size come from the runtime and go back after their last use.
-    Calls become `neo.dispatch`.
+    become views of the arena, reused by liveness; slices, and the operands of concatenations, become views of the
+    memory of the larger tensor, which is why they have to lie in it from end to end; results are written straight to
+    the caller's buffers; weights become views of the weights at 64-byte aligned offsets (`neo.weights` on the function;
+    arguments of their own where the function defines weights). Buffers of dynamic size come from the runtime and go
+    back after their last use. Calls become `neo.dispatch`.
     """
 
     name = "neo-plan-memory"
@@ -49,22 +47,9 @@ class PlanMemory(ModulePass):
                     function.erase()
 
 
-def type_bytes(type_: ir.Type) -> int:
-    """Bytes of one element in memory; i1 takes a byte."""
-    if isinstance(type_, ir.IndexType):
-        return 8
-    return max(1, type_.width // 8) if hasattr(type_, "width") else 0
-
-
-def _memref(type_: ir.Type) -> ir.Type:
-    return ir.MemRefType.get(ir.RankedTensorType(type_).shape, ir.RankedTensorType(type_).element_type)
-
-
-def _bytes(type_: ir.Type) -> int:
-    size = type_bytes(ir.RankedTensorType(type_).element_type)
-    for extent in ir.RankedTensorType(type_).shape:
-        size *= extent
-    return size
+def _symbol(load: ir.Operation) -> str:
+    """The name of the global that is loaded."""
+    return str(load.attributes["global"])[1:].strip('"')
 
 
 @dataclass
@@ -80,7 +65,8 @@ class _Host:
         self.block = Block.of(self.old)
         self.index = ir.IndexType.get()
         self.bytes_type = ir.Type.parse("memref<?xi8>")
-        self._find_roots()
+        self.places = Places.of(self.old, self.block)
+        self.output = self.places.outputs
         self._find_lifetimes()
         self._make_function()
         for number, op in enumerate(self.block.ops[:-1]):
@@ -89,37 +75,18 @@ class _Host:
         ir.Operation.create("func.return", ip=self.at)
         self.old.erase()
 
-    # What shares memory with what, and how long it lives.
-
-    def _find_roots(self) -> None:
-        """Follow views and destination-style calls to the `tensor.empty` (or argument, or load) that holds the data."""
-        self.root: dict[ir.Value, ir.Value] = {}
-        for op in self.block.ops:
-            if op.name in _VIEWS or op.name == "tensor.reshape":
-                self.root[op.results[0]] = self.root.get(op.operands[0], op.operands[0])
-            elif op.name == "func.call":
-                for result, destination in zip(op.results, list(op.operands)[-len(op.results) :], strict=True):
-                    self.root[result] = self.root.get(destination, destination)
-        returned = list(self.block.ops[-1].operands)
-        self.output: dict[ir.Value, int] = {}
-        for number, value in enumerate(returned):
-            root = self.root.get(value, value)
-            maker = self.block.made_by(root)
-            if root in self.output or maker is None or maker.name != "tensor.empty":
-                raise PassFailure(f"{name_of(self.old)}: result {number} is not written by a kernel of its own")
-            self.output[root] = number
+    # How long what shares memory lives.
 
     def _find_lifetimes(self) -> None:
         self.lifetime: dict[ir.Value, Buffer] = {}
         for number, op in enumerate(self.block.ops):
             for value in self.block.reads[number]:
                 if op.name == "func.call" or op.name == "tensor.extract":
-                    root = self.root.get(value, value)
-                    maker = self.block.made_by(root)
-                    if maker is None or maker.name != "tensor.empty" or root in self.output:
+                    root, _ = self.places.place(value)
+                    if not self.places.is_held(root) or root in self.output:
                         continue
-                    static = ir.RankedTensorType(root.type).has_static_shape
-                    buffer = self.lifetime.setdefault(root, Buffer(_bytes(root.type) if static else 0, number, number))
+                    size = tensor_bytes(root.type) if ir.RankedTensorType(root.type).has_static_shape else 0
+                    buffer = self.lifetime.setdefault(root, Buffer(size, number, number))
                     buffer.last = number
         static = {v: b for v, b in self.lifetime.items() if ir.RankedTensorType(v.type).has_static_shape}
         self.arena_bytes = assign_offsets(list(static.values()))
@@ -140,17 +107,17 @@ class _Host:
         self.defines_weights = "res_attrs" in old.attributes and "neo.defines" in str(old.attributes["res_attrs"])
         loads = {}
         for op in self.block.ops:
-            if op.name == "ml_program.global_load_const":
-                loads.setdefault(str(op.attributes["global"]), op)
-        types = [_memref(a.type) for a in arguments]
+            if op.name == _LOAD:
+                loads.setdefault(_symbol(op), op)
+        types = [buffer_type(a.type) for a in arguments]
         attributes = [self._attributes(old, "arg_attrs", i) for i in range(len(arguments))]
         if self.defines_weights:
             for symbol, op in loads.items():
-                types.append(_memref(op.results[0].type))
-                attributes.append(ir.DictAttr.get({"neo.weight": ir.FlatSymbolRefAttr.get(symbol[1:].strip('"'))}))
+                types.append(buffer_type(op.results[0].type))
+                attributes.append(ir.DictAttr.get({"neo.weight": ir.FlatSymbolRefAttr.get(symbol)}))
         static = [v for v in returned if ir.RankedTensorType(v.type).has_static_shape]
         for number, value in enumerate(returned):
-            types.append(_memref(value.type) if value in static else self.bytes_type)
+            types.append(buffer_type(value.type) if value in static else self.bytes_type)
             attributes.append(self._attributes(old, "res_attrs", number))
         pointer = ir.Type.parse("!llvm.ptr")
         empty = ir.DictAttr.get({})
@@ -159,8 +126,8 @@ class _Host:
         offset, offsets = 0, {}
         if not self.defines_weights:
             for symbol, op in loads.items():
-                offsets[symbol[1:].strip('"')] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
-                offset = align(offset + _bytes(op.results[0].type))
+                offsets[symbol] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
+                offset = align(offset + tensor_bytes(op.results[0].type))
         i64 = ir.IntegerType.get_signless(64)
         kept = {name: old.attributes[name] for name in (EXTENTS,) if name in old.attributes}
         new = ir.Operation.create(
@@ -175,7 +142,7 @@ class _Host:
                 "neo.arena": ir.IntegerAttr.get(i64, self.arena_bytes),
                 "neo.weights": ir.DictAttr.get(offsets),
                 "neo.weights_size": ir.IntegerAttr.get(i64, offset),
-                "neo.outputs": ir.ArrayAttr.get([ir.TypeAttr.get(_memref(v.type)) for v in returned]),
+                "neo.outputs": ir.ArrayAttr.get([ir.TypeAttr.get(buffer_type(v.type)) for v in returned]),
             },
             ip=ir.InsertionPoint(old),
         )
@@ -211,22 +178,30 @@ class _Host:
         return self._create("memref.view", [type_], [bytes_, self._constant(offset), *extents])
 
     def _convert(self, number: int, op: ir.Operation) -> None:
+        if op.name in PARTS or (op.name == "tensor.empty" and op.results[0] in self.places.parent):
+            self.values[op.results[0]] = self._placed(op.results[0])
+            return
+        if (op.name in VIEWS or op.name == "tensor.reshape") and self.places.place(op.results[0])[1]:
+            if any(not ir.RankedTensorType(v.type).has_static_shape for v in (op.operands[0], op.results[0])):
+                raise PassFailure(f"{name_of(self.old)}: a {op.name} of a part of a tensor needs static extents")
+            self.values[op.results[0]] = self._placed(op.results[0])
+            return
         match op.name:
             case "ml_program.global_load_const":
-                symbol = str(op.attributes["global"])
-                type_ = _memref(op.results[0].type)
+                symbol = _symbol(op)
+                type_ = buffer_type(op.results[0].type)
                 self.values[op.results[0]] = (
                     self.loaded[symbol]
                     if self.defines_weights
-                    else self._view(self.weights, self.offset_of[symbol[1:].strip('"')], type_)
+                    else self._view(self.weights, self.offset_of[symbol], type_)
                 )
             case "tensor.empty":
                 self.values[op.results[0]] = self._buffer(op)
             case "tensor.expand_shape" | "tensor.collapse_shape" | "tensor.cast":
                 attributes = {k: op.attributes[k] for k in op.attributes}
                 self.values[op.results[0]] = self._create(
-                    _VIEWS[op.name],
-                    [_memref(op.results[0].type)],
+                    VIEWS[op.name],
+                    [buffer_type(op.results[0].type)],
                     [self.values[v] for v in op.operands],
                     **attributes,
                 )
@@ -250,9 +225,21 @@ class _Host:
                     clone.operands[i] = self.values[value]
                 self.values.update(zip(op.results, clone.results, strict=True))
 
+    def _placed(self, value: ir.Value) -> ir.Value:
+        """The buffer of a tensor of static extents that lies in the memory of another, or of several."""
+        (root, before), type_ = self.places.place(value), buffer_type(value.type)
+        if root in self.offsets:
+            return self._view(self.arena, self.offsets[root] + before, type_)
+        maker = self.block.made_by(root)
+        if maker is not None and maker.name == _LOAD and not self.defines_weights:
+            return self._view(self.weights, self.offset_of[_symbol(maker)] + before, type_)
+        written = root in self.output and ir.RankedTensorType(root.type).has_static_shape
+        buffer = self.results[self.output[root]] if written else self.values[root]
+        return self._recast(buffer, type_, before // type_bytes(type_.element_type))
+
     def _reshape(self, op: ir.Operation) -> ir.Value:
         """A view of a contiguous buffer in extents that the host computed."""
-        type_ = _memref(op.results[0].type)
+        type_ = buffer_type(op.results[0].type)
         extents = []
         for scalar in self.scalars[op.operands[1]]:
             is_index = isinstance(scalar.type, ir.IndexType)
@@ -294,13 +281,13 @@ class _Host:
     def _buffer(self, op: ir.Operation) -> ir.Value:
         """Memory for a `tensor.empty`: the caller's, the arena's, or the runtime's."""
         value = op.results[0]
-        type_ = _memref(value.type)
+        type_ = buffer_type(value.type)
         extents = [self.values[v] for v in op.operands]
         if value in self.output:
             number = self.output[value]
             given = self.results[number]
             if ir.RankedTensorType(value.type).has_static_shape:
-                return given if given.type == type_ else self._recast(given, type_)
+                return self._recast(given, type_)
             return self._view(self._output(number, type_, extents), 0, type_, extents)
         if value in self.offsets:
             return self._view(self.arena, self.offsets[value], type_)
@@ -333,18 +320,21 @@ class _Host:
             callee=ir.FlatSymbolRefAttr.get(name),
         )
 
-    def _recast(self, given: ir.Value, type_: ir.MemRefType) -> ir.Value:
-        """The caller's result seen in the shape that the kernel writes."""
+    def _recast(self, given: ir.Value, type_: ir.MemRefType, before: int = 0) -> ir.Value:
+        """A buffer seen in another shape, from `before` of its elements on."""
         strides, step = [], 1
         for extent in reversed(type_.shape):
             strides.insert(0, step)
             step *= extent
+        if given.type == type_ and not before:
+            return given
+        layout = ir.StridedLayoutAttr.get(before, strides) if before else None
         return ir.Operation.create(
             "memref.reinterpret_cast",
-            results=[type_],
+            results=[ir.MemRefType.get(type_.shape, type_.element_type, layout)],
             operands=[given],
             attributes={
-                "static_offsets": ir.DenseI64ArrayAttr.get([0]),
+                "static_offsets": ir.DenseI64ArrayAttr.get([before]),
                 "static_sizes": ir.DenseI64ArrayAttr.get(list(type_.shape)),
                 "static_strides": ir.DenseI64ArrayAttr.get(strides),
                 "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0, 0]),
@@ -374,9 +364,12 @@ class _Host:
         if isinstance(grid, ir.IntegerAttr):
             items = self._constant(grid.value)
         else:
-            types = [v.type for v in operands]
-            self._declare(ir.FlatSymbolRefAttr(grid).value, types, [self.index])
-            items = self._create("func.call", [self.index], operands, callee=grid)
+            # Only extents are asked for, so a part of a tensor may be any of them.
+            given = [
+                self._recast(v, without_offset(v.type)) if v.type != without_offset(v.type) else v for v in operands
+            ]
+            self._declare(ir.FlatSymbolRefAttr(grid).value, [v.type for v in given], [self.index])
+            items = self._create("func.call", [self.index], given, callee=grid)
         types = ir.TupleType.get_tuple([v.type for v in operands])
         arguments = self._create("builtin.unrealized_conversion_cast", [types], operands)
         self._create("neo.dispatch", [], [self.runtime, items, arguments], kernel=callee)
