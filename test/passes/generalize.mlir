@@ -19,3 +19,16 @@ func.func @main(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x3x3xf32>, %o: tensor<1x6
   %t = linalg.transpose ins(%c : tensor<1x4x6x6xf32>) outs(%o : tensor<1x6x6x4xf32>) permutation = [0, 2, 3, 1]
   return %t : tensor<1x6x6x4xf32>
 }
+
+// What is concatenated has its own extents.
+// CHECK-LABEL: func.func @rolled
+// CHECK-SAME: (%[[A:.*]]: tensor<2x4xf32>, %[[B:.*]]: tensor<6x4xf32>, %[[C:.*]]: tensor<?x4xf32>)
+// CHECK: tensor.concat dim(0) %[[A]], %[[B]] : (tensor<2x4xf32>, tensor<6x4xf32>) -> tensor<8x4xf32>
+// CHECK: tensor.concat dim(0) %{{.*}}, %[[C]] : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+func.func @rolled(%a: tensor<2x4xf32>, %b: tensor<6x4xf32>, %c: tensor<?x4xf32>) -> (tensor<8x4xf32>, tensor<?x4xf32>) {
+  %0 = tensor.cast %a : tensor<2x4xf32> to tensor<?x4xf32>
+  %1 = tensor.cast %b : tensor<6x4xf32> to tensor<?x4xf32>
+  %2 = tensor.concat dim(0) %0, %1 : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<8x4xf32>
+  %3 = tensor.concat dim(0) %0, %c : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+  return %2, %3 : tensor<8x4xf32>, tensor<?x4xf32>
+}

@@ -117,3 +117,54 @@ def test_static_parts_beside_dynamic_extents():
         found = program.run(dict(zip(names, (x.numpy(), y.numpy()), strict=True))).values()
         for mine, theirs in zip(found, Beside()(x, y), strict=True):
             np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Gated(torch.nn.Module):
+    """Halves of a product, the norm of a part of every row, a rotation of halves."""
+
+    def __init__(self):
+        super().__init__()
+        self.both, self.down = torch.nn.Linear(32, 96), torch.nn.Linear(48, 64)
+        self.norm = torch.nn.LayerNorm(32)
+
+    def forward(self, x):
+        gate, up = self.both(x).chunk(2, -1)
+        y = self.down(torch.nn.functional.silu(gate) * up)
+        left, right = y.chunk(2, -1)
+        return self.norm(right), torch.cat([-right, left], -1)
+
+
+def test_slices_are_read_where_they_lie():
+    """Of the results of the first product by its gate, of the second by a norm and by a concatenation that computes."""
+    check(Gated(), draw(1, 9, 32), kernels=2 + 1 + 2)
+
+
+class Merged(torch.nn.Module):
+    """Windows that are shifted and every second point, as in Swin."""
+
+    def forward(self, x):
+        y = torch.sin(torch.roll(x, (-1, -2), (1, 2)))
+        return torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], -1)
+
+
+def test_slices_of_slices_are_read_by_a_concatenation():
+    """Both rolls, the sine, and all four parts at once."""
+    check(Merged(), draw(1, 6, 8, 16), kernels=4)
+
+
+def test_narrow_slices_are_copied():
+    """A reader of three columns at a time would use three lanes of a vector."""
+
+    class Columns(torch.nn.Module):
+        def forward(self, x):
+            return torch.sigmoid(x[:, 1:4]) * 2
+
+    check(Columns(), draw(50, 7), kernels=2)
+
+
+@pytest.mark.parametrize("module", [Gated(), Merged()])
+def test_kernels_that_read_slices_have_a_schedule(module):
+    x = draw(1, 9, 32) if isinstance(module, Gated) else draw(1, 6, 8, 16)
+    text = neomlir.compile(module.eval(), inputs=(x,), tuned=False, stop_at="vector")
+    taken = set(re.findall(r'neo.schedule = "(\w+)"', text))
+    assert taken and not taken & {"affine", "scalar"}

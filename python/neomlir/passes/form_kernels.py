@@ -76,10 +76,10 @@ def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[s
         at = ir.InsertionPoint(entry)
         for item in _in_order(block, groups):
             members = groups.members[item]
-            if not groups.is_kernel(members[0]):
+            if not any(map(groups.is_kernel, members)):
                 _clone_to_host(block, members[0], values, at)
                 continue
-            body = KernelBody(block, members)
+            body = KernelBody(block, members, groups.cloned)
             text = body.text()
             if text not in kernels:
                 # Named after its text: the same kernel has the same name in every model, and so one place in the cache.

@@ -22,6 +22,7 @@ from neomlir.passes.dataflow import (
 from neomlir.passes.fuse_attention import join_attention
 from neomlir.passes.fuse_winograd import join_winograd
 from neomlir.passes.groups import Groups
+from neomlir.passes.join_parts import join_parts
 from neomlir.schedules.bordered import loses
 
 Domain = tuple[int | None, ...]
@@ -68,7 +69,7 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
     the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
     between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
     are one kernel. With `borders`, so are a depthwise or a Winograd convolution, or the largest of windows, and the pad
-    of its input, where nothing else writes or reads that.
+    of its input, where nothing else writes or reads that. Slices belong to whatever reads them point by point.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -91,6 +92,8 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
     for number in range(len(block.ops)):
         if borders and roles[number].kind in ("contraction", "window"):
             _join_border(groups, number)
+    if max_ops > 1:
+        join_parts(groups)
     return groups
 
 

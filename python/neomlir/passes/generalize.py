@@ -18,7 +18,8 @@ class Generalize(ModulePass):
     """Rewrite the named operations of linalg (convolutions, poolings, matmuls, transposes, …) as `linalg.generic`.
 
     Unlike upstream's `linalg-generalize-named-ops` it keeps `linalg.fill`. Operations without loops of their own
-    (`linalg.softmax`, `linalg.pack`, Winograd transforms) are left as they are.
+    (`linalg.softmax`, `linalg.pack`, Winograd transforms) are left as they are. Concatenations take their operands with
+    the static extents that these have in front of a cast.
     """
 
     name = "neo-generalize"
@@ -30,6 +31,9 @@ class Generalize(ModulePass):
                 _collect(function, found)
                 for op in found:
                     _generalize(op)
+                for op in s.operations(function):
+                    if op.name == "tensor.concat":
+                        _uncast(op)
 
 
 def _collect(op: ir.Operation, found: list[ir.Operation]) -> None:
@@ -41,6 +45,16 @@ def _collect(op: ir.Operation, found: list[ir.Operation]) -> None:
                     found.append(inner)
                 else:
                     _collect(inner, found)
+
+
+def _uncast(op: ir.Operation) -> None:
+    """Concatenate what was cast to extents that are not static (as PyTorch's rolls are imported)."""
+    if not s.has_static_shape(op.results[0]):
+        return  # Its type would have to follow.
+    for number, value in enumerate(op.operands):
+        cast = s.maker(value)
+        if cast is not None and cast.name == "tensor.cast" and s.has_static_shape(cast.operands[0]):
+            op.operands[number] = cast.operands[0]
 
 
 def _generalize(op: ir.Operation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from neomlir.passes.dataflow import CHEAP, Block, runs_on_host
 from neomlir.passes.in_place import views_of_parts
 
@@ -17,6 +19,8 @@ class Groups:
         self.members: dict[int, list[int]] = {i: [i] for i in range(len(block.ops))}
         self.kind: dict[int, str] = {}
         self.views = views_of_parts(block)
+        self.cloned: set[int] = set()
+        """Operations that every kernel clones that reads them."""
         self.next: list[list[int]] = [[] for _ in block.ops]
         for number, values in enumerate(block.reads):
             for value in values:
@@ -26,12 +30,12 @@ class Groups:
     def is_kernel(self, number: int) -> bool:
         """Whether the operation is computed by kernels (and not by the host or cloned where it is read)."""
         op = self.block.ops[number]
-        return not runs_on_host(op) and op.name not in CHEAP and number not in self.views
+        return not (runs_on_host(op) or op.name in CHEAP or number in self.views or number in self.cloned)
 
-    def may_merge(self, a: int, b: int) -> bool:
-        """Whether groups a and b can be one without a cycle through others."""
-        inside = {a, b}
-        if len(self.members[a]) + len(self.members[b]) > self.max_ops:
+    def may_merge(self, a: int, b: int, between: Iterable[int] = ()) -> bool:
+        """Whether groups a and b, and the operations `between` them, can be one without a cycle through others."""
+        inside = {a, b, *(self.group[number] for number in between)}
+        if sum(len(self.members[group]) for group in inside) > self.max_ops:
             return False
         todo = [g for m in inside for i in self.members[m] for n in self.next[i] if (g := self.group[n]) not in inside]
         seen = set(todo)

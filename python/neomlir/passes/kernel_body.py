@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor
 
@@ -37,8 +39,8 @@ def destination(block: Block, value: ir.Value, values: dict[ir.Value, ir.Value],
 class KernelBody:
     """A group of operations read as a kernel: `inputs` and `outputs` are values of the host function."""
 
-    def __init__(self, block: Block, members: list[int]) -> None:
-        """Find what the group reads from outside and what others read of it."""
+    def __init__(self, block: Block, members: list[int], cloned: Set[int] = frozenset()) -> None:
+        """Find what the group reads from outside and what others read of it; `cloned` are views it has of its own."""
         self.block = block
         self.members = members
         inside = set(members)
@@ -55,7 +57,7 @@ class KernelBody:
             maker = block.made_by(value)
             if value in made:
                 return
-            if maker is not None and maker.name in CHEAP:
+            if maker is not None and (maker.name in CHEAP or block.maker[value] in cloned):
                 for operand in maker.operands:
                     need(operand)
             else:
@@ -103,7 +105,7 @@ class KernelBody:
         return str(module)
 
     def _get(self, value: ir.Value) -> ir.Value:
-        """The kernel's own copy of `value`; constants, fills and empty tensors are cloned where they are read."""
+        """The kernel's own copy of `value`; constants, fills, empty tensors, and views are cloned where read."""
         if value in self._values:
             return self._values[value]
         maker = self.block.made_by(value)
@@ -111,7 +113,7 @@ class KernelBody:
         clone = maker.clone(ip=self._at)
         for i, operand in enumerate(operands):
             clone.operands[i] = operand
-        if not is_tensor(value):
+        if not is_tensor(value) or maker.name not in CHEAP:
             self._values[value] = clone.results[0]
         return clone.results[0]
 
