@@ -55,7 +55,12 @@ class Spread:
             return None
         kept = _kept_dims(list(ir.DenseI64ArrayAttr(spread.attributes["static_sizes"])), s.shape(source))
         windows = _windows(op, spread, maps)
-        return Spread(op, maps, source, kept, fill.operands[0], windows) if kept is not None and windows else None
+        if not windows or kept is None:
+            return None
+        # A window along a dimension of one element, which the source has lost, has nothing to move along.
+        if any(len(s.uses_of(expr)) > 1 for dim, expr in enumerate(maps[0].results) if dim not in kept):
+            return None
+        return Spread(op, maps, source, kept, fill.operands[0], windows)
 
 
 def _through_view(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Operation | None, ir.AffineMap]:
