@@ -6,10 +6,8 @@ import math
 
 from neomlir.mlir import ir, passmanager
 from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor, runs_on_host
-from neomlir.passes.in_place import concatenations, part_offset
+from neomlir.passes.in_place import RESHAPES, concatenations, part_offset
 from neomlir.passes.kernel_body import empty_of
-
-_VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 
 
 def give_destinations(module: ir.Module) -> None:
@@ -61,7 +59,7 @@ def _copy_results(function: ir.Operation) -> None:
     seen: set[ir.Value] = set()
     for position, value in enumerate(end.operands):
         root = value
-        while (maker := block.made_by(root)) is not None and maker.name in _VIEWS and _is_static(root):
+        while (maker := block.made_by(root)) is not None and maker.name in RESHAPES and _is_static(root):
             root = maker.operands[0]
         made_by_kernel = maker is not None and not _is_view(maker) and maker.name not in CHEAP
         if made_by_kernel and root not in seen and (root == value or _is_static(value)):

@@ -9,7 +9,7 @@ from neomlir.mlir import ir
 from neomlir.passes.dataflow import CHEAP, Block, runs_on_host
 
 RESHAPES = frozenset({"tensor.collapse_shape", "tensor.expand_shape"})
-_PARTS = frozenset({"tensor.concat", "tensor.extract_slice"})
+PARTS = frozenset({"tensor.concat", "tensor.extract_slice"})
 _LOST = frozenset({"tensor.cast", "tensor.reshape"})
 """What gives a buffer extents that are not static, and so no place at an offset."""
 
@@ -95,6 +95,6 @@ def _keeps_place(block: Block, value: ir.Value) -> bool:
             static = all(ir.RankedTensorType(v.type).has_static_shape for v in (user.operands[0], user.results[0]))
             if not static or not _keeps_place(block, user.results[0]):
                 return False
-        elif user.name in _PARTS and not _keeps_place(block, user.results[0]):
+        elif user.name in PARTS and not _keeps_place(block, user.results[0]):
             return False
     return True

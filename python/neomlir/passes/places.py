@@ -14,7 +14,6 @@ Place = tuple[ir.Value, int]
 """What holds the data of a tensor, and how many bytes before it."""
 HOLDERS = frozenset({"tensor.concat", "tensor.empty"})
 """What asks for memory: a concatenation does for all of its operands."""
-PARTS = frozenset({"tensor.concat", "tensor.extract_slice"})
 VIEWS = {
     "tensor.expand_shape": "memref.expand_shape",
     "tensor.collapse_shape": "memref.collapse_shape",

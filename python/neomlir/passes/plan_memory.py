@@ -11,7 +11,8 @@ from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.dataflow import Block
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions, functions, kernels, name_of
-from neomlir.passes.places import PARTS, VIEWS, Places, buffer_type, tensor_bytes, type_bytes, without_offset
+from neomlir.passes.in_place import PARTS
+from neomlir.passes.places import VIEWS, Places, buffer_type, tensor_bytes, type_bytes, without_offset
 from neomlir.passes.relate_extents import ATTRIBUTE as EXTENTS
 
 _LOAD = "ml_program.global_load_const"
