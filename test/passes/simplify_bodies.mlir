@@ -51,3 +51,39 @@ func.func @maximum(%x: tensor<4x8xf32>, %m: tensor<4xf32>, %p: tensor<4xi64>) ->
   } -> (tensor<4xf32>, tensor<4xi64>)
   return %r#0 : tensor<4xf32>
 }
+
+// A result that stays for what it starts from keeps what it is computed from as well, though nobody reads it.
+// CHECK-LABEL: func.func @carried
+// CHECK: linalg.generic {{.*}} outs(%{{.*}}, %{{.*}} : tensor<8xf32>, tensor<8xf32>) {
+// CHECK-NEXT: ^bb0(%[[X:.*]]: f32, %{{.*}}: f32, %[[OLD:.*]]: f32):
+// CHECK: %[[SUM:.*]] = arith.addf %[[X]], %[[OLD]]
+// CHECK: %[[DOUBLE:.*]] = arith.mulf %[[SUM]], %{{.*}}
+// CHECK: linalg.yield %[[SUM]], %[[DOUBLE]]
+func.func @carried(%x: tensor<8xf32>, %a: tensor<8xf32>, %b: tensor<8xf32>, %c: tensor<8xf32>) -> tensor<8xf32> {
+  %two = arith.constant 2.0 : f32
+  %r:3 = linalg.generic {indexing_maps = [#id, #id, #id, #id], iterator_types = ["parallel"]} ins(%x : tensor<8xf32>) outs(%a, %b, %c : tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) {
+  ^bb0(%in: f32, %first: f32, %second: f32, %third: f32):
+    %0 = arith.negf %in : f32
+    %1 = arith.addf %in, %third : f32
+    %2 = arith.mulf %1, %two : f32
+    linalg.yield %0, %1, %2 : f32, f32, f32
+  } -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>)
+  return %r#1 : tensor<8xf32>
+}
+
+// A selection between a constant and what was compared with another is no clamp.
+// CHECK-LABEL: func.func @elu
+// CHECK: arith.cmpf olt
+// CHECK: arith.select
+func.func @elu(%x: tensor<8xf32>) -> tensor<8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8xf32>
+  %r = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel"]} ins(%x : tensor<8xf32>) outs(%e : tensor<8xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = math.expm1 %in : f32
+    %1 = arith.cmpf olt, %in, %zero : f32
+    %2 = arith.select %1, %0, %in : f32
+    linalg.yield %2 : f32
+  } -> tensor<8xf32>
+  return %r : tensor<8xf32>
+}

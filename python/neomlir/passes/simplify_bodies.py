@@ -131,7 +131,8 @@ def _select(op: ir.Operation) -> ir.Value | None:
 
 
 def _same(a: ir.Value, b: ir.Value) -> bool:
-    return a == b or (s.constant_of(a) is not None and s.constant_of(a) == s.constant_of(b))
+    x, y = s.constant_of(a), s.constant_of(b)
+    return a == b or (x is not None and y is not None and x == y)
 
 
 _RULES = {
@@ -153,8 +154,12 @@ def _drop_unread(op: ir.Operation) -> None:
     kept = {n for n, result in enumerate(op.results) if next(iter(result.uses), None) is not None}
     if not kept or len(kept) == len(yields):
         return
-    needed = _behind([yields[n] for n in kept])
-    kept |= {n for n in range(len(yields)) if block.arguments[inputs + n] in needed}
+    known = -1
+    while known != len(kept):
+        # A result that is kept for its start value needs what it is computed from in turn.
+        known = len(kept)
+        needed = _behind([yields[n] for n in kept])
+        kept |= {n for n in range(len(yields)) if block.arguments[inputs + n] in needed}
     if len(kept) == len(yields):
         return
     order = sorted(kept)
