@@ -12,11 +12,13 @@ _STACK_BITS = 128
 _SIZE_CALLS = re.compile(r"(call ptr @)(malloc|aligned_alloc)\(")
 _SIZE_DECLARATION = re.compile(r"^declare ptr @(malloc|aligned_alloc)\(([^)]*)\).*$", re.MULTILINE)
 _WIDENED = re.compile(
-    r"^ *(%\S+) = fpext (?:<\d+ x bfloat>|bfloat) (\S+) to (<(\d+) x float>|float)(.*)$", re.MULTILINE
+    r"^ *(%\S+) = fpext (?:[a-z]+ )*(?:<\d+ x bfloat>|bfloat) (\S+) to (<(\d+) x float>|float)(.*)$", re.MULTILINE
 )
 _ROUNDED = re.compile(
-    r"^ *(%\S+) = fptrunc (<(\d+) x float>|float) (\S+) to (?:<\d+ x bfloat>|bfloat)(.*)$", re.MULTILINE
+    r"^ *(%\S+) = fptrunc (?:[a-z]+ )*(<(\d+) x float>|float) (\S+) to (?:<\d+ x bfloat>|bfloat)(.*)$", re.MULTILINE
 )
+
+_INSERTED = re.compile(r"^ *(%\S+) = insertelement <(\d+) x bfloat> (\S+), bfloat (\S+), (i\d+ \S+)$", re.MULTILINE)
 
 
 def specialized(text: str, target: Target) -> str:
@@ -33,7 +35,7 @@ def specialized(text: str, target: Target) -> str:
     make maxima of widened numbers maxima of bf16, and round by calling a function for each element, or give up.
     """
     if target.architecture not in ("aarch64", "arm64"):
-        text = _WIDENED.sub(_widened, text)
+        text = _INSERTED.sub(_inserted, _WIDENED.sub(_widened, text))
         if "avx512bf16" not in target.needs:
             text = _ROUNDED.sub(_rounded, text)
     if target.architecture == "x86_64" and target.vector.bits > _STACK_BITS:
@@ -45,6 +47,19 @@ def specialized(text: str, target: Target) -> str:
         text = _SIZE_CALLS.sub(r"\1neo.\2(", text)
         text = _SIZE_DECLARATION.sub("", text) + "\n".join(wrappers)
     return text
+
+
+def _inserted(found: re.Match) -> str:
+    """`insertelement` of bf16: LLVM would widen the number, and round it again by a call."""
+    result, count, vector, value, place = found.groups()
+    name, short, wide = f"%bf.{result[1:]}", f"<{count} x i16>", f"<{count} x bfloat>"
+    lines = [
+        f"{name}.vector = bitcast {wide} {vector} to {short}",
+        f"{name}.short = bitcast bfloat {value} to i16",
+        f"{name}.with = insertelement {short} {name}.vector, i16 {name}.short, {place}",
+        f"{result} = bitcast {short} {name}.with to {wide}",
+    ]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _widened(found: re.Match) -> str:
