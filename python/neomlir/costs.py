@@ -9,6 +9,7 @@ import numpy as np
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import is_tensor, iterators, loop_extents, number_of_inputs
 from neomlir.passes.functions import functions
+from neomlir.passes.loops import LOOP
 from neomlir.passes.places import type_bytes
 from neomlir.schedules.winograd_math import operations
 from neomlir.trees import Trees
@@ -50,21 +51,12 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
     """(operations, bytes) of one call of a kernel at level `kernels`; None where extents are dynamic.
 
     Operations count every arithmetic operation of every body once an iteration, those of trees as `work` says, and
-    those of Winograd's transforms as they are done, by rows and columns; bytes are those of all arguments, tables of
-    trees among them.
+    those of Winograd's transforms as they are done, by rows and columns; those in a loop once a step. Bytes are those
+    of all arguments, tables of trees among them.
     """
-    function = functions(nested)[0]
-    flops: int | None = 0
-    for op in (o.operation for o in function.regions[0].blocks[0].operations):
-        each = work(op)
-        if not each:
-            continue
-        extents = loop_extents(op) if op.name == "linalg.generic" else _rows(op)
-        if is_transform(op):
-            each, extents = _transform_work(op, extents)
-        flops = None if None in extents or flops is None else flops + each * math.prod(extents)
-    size: int | None = 0
-    for argument in function.regions[0].blocks[0].arguments:
+    block = functions(nested)[0].regions[0].blocks[0]
+    flops, size = _operations(block), 0
+    for argument in block.arguments:
         if not is_tensor(argument):
             continue
         type_ = ir.RankedTensorType(argument.type)
@@ -73,6 +65,31 @@ def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
         else:
             size += math.prod(type_.shape) * type_bytes(type_.element_type)
     return flops, size
+
+
+def _operations(block: ir.Block) -> int | None:
+    total = 0
+    for op in (o.operation for o in block.operations):
+        if op.name == LOOP:
+            each, extents = _operations(op.regions[0].blocks[0]), [_steps(op)]
+        else:
+            each = work(op)
+            extents = loop_extents(op) if op.name == "linalg.generic" else _rows(op) if each else []
+        if is_transform(op):
+            each, extents = _transform_work(op, extents)
+        if each is None or (each and None in extents):
+            return None
+        total += each * math.prod(extents) if each else 0
+    return total
+
+
+def _steps(loop: ir.Operation) -> int | None:
+    """How often the body of a loop is run."""
+    makers = [None if isinstance(v.owner, ir.Block) else v.owner.operation for v in list(loop.operands)[:3]]
+    if any(m is None or m.name != "arith.constant" for m in makers):
+        return None
+    low, high, by = (m.attributes["value"].value for m in makers)
+    return max(0, -(-(high - low) // by))
 
 
 def is_transform(op: ir.Operation) -> bool:

@@ -52,9 +52,9 @@ def context(*, allow_unregistered: bool = False) -> ir.Context:
     ctx = ir.Context()
     ctx.allow_unregistered_dialects = allow_unregistered
     importlib.import_module(f"{_PROVIDER}.dialects.torch").register_dialect(ctx)
-    # tm_tensor has no registration call of its own; a pass that depends on it loads it.
+    # tm_tensor and torch_c have no registration call of their own; passes that depend on them load them.
     with ctx, ir.Location.unknown():
-        passmanager.PassManager.parse("builtin.module(func.func(tm-tensor-bufferize))").run(
-            ir.Module.create().operation
-        )
+        passmanager.PassManager.parse(
+            "builtin.module(func.func(tm-tensor-bufferize),torch-func-backend-type-conversion)"
+        ).run(ir.Module.create().operation)
     return ctx

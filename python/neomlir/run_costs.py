@@ -10,6 +10,7 @@ from typing import Any
 from neomlir.costs import work
 from neomlir.mlir import ir
 from neomlir.passes.functions import functions, kernel_modules, main_of, name_of
+from neomlir.passes.loops import LOOP
 from neomlir.passes.places import type_bytes
 
 Cost = tuple[int | None, int | None]
@@ -69,19 +70,35 @@ def run_operands(module: ir.Module, shapes: Sequence[Sequence[int]]) -> Iterator
 
 def _call_cost(kernel: ir.Operation, arguments: list[Any]) -> Cost:
     block = kernel.regions[0].blocks[0]
-    values, flops = _Values(dict(zip(block.arguments, arguments, strict=True))), 0
-    for op in (o.operation for o in block.operations):
-        each = work(op)
-        if each:
-            extents = values.loops(op) if op.name == "linalg.generic" else values.of(op.operands[0])[:1]
-            flops = None if flops is None or None in extents else flops + each * math.prod(extents)
-        values.step(op)
+    flops = _operations(block, _Values(dict(zip(block.arguments, arguments, strict=True))))
     size: int | None = 0
     for argument, shape in zip(block.arguments, arguments, strict=True):
         if isinstance(argument.type, ir.RankedTensorType):
             known = size is not None and shape is not None and None not in shape
             size = size + math.prod(shape) * type_bytes(argument.type.element_type) if known else None
     return flops, size
+
+
+def _operations(block: ir.Block, values: _Values) -> int | None:
+    total: int | None = 0
+    for op in (o.operation for o in block.operations):
+        if op.name == LOOP:
+            low, high, by = (values.of(v) for v in list(op.operands)[:3])
+            inner = op.regions[0].blocks[0]
+            # What is carried is as large as before the first step.
+            carried = zip(list(inner.arguments)[1:], list(op.operands)[3:], strict=True)
+            values.known.update({value: values.of(first) for value, first in carried})
+            each = _operations(inner, values)
+            extents = [None if None in (low, high, by) else max(0, -(-(high - low) // by))]
+        else:
+            each = work(op)
+            extents = values.loops(op) if op.name == "linalg.generic" else values.of(op.operands[0])[:1] if each else []
+        if total is None or each is None or (each and None in extents):
+            total = None
+        elif each:
+            total += each * math.prod(extents)
+        values.step(op)
+    return total
 
 
 class _Values:

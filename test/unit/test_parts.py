@@ -28,18 +28,44 @@ def check(module, *inputs, kernels: int):
 
 
 class Gates(torch.nn.Module):
+    """The steps of a GRU, written out."""
+
     def __init__(self):
         super().__init__()
-        self.gru = torch.nn.GRU(24, 20, batch_first=True)
+        self.inputs, self.state = torch.nn.Linear(24, 60), torch.nn.Linear(20, 60)
+
+    def forward(self, x, h):
+        outputs = []
+        for a in self.inputs(x).unbind(1):
+            b = self.state(h)
+            (ar, az, an), (br, bz, bn) = a.chunk(3, 1), b.chunk(3, 1)
+            z, n = torch.sigmoid(az + bz), torch.tanh(an + torch.sigmoid(ar + br) * bn)
+            h = n + z * (h - n)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+
+def test_steps_that_are_written_out_are_two_kernels():
+    """The projection of all steps, and of each a product and the gates. Offsets of 20 floats are not aligned."""
+    check(Gates(), draw(1, 5, 24), draw(1, 20), kernels=1 + 2 * 5)
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self, both: bool):
+        super().__init__()
+        self.gru = torch.nn.GRU(24, 20, batch_first=True, bidirectional=both)
 
     def forward(self, x):
         return self.gru(x)[0]
 
 
-def test_steps_of_a_recurrent_layer_are_two_kernels():
-    """The projection of all steps, and of each a product and the gates; the first needs no product. Offsets of 20
-    floats are not aligned."""
-    check(Gates(), draw(1, 5, 24), kernels=1 + 2 * 5 - 1)
+def test_a_recurrent_layer_is_a_projection_and_a_loop():
+    check(Recurrent(False), draw(1, 5, 24), kernels=2)
+
+
+def test_both_directions_are_one_loop():
+    """Beside their two projections, and the concatenation of what they give."""
+    check(Recurrent(True), draw(1, 5, 24), kernels=4)
 
 
 class Chained(torch.nn.Module):

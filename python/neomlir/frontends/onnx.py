@@ -16,7 +16,8 @@ from neomlir.frontends.module import annotate, weight_name
 from neomlir.mlir import ir
 
 PIPELINE = (
-    "builtin.module(torch-onnx-to-torch-backend-pipeline,torch-backend-to-linalg-on-tensors-backend-pipeline,"
+    "builtin.module(neo-lower-recurrences,"
+    "torch-onnx-to-torch-backend-pipeline,torch-backend-to-linalg-on-tensors-backend-pipeline,"
     "neo-drop-asserts,neo-lower-tm-tensor,neo-weights-to-globals,canonicalize,cse)"
 )
 

@@ -20,6 +20,7 @@ from neomlir.frontends.onnx_fold import fold_shapes
 from neomlir.frontends.onnx_nbits import expand_nbits
 from neomlir.frontends.onnx_qlinear import expand_qlinear
 from neomlir.frontends.onnx_quantized import check_scales, expand_quantized
+from neomlir.frontends.onnx_recurrent import check_recurrent
 from neomlir.frontends.onnx_shapes import fix_inputs
 
 OPSET = 18
@@ -73,6 +74,7 @@ def prepare(source: onnx.ModelProto, folder: Path | None, inputs: Inputs, source
     declared = _forget_shapes(model.graph)
     fold_batch_norm(model.graph, arrays)
     check_scales(model.graph, arrays)
+    check_recurrent(model.graph)
     expand_quantized(model.graph, arrays)
     count = len(model.graph.input)
     _attach(model, arrays)

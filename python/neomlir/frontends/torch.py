@@ -20,7 +20,7 @@ from neomlir.frontends.module import annotate
 from neomlir.mlir import ir
 
 PIPELINE = (
-    "builtin.module(func.func(torch-match-quantized-custom-ops),"
+    "builtin.module(neo-lower-recurrences,func.func(torch-match-quantized-custom-ops),"
     "torchdynamo-export-to-torch-backend-pipeline{"
     "backend-legal-ops=aten.flatten.using_ints,aten.unflatten.int,aten.adaptive_avg_pool1d extra-library=},"
     "torch-backend-to-linalg-on-tensors-backend-pipeline,"

@@ -8,12 +8,15 @@ from neomlir.mlir import ir, passmanager
 from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor, runs_on_host
 from neomlir.passes.in_place import RESHAPES, concatenations, part_offset
 from neomlir.passes.kernel_body import empty_of
+from neomlir.passes.loops import ask_before_loops
 
 
 def give_destinations(module: ir.Module) -> None:
     """Copy where a result would be no kernel's own; name the extents of dynamic results by those of the inputs."""
     with ir.Location.unknown(module.context):
         dynamic = any([_name_extents(function) for function in _functions(module)])
+        for function in _functions(module):
+            ask_before_loops(function)
     if dynamic:
         with module.context:
             passmanager.PassManager.parse(

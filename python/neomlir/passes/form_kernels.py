@@ -16,6 +16,7 @@ from neomlir.passes.functions import defined_functions
 from neomlir.passes.fusion import form_groups
 from neomlir.passes.groups import Groups
 from neomlir.passes.kernel_body import KernelBody, destination
+from neomlir.passes.loops import write_over_states
 
 
 @register
@@ -42,6 +43,7 @@ class FormKernels(ModulePass):
         for function in defined_functions(module.operation):
             expect_straight_line(function, self.name)
             expect_signature(function, self.name, ir.RankedTensorType, "global")
+            write_over_states(function)
         give_destinations(module)
         names = [
             ir.StringAttr(op.attributes["sym_name"]).value

@@ -22,7 +22,9 @@ from neomlir.passes.dataflow import (
 from neomlir.passes.fuse_attention import join_attention
 from neomlir.passes.fuse_winograd import join_winograd
 from neomlir.passes.groups import Groups
+from neomlir.passes.join_loops import join_loops
 from neomlir.passes.join_parts import join_parts
+from neomlir.passes.loops import LOOP
 from neomlir.schedules.bordered import loses
 
 Domain = tuple[int | None, ...]
@@ -32,8 +34,8 @@ Domain = tuple[int | None, ...]
 class Role:
     """What one operation is to fusion.
 
-    `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction` or
-    `other`.
+    `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction`,
+    `loop` or `other`.
     `domain`: the extents of its loops; `kept`: those of its result, reduced loops as 1.
     """
 
@@ -45,7 +47,7 @@ class Role:
 def role(op: ir.Operation) -> Role:
     """Classify an operation for fusion."""
     if op.name != "linalg.generic":
-        return Role("other")
+        return Role("loop" if op.name == LOOP else "other")
     domain = tuple(loop_extents(op))
     loops = iterators(op)
     maps = indexing_maps(op)
@@ -64,12 +66,13 @@ def role(op: ir.Operation) -> Role:
 def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = False) -> Groups:
     """Group the kernel operations of a block.
 
-    A contraction, window or elementwise operation takes the elementwise operations that alone read its result at the
-    same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations over
-    the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where the matrix
-    between them, of one head of attention, has at most `scores` bytes. The three reductions of a Winograd convolution
-    are one kernel. With `borders`, so are a depthwise or a Winograd convolution, or the largest of windows, and the pad
-    of its input, where nothing else writes or reads that. Slices belong to whatever reads them point by point.
+    A contraction, window or elementwise operation takes the elementwise operations that alone read its result at
+    the same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations
+    over the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where
+    the matrix between them, of one head of attention, has at most `scores` bytes. The three reductions of a
+    Winograd convolution are one kernel. With `borders`, so are a depthwise or a Winograd convolution, or the
+    largest of windows, and the pad of its input, where nothing else writes or reads that. Loops that do not wait
+    for each other are one kernel. Slices belong to whatever reads them point by point.
     """
     groups = Groups(block, max_ops)
     roles = [role(op) if groups.is_kernel(i) else Role("other") for i, op in enumerate(block.ops)]
@@ -93,6 +96,7 @@ def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = Fal
         if borders and roles[number].kind in ("contraction", "window"):
             _join_border(groups, number)
     if max_ops > 1:
+        join_loops(groups)
         join_parts(groups)
     return groups
 

@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from neomlir.mlir import ir
 from neomlir.passes.dataflow import CHEAP, MATERIALIZE, Block, is_tensor
+from neomlir.passes.loops import LOOP
 
 
 def destination_operands(op: ir.Operation) -> int:
@@ -100,6 +101,12 @@ class KernelBody:
         self._at = ir.InsertionPoint(entry)
         for m in self.members:
             self._clone(m)
+        if any(self.block.ops[m].name == LOOP for m in self.members):
+            # What a loop starts from is not the kernel's to write over.
+            kept = ir.DictAttr.get({"bufferization.writable": ir.BoolAttr.get(False)})
+            none = ir.DictAttr.get({})
+            inputs = [kept if is_tensor(value) else none for value in self.inputs]
+            function.attributes["arg_attrs"] = ir.ArrayAttr.get([*inputs, *[none] * len(self.outputs)])
         returned = [self._values[value] for value in self.outputs]
         ir.Operation.create("func.return", operands=returned, ip=self._at)
         return str(module)

@@ -13,6 +13,7 @@ from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import pad_zeros, transpose
+from neomlir.passes.loops import LOOP, outside, with_loops
 from neomlir.schedules.tiles import panel_width, register_tile
 from neomlir.schedules.units import Unit, factor_types, unit_of
 
@@ -53,12 +54,13 @@ class PackContractions(ModulePass):
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 constants = Constants.of(function)
-                for op in s.operations(function):
+                for op in with_loops(function):
                     found = Contraction.match(op)
                     if found is None or not isinstance(op.operands[found.b].type, ir.RankedTensorType):
                         continue
                     if constants.weights(op.operands[found.b]):
-                        unit = _unit(found, target)
+                        # The loops of `recurrence` are those of plain products.
+                        unit = None if op.parent.operation.name == LOOP else _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit, int(told.get(found.signature, 0)))
                     elif not found.depthwise and not _pack_for_unit(found, target):
@@ -107,7 +109,7 @@ def _pack(c: Contraction, columns: int, dot: Unit | None, told: int) -> None:
     ):
         return
     order = _weight_order(c, named)
-    with ir.InsertionPoint(c.op), c.op.location:
+    with ir.InsertionPoint(outside(c.op, weight)), c.op.location:
         weight = _drop_units(weight, loops)
         if dot:
             _pack_groups(c, weight, named, dot)

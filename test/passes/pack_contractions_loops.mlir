@@ -1,0 +1,32 @@
+// RUN: neo-opt --neo-pack-contractions=target=x86-64-v3 %s | FileCheck %s
+
+// A weight that a loop reads is packed before the loop, once.
+// CHECK-LABEL: func.func @main
+// CHECK:         %[[PACKED:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<2x8x16xf32>)
+// CHECK:         scf.for
+// CHECK-NOT:       tensor.expand_shape
+// CHECK:           linalg.generic {{.*}} ins(%{{.*}}, %[[PACKED]] : tensor<8xf32>, tensor<2x8x16xf32>)
+#in = affine_map<(n, k) -> (k)>
+#weight = affine_map<(n, k) -> (n, k)>
+#out = affine_map<(n, k) -> (n)>
+ml_program.global private @w(#ml_program.extern) : tensor<32x8xf32>
+func.func @main(%h: tensor<8xf32>, %y: tensor<7x32xf32>) -> tensor<7x32xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c7 = arith.constant 7 : index
+  %zero = arith.constant 0.0 : f32
+  %w = ml_program.global_load_const @w : tensor<32x8xf32>
+  %e = tensor.empty() : tensor<32xf32>
+  %r = scf.for %t = %c0 to %c7 step %c1 iter_args(%old = %y) -> tensor<7x32xf32> {
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<32xf32>) -> tensor<32xf32>
+    %sum = linalg.generic {indexing_maps = [#in, #weight, #out], iterator_types = ["parallel", "reduction"]} ins(%h, %w : tensor<8xf32>, tensor<32x8xf32>) outs(%f : tensor<32xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %0 = arith.mulf %a, %b : f32
+      %1 = arith.addf %o, %0 : f32
+      linalg.yield %1 : f32
+    } -> tensor<32xf32>
+    %new = tensor.insert_slice %sum into %old[%t, 0] [1, 32] [1, 1] : tensor<32xf32> into tensor<7x32xf32>
+    scf.yield %new : tensor<7x32xf32>
+  }
+  return %r : tensor<7x32xf32>
+}
