@@ -97,9 +97,9 @@ class Nest:
 
     def emit(self) -> None:
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
-        self.b.items(amid(around, self._main()))
+        self.b.items(amid(around, self.main()))
 
-    def _main(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
+    def main(self) -> tuple[list[Size], Callable[[list[Index]], None]]:
         """The work items without those of borders."""
         blocks = five_loops.blocks(self)
         if blocks:
@@ -156,6 +156,8 @@ class Nest:
 
             if wide == 1:
                 column(group)
+            elif groups == 1:
+                b.loop(0, panels, 1, column)
             else:
                 start = b.compute(group * wide)
                 b.loop(start, b.min(b.add(start, wide), panels), 1, column)

@@ -49,7 +49,7 @@ class DotNest(Nest):
         super().__init__(frame, root, plan)
         self.sums = DotSums(frame, root, panels)
 
-    def _main(self):
+    def main(self):
         return self._items()
 
     def widen(self, rows: int | None) -> None:

@@ -12,6 +12,7 @@ from neomlir.schedules.index import MERGED, Index, Var, apply, of, split
 
 SAME = ("tensor.cast", "bufferization.materialize_in_destination")
 """Operations whose result has the elements of their first operand, at the same indices."""
+LOOP = "scf.for"
 DYNAMIC = -(2**63)
 """What stands in a list of static extents for one that is an operand."""
 
@@ -182,7 +183,7 @@ class Kernel:
         for op in ops[:-1]:
             if op.name in ("linalg.generic", "linalg.fill"):
                 generics.append(Generic(op))
-            elif len(op.regions) and op.name != "tensor.pad":
+            elif len(op.regions) and op.name not in ("tensor.pad", LOOP):
                 raise NotApplicable(f"no schedule knows {op.name}")
             else:
                 others.append(op)

@@ -75,7 +75,7 @@ class TileNest(Nest):
         if plan.vectors > len(RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
 
-    def _main(self):
+    def main(self):
         return self._items()
 
     def _even_strips(self) -> None:

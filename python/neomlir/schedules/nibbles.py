@@ -107,7 +107,7 @@ class NibbleNest(Nest):
     def widen(self, rows: int | None) -> WideNibbles | None:
         return WideNibbles(self) if self.shared else None
 
-    def _main(self):
+    def main(self):
         return self._items()
 
     def fetch_ahead(self, tiles: int) -> None:

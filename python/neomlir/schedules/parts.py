@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.evaluate import Evaluator
@@ -11,12 +13,15 @@ from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.memory import Memory
 
 
-def cut(kernel: Kernel, given: list[ir.Value], wanted: list[ir.Value]) -> Kernel:
+def cut(kernel: Kernel, given: list[ir.Value], wanted: list[ir.Value], inside: Sequence[ir.Operation] = ()) -> Kernel:
     """What computes `wanted` from the kernel's arguments and the values `given`, in a new function beside the kernel's.
 
-    Its arguments are those of the kernel, then `given`, then a destination for each of `wanted`.
+    Its arguments are those of the kernel, then `given`, then a destination for each of `wanted`. `inside` are
+    operations of a loop of the kernel that may be part of it.
     """
     old = kernel.func
+    ops = [*(o.operation for o in old.regions[0].blocks[0].operations), *inside]
+    known = {result for op in ops for result in op.results}
     types = [v.type for v in (*kernel.args, *given, *wanted)]
     results = [v.type for v in wanted]
     func = ir.Operation.create(
@@ -44,13 +49,13 @@ def cut(kernel: Kernel, given: list[ir.Value], wanted: list[ir.Value]) -> Kernel
             for region in op.regions:
                 for inner in (o for b in region.blocks for o in b.operations):
                     for operand in inner.operation.operands:
-                        if not isinstance(operand.owner, ir.Block) and operand.owner.operation.parent == op.parent:
+                        if operand in known:
                             need(operand)
 
     for value in wanted:
         need(value)
     at = ir.InsertionPoint(block)
-    for op in (o.operation for o in old.regions[0].blocks[0].operations):
+    for op in ops:
         if op in needed:
             clone = op.clone(ip=at)
             _rename(clone, values)

@@ -33,12 +33,13 @@ _LONG = 8
 class Points:
     """The loops over all points of a box, merged as far as its accesses allow."""
 
-    def __init__(self, frame: Frame, box: Box, ask: bool = True):
-        """`ask`: whether parameters may be given; what a kernel does besides its main work has none."""
+    def __init__(self, frame: Frame, box: Box, ask: bool = True, frozen: frozenset[int] = frozenset()):
+        """`ask`: whether parameters may be given; what a kernel does besides its main work has none. Dimensions in
+        `frozen` are walked by themselves."""
         self.frame, self.box, self.ask = frame, box, ask
         kernel = frame.kernel
         self.shape = [size if isinstance(size, int) else None for size in box.sizes]
-        self.groups = merge(kernel, self.shape, self.outputs)
+        self.groups = merge(kernel, self.shape, self.outputs, frozen)
         self.sizes: list[Size] = []
         for group in self.groups:
             size: Size = 1
