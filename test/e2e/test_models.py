@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import neomlir
 from models import MODELS
 
-LARGE = {"resnet50", "mobilenet_v2", "unet", "vit", "convnext", "dcgan", "srresnet", "lstm"}
+LARGE = {"resnet50", "mobilenet_v2", "unet", "vit", "convnext", "dcgan", "srresnet", "lstm", "bilstm", "gru"}
 LARGE |= {"bert", "gpt2", "llama", "whisper"}
 TOLERANCE = 1e-5
 

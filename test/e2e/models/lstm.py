@@ -1,4 +1,4 @@
-"""A stacked LSTM over a fixed number of steps with a linear layer on every step."""
+"""Recurrent layers over a fixed number of steps with a linear layer on every step."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from .seeded import image, seeded
 
 
 class Tagger(nn.Module):
-    """LSTM, then a linear layer."""
+    """LSTM or GRU, then a linear layer."""
 
-    def __init__(self, features: int, hidden: int, layers: int, classes: int):
+    def __init__(self, kind: str, features: int, hidden: int, layers: int, classes: int, both: bool):
         super().__init__()
-        self.lstm = nn.LSTM(features, hidden, layers, batch_first=True)
-        self.head = nn.Linear(hidden, classes)
+        self.recurrent = getattr(nn, kind)(features, hidden, layers, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(hidden * (2 if both else 1), classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.lstm(x)[0])
+        return self.head(self.recurrent(x)[0])
 
 
 def build(
-    features: int = 32, hidden: int = 64, layers: int = 2, steps: int = 16, classes: int = 10, batch: int = 1
+    kind: str = "LSTM",
+    features: int = 32,
+    hidden: int = 64,
+    layers: int = 2,
+    steps: int = 16,
+    classes: int = 10,
+    batch: int = 1,
+    both: bool = False,
 ) -> tuple[nn.Module, tuple]:
     """Input (batch, steps, features) f32."""
-    return seeded(Tagger(features, hidden, layers, classes)), (image(batch, steps, features),)
+    return seeded(Tagger(kind, features, hidden, layers, classes, both)), (image(batch, steps, features),)
