@@ -34,8 +34,9 @@ class ExpandMath(ModulePass):
 
     The results are within 4 units in the last place for every f32 (docs/math.md has what was measured), with C's rules
     for zeros, infinities, NaN and denormals, whether or not the target has fused multiply-add. f16 and bf16 are
-    computed in f32. What maps to instructions stays (floor, sqrt, fma, …), and so does f64, but for `fpowi`, which
-    becomes `powf`. sin, cos, sincos and tan hold an `scf.if`: run this before control flow is lowered.
+    computed in f32. An `exp` with `fastmath<afn>` is zero where it would be denormal. What maps to instructions stays
+    (floor, sqrt, fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos and tan hold an
+    `scf.if`: run this before control flow is lowered.
 
     Each function is built once a type and inlined; run `cse` behind to merge constants.
     """
@@ -71,14 +72,20 @@ def _call(op: ir.Operation, functions: dict[str, Callable], templates: dict[tupl
     home = _symbol_table(op)
     exponent = _short_exponent(op)
     operands = list(op.operands)[: 1 if exponent is not None else 2]
-    key = (home, op.name, exponent, *(str(v.type) for v in operands))
+    approximate = op.name in exp.APPROXIMATE and _allows_approximation(op)
+    key = (home, op.name, exponent, approximate, *(str(v.type) for v in operands))
     if key not in templates:
-        templates[key] = _template(op, functions[op.name], home, operands, exponent, len(templates))
+        function = exp.APPROXIMATE[op.name] if approximate else functions[op.name]
+        templates[key] = _template(op, function, home, operands, exponent, len(templates))
     with ir.InsertionPoint(op), op.location:
         call = func.CallOp(templates[key], operands)
     for old, new in zip(op.results, call.results, strict=True):
         old.replace_all_uses_with(new)
     op.erase()
+
+
+def _allows_approximation(op: ir.Operation) -> bool:
+    return "fastmath" in op.attributes and "afn" in str(op.attributes["fastmath"])
 
 
 def _symbol_table(op: ir.Operation) -> ir.Operation:

@@ -18,6 +18,10 @@ class InvertSums(ModulePass):
 
     The sum of `exp(x - max(x))` is at least 1, so its reciprocal neither overflows nor loses digits; the result may
     differ in the last one. A vector of divisions takes as long as some ten of multiplications.
+
+    The exponentials are marked `fastmath<afn>`: `neo-expand-math` then writes zero for those that are denormal, which
+    are nothing beside that sum. Scores that are masked with -100 are such, and products with them take a hundred times
+    as long as others.
     """
 
     name = "neo-invert-sums"
@@ -39,8 +43,10 @@ def _multiply(op: ir.Operation, made: dict[ir.Value, ir.Value]) -> None:
             continue
         number = list(block.arguments).index(divisor)
         total = op.operands[number]
-        if len(set(s.positions(maps[number]))) == maps[number].n_dims or not _is_sum_of_softmax(total):
+        exponential = _exponential(total) if len(set(s.positions(maps[number]))) < maps[number].n_dims else None
+        if exponential is None:
             continue
+        exponential.attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<afn>")
         if total not in made:
             made[total] = _reciprocal(total)
         op.operands[number] = made[total]
@@ -50,28 +56,29 @@ def _multiply(op: ir.Operation, made: dict[ir.Value, ir.Value]) -> None:
         division.erase()
 
 
-def _is_sum_of_softmax(value: ir.Value) -> bool:
-    """Whether it is the sum of `exp(x - max)`, the maximum one of rows."""
+def _exponential(value: ir.Value) -> ir.Operation | None:
+    """The `exp(x - max)` that it is the sum of, the maximum one of rows; None where it is none."""
     total = s.maker(value)
     if total is None or total.name != "linalg.generic" or len(total.operands) != 2 or s.is_parallel(total):
-        return False
+        return None
     last = s.maker(s.yielded(total)[0])
     if last is None or last.name != "arith.addf" or set(last.operands) != set(total.regions[0].blocks[0].arguments):
-        return False
+        return None
     weights = s.maker(total.operands[0])
     if weights is None or weights.name != "linalg.generic" or not s.is_parallel(weights):
-        return False
+        return None
     exponential = s.maker(s.yielded(weights)[0])
-    difference = (
-        s.maker(exponential.operands[0]) if exponential is not None and exponential.name == "math.exp" else None
-    )
+    if exponential is None or exponential.name != "math.exp":
+        return None
+    difference = s.maker(exponential.operands[0])
     if difference is None or difference.name != "arith.subf":
-        return False
+        return None
     arguments = list(weights.regions[0].blocks[0].arguments)
     if difference.operands[1] not in arguments:
-        return False
+        return None
     maximum = s.maker(weights.operands[arguments.index(difference.operands[1])])
-    return maximum is not None and maximum.name == "linalg.generic" and is_maximum(maximum)
+    found = maximum is not None and maximum.name == "linalg.generic" and is_maximum(maximum)
+    return exponential if found else None
 
 
 def _reciprocal(total: ir.Value) -> ir.Value:

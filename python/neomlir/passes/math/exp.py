@@ -62,6 +62,14 @@ def exp(x: Lanes, fused: bool = True) -> Lanes:
     return _scaled(p, rounded, x < -87.33, fused)
 
 
+def exp_of_weights(x: Lanes) -> Lanes:
+    """e^x, of f32, with zero for what is denormal: what is multiplied with that would take as long as what makes it."""
+    low, x = x < -87.33, x.at_least(-88.0).at_most(89.0)
+    p, rounded = _reduced(x)
+    s = low.where(0, rounded.bits() << 23).as_float()
+    return p * s * s
+
+
 def exp2(x: Lanes, fused: bool = True) -> Lanes:
     """2^x, of f32; `fused` as of `_scaled`."""
     x = x.at_least(-151.0).at_most(129.0)
@@ -144,4 +152,6 @@ def exp2_of_f64(x: Lanes) -> Lanes:
 
 UNFUSED = {"math.exp": partial(exp, fused=False), "math.exp2": partial(exp2, fused=False)}
 """What is written otherwise for machines without fused multiply-add."""
+APPROXIMATE = {"math.exp": exp_of_weights}
+"""What is written where an operation allows an approximation (`fastmath<afn>`)."""
 FUNCTIONS = {"math.exp": exp, "math.exp2": exp2, "math.expm1": expm1, "math.cosh": cosh, "math.sinh": sinh}
