@@ -11,6 +11,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import is_product
 from neomlir.passes.dataflow import captured_values, indexing_maps, iterators, number_of_inputs
+from neomlir.passes.gathers import gathers_rows
 from neomlir.passes.layouts import RESHAPES, unit_reshape
 
 
@@ -20,7 +21,8 @@ class FuseElementwise(ModulePass):
     """Compute elementwise producers inside the one generic that reads them, and read copies at their source.
 
     A producer is merged if all its loops are parallel, it has one result, all its readers are merged too, and no
-    element of it is computed twice (a reader that broadcasts it does not merge it). Contractions merge no
+    element of it is computed twice (a reader that broadcasts it does not merge it). What reads rows at computed
+    places, as a resized picture does, is not merged into what walks them across. Contractions merge no
     arithmetic, but read through copies and through reshapes that only add or drop dimensions of extent 1. A
     transpose of a contraction's or reduction's result becomes the map of that result, if its innermost dimension
     stays innermost. What depends on weights alone is not merged into what does not, so that it can be hoisted.
@@ -189,6 +191,8 @@ class _Consumer:
             return False
         exprs = s.permuted(list(maps[0].results), s.inverse(out))
         if any(not isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in exprs):
+            return False
+        if out and s.uses_of(exprs[out[-1]]) != {self.loops - 1} and gathers_rows(maker):
             return False
         inputs = list(zip(list(maker.operands)[: number_of_inputs(maker)], indexing_maps(maker), strict=False))
         if any(not isinstance(v.type, ir.RankedTensorType) for v, _ in inputs):
