@@ -13,6 +13,8 @@ from neomlir.schedules.index import MERGED, Index, Var, lane_like, of
 from neomlir.schedules.kernel import dropped
 
 SCALAR = Chunk(1)
+_ONE = {"bf16": 0x3F80, "f16": 0x3C00}
+"""The bits of 1.0."""
 
 
 class Memory:
@@ -107,12 +109,17 @@ class Memory:
             places = [b.compute(i.put_lane(0)) for i in indices]
             if chunk.mask is None:
                 return b.value("vector.load", vector, buffer, *places)
-            if _is_half(element):
-                short = self.load(self._bits(buffer, 16), indices, chunk)
-                return b.value("vector.bitcast", vector, short)
             # Lanes that are off read one: an integer division by them must not trap. No machine with scalable vectors
             # traps, and zero is what its loads give.
-            rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, 0 if b.scalable else 1)))
+            one = 0 if b.scalable else 1
+            if _is_half(element):
+                # As integers: 1 among their bits would be a denormal number, and arithmetic on that slow.
+                bits = ir.IntegerType.get_signless(16, b.context)
+                short, buffer = b.vector(chunk.width, bits), self._bits(buffer, 16)
+                rest = b.constant(ir.DenseElementsAttr.get_splat(short, number(bits, one and _ONE[str(element)])))
+                loaded = b.value("vector.maskedload", short, buffer, *places, chunk.mask, rest)
+                return b.value("vector.bitcast", vector, loaded)
+            rest = b.constant(ir.DenseElementsAttr.get_splat(vector, number(element, one)))
             return b.value("vector.maskedload", vector, buffer, *places, chunk.mask, rest)
         if self.block is not None and self._transposable(indices, chunk):
             return self._transposed(buffer, indices, chunk, element)
