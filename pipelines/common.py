@@ -25,6 +25,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-channels-last",
         *tidy,
+        f"neo-join-groups{{target={target}}}",
         "neo-split-batches",
         *tidy,
         "neo-fuse-elementwise",

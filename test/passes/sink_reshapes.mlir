@@ -88,3 +88,30 @@ func.func @apart(%x: tensor<6x8x5xf32>, %g: tensor<2xf32>) -> tensor<2x3x8xf32> 
   } -> tensor<2x3x8xf32>
   return %s : tensor<2x3x8xf32>
 }
+
+// Channels in groups are collapsed behind the convolution: what alone reads them comes first, on all of their
+// dimensions, so that it is the convolution's epilogue.
+// CHECK-LABEL: func.func @groups
+// CHECK-SAME: , %[[B:[a-z0-9]*]]: tensor<8xf32>)
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} "reduction"]
+// CHECK: %[[WIDE:.*]] = tensor.expand_shape %[[B]] {{\[\[}}0, 1]]
+// CHECK: %[[DONE:.*]] = linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "parallel"]} ins(%[[SUM]], %[[WIDE]] : tensor<3x2x4xf32>, tensor<2x4xf32>)
+// CHECK: tensor.collapse_shape %[[DONE]] {{\[\[}}0], [1, 2]]
+func.func @groups(%x: tensor<3x2x4x5xf32>, %b: tensor<8xf32>) -> tensor<3x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x2x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<3x2x4xf32>) -> tensor<3x2x4xf32>
+  %m = linalg.generic {indexing_maps = [affine_map<(i, g, n, k) -> (i, g, n, k)>, affine_map<(i, g, n, k) -> (i, g, n)>], iterator_types = ["parallel", "parallel", "parallel", "reduction"]} ins(%x : tensor<3x2x4x5xf32>) outs(%f : tensor<3x2x4xf32>) {
+  ^bb0(%v: f32, %out: f32):
+    %0 = arith.addf %v, %out : f32
+    linalg.yield %0 : f32
+  } -> tensor<3x2x4xf32>
+  %flat = tensor.collapse_shape %m [[0], [1, 2]] : tensor<3x2x4xf32> into tensor<3x8xf32>
+  %o = tensor.empty() : tensor<3x8xf32>
+  %s = linalg.generic {indexing_maps = [#id2, affine_map<(d0, d1) -> (d1)>, #id2], iterator_types = ["parallel", "parallel"]} ins(%flat, %b : tensor<3x8xf32>, tensor<8xf32>) outs(%o : tensor<3x8xf32>) {
+  ^bb0(%v: f32, %k: f32, %out: f32):
+    %0 = arith.addf %v, %k : f32
+    linalg.yield %0 : f32
+  } -> tensor<3x8xf32>
+  return %s : tensor<3x8xf32>
+}

@@ -241,6 +241,27 @@ def test_depthwise_convolution(r):
     check(kernel(types + more, [tensor(shape)], text), [x, b, *arrays], result, target(r), "depthwise")
 
 
+def test_depthwise_convolution_of_groups(r):
+    """Each result reads all channels of its group."""
+    size = r.choice((2, 4, 8))
+    h, w, k, s = r.randint(1, 9), r.randint(2, 19), r.choice((2, 3, 5)), r.choice((1, 2))
+    c = size * r.randint(1, 7)
+    x, b = normal((h - 1) * s + k, (w - 1) * s + k, c), normal(k, k, size, c)
+    out = tensor((h, w, c))
+    types = [tensor(x.shape), tensor(b.shape)]
+    maps = [
+        f"d0 * {s} + d3, d1 * {s} + d4, (d2 floordiv {size}) * {size} + d5",
+        "d3, d4, d5, d2",
+        "d0, d1, d2",
+    ]
+    text = filled("f", "0.0", out)
+    text += generic("c", maps, "ppprrr", [("%a0", types[0]), ("%a1", types[1])], ("%f", out), MULTIPLY)
+    after, more, arrays = epilogue(r.choice(("bias", "residual")), "%c", out, (h, w, c), "", "%a2")
+    wide = [t for t in TARGETS if targets.get(t).vector.bits >= 32 * size and not targets.get(t).vector.scalable]
+    result = [np.zeros((h, w, c), "f4")]
+    check(kernel(types + more, [out], text + after), [x, b, *arrays], result, targets.get(r.choice(wide)), "depthwise")
+
+
 def test_products_around_softmax(r):
     """Attention in one kernel, heads inside rows, with a mask that shuts places out; whole heads, or blocks of rows."""
     h, m, n, k, d = r.randint(2, 4), r.randint(2, 40), r.randint(4, 70), r.randint(1, 20), r.randint(4, 40)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 from neomlir.mlir import ir
 from neomlir.schedules.accumulate import Accumulator
@@ -23,6 +24,7 @@ from neomlir.schedules.depthwise_form import TAPS, Border, Form, Window, pad_of
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
+from neomlir.schedules.mixed import mixed_factors
 from neomlir.schedules.nest import USES, amid, even, vectors
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
@@ -36,6 +38,8 @@ _RUN = 4096
 """Bytes of a row under a strip that are worth a jump to the next one in memory: hardware foresees what is in a page."""
 _ITEM = 100_000
 """Multiply-adds of a work item, about."""
+_TALL_MIXED = 14
+"""The same where channels are mixed: each weight is used as often as that."""
 _WALK = 400_000
 """The same of one that goes down the rows of a band: its first rows are not in the first-level cache."""
 
@@ -94,6 +98,10 @@ class Nest:
             if self.b.scalable:
                 raise NotApplicable("the channels fill no scalable vector")
             self.lanes = self.usual = 1 << (self.channels - 1).bit_length()
+        self.mixed = form.mix.size if form.mix else 1
+        """Channels that each result reads at a point."""
+        if self.b.scalable and form.mix:
+            raise NotApplicable("lanes of a scalable vector are shuffled")
         whole = max(1, self.channels // self.usual)
         ask = frame.kernel.parameter
         self.taps = math.prod(w.taps for w in form.others)
@@ -103,13 +111,16 @@ class Nest:
         # Sums, a row of weights, and the input in use.
         taps = form.row.taps
         pairs = (machine.registers - (taps + 1) * 2) // 2
-        short = pairs < _SHORT or (not self.along and pairs < min(_TALL, self.width))
+        short = form.mix or pairs < _SHORT or (not self.along and pairs < min(_TALL, self.width))
         self.vectors = ask("vectors", 1 if short else min(2, whole), [v for v in (1, 2, 3, 4) if v <= whole])
         free = (machine.registers - (taps + 1) * self.vectors) // self.vectors
         if self.vectors == 1 and short:
             # Compilers load inputs as early as they can: each tap has one on its way.
             free = machine.registers - 2 * taps
-        height = max(1, min(_TALL, free, self.width))
+        tall = _TALL
+        if form.mix:
+            free, tall = max(machine.registers - taps * min(self.mixed, 4), machine.registers // 2) - 2, _TALL_MIXED
+        height = max(1, min(tall, free, self.width))
         height = ask("rows", height, [r for r in (2, 4, 6, 7, 8, 12, 14) if r <= min(self.width, max(free, 1))])
         count = -(-self.width // height)
         self.height = -(-self.width // count)
@@ -152,7 +163,7 @@ class Nest:
             """Elements of a channel."""
             width = min(self.width, strips * self.height)
             points = (width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
-            return points * (rows + 1) + width + self.taps * form.row.taps
+            return points * (rows + 1) + width + self.taps * form.row.taps * self.mixed
 
         wide, block = self.strips, most
         if not self.along:
@@ -169,7 +180,8 @@ class Nest:
         memory, evaluator = self.frame.memory, self.frame.evaluator
         outer: list[Size] = [memory.dim(*sizes[d], evaluator) for d in form.outer]
         blocks = -(-self.channels // self.block)
-        each = min(self.width, self.wide * self.height) * min(self.block, self.channels) * self.taps * form.row.taps
+        each = min(self.width, self.wide * self.height) * min(self.block, self.channels)
+        each *= self.taps * form.row.taps * self.mixed
         rows = outer[-1] if outer else 1
         usual = _ITEM if self.units == 1 else _WALK
         target = self.frame.kernel.parameter("item", usual, (usual // 4, usual * 4))
@@ -331,6 +343,8 @@ class Sums(Accumulator):
         """The first tap and the one behind the last, of each loop of the window but the row's."""
         self.vectors = 1
         """Vectors of a tile's row."""
+        if form.mix:
+            self.made_wide = mixed_factors(frame, form, self.product[:2])
 
     def _reduce(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
         """The loops over the rows of the window inside `inner`."""
@@ -338,11 +352,12 @@ class Sums(Accumulator):
         if number == len(form.others):
             return self._slide(places, inner, held)
         low, high = self.bounds[number]
+        mixed = form.mix.size if form.mix else 1
 
         def body(k: Index, *held: ir.Value) -> list[ir.Value]:
             return self._reduce(places, [*inner, k], list(held))
 
-        if isinstance(low, int) and isinstance(high, int) and high * form.row.taps <= 2 * TAPS:
+        if isinstance(low, int) and isinstance(high, int) and high * form.row.taps * mixed <= 2 * TAPS:
             for k in range(low, high):
                 held = body(Index({}, k), *held)
             return held
@@ -357,12 +372,15 @@ class Sums(Accumulator):
                 at = loops[row.loop] * row.stride + k * row.dilation
                 if not self._is_zero(at):
                     meets.setdefault((at.const, number % self.vectors), []).append((number, k))
-        for where in sorted(meets):
+        mix = self.form.mix
+        for where, c in product(sorted(meets), range(mix.size if mix else 1)):
             for number, k in meets[where]:
                 loops, chunk = list(places[number][0]), places[number][1]
                 for window, tap in zip(self.form.others, inner, strict=True):
                     loops[window.tap] = tap
                 loops[row.tap] = Index({}, k)
+                if mix:
+                    loops[mix.tap] = Index({}, c)
                 held[number] = self.add(loops, chunk, [held[number]])[0]
         return held
 

@@ -9,7 +9,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Chunk
 from neomlir.schedules.evaluate import Bound
 from neomlir.schedules.frame import Frame, static_shape
-from neomlir.schedules.index import Index, Var, apply, of
+from neomlir.schedules.index import Index, Part, Var, apply, of
 from neomlir.schedules.kernel import DYNAMIC, Generic, Kernel
 from neomlir.schedules.root import Root
 
@@ -74,6 +74,15 @@ class Window:
 
 
 @dataclass
+class Mix:
+    """The channels of a group, of which each result reads all: as many as there are results in it."""
+
+    tap: int
+    """The loop over them."""
+    size: int
+
+
+@dataclass
 class Form:
     """Which loop of a depthwise convolution is which."""
 
@@ -84,6 +93,8 @@ class Form:
     others: list[Window]
     outer: list[int]
     """The loops of the result but the channels and that of `row`, outermost first."""
+    mix: Mix | None = None
+    """Where channels come in groups."""
 
     @property
     def generic(self) -> Generic:
@@ -103,7 +114,8 @@ class Form:
         source, filters = ([apply(e, [of(p) for p in probes]) for e in m.results] for m in g.maps[:2])
         if any(len(index.terms) > 1 for index in filters) or not filters[-1].is_(probes[channels]):
             raise NotApplicable("the filters' channels are not innermost")
-        if not source[-1].is_(probes[channels]):
+        mix = Form._mix(g, source[-1], probes, channels)
+        if mix is None and not source[-1].is_(probes[channels]):
             raise NotApplicable("the input's channels are not innermost")
         windows: dict[int, Window] = {}
         for place, index in enumerate(source[:-1]):
@@ -118,7 +130,7 @@ class Form:
             if stride < 1 or dilation < 1:
                 raise NotApplicable("a window moves backwards")
             windows[loops[0]] = Window(loops[0], taps[0], stride, dilation, place, g.extents[taps[0]])
-        reduced = {d for d in range(g.rank) if g.reduction[d]}
+        reduced = {d for d in range(g.rank) if g.reduction[d] and (mix is None or d != mix.tap)}
         rows = [d for d in order[:-1] if d in windows]
         if not rows or rows[-1] != order[-2] or {w.tap for w in windows.values()} != reduced:
             raise NotApplicable("no window moves along the result's rows")
@@ -132,4 +144,15 @@ class Form:
         loops = [d for d in range(g.rank) if any(index.uses(probes[d]) for index in filters)]
         if any(d != channels and not g.reduction[d] for d in loops):
             raise NotApplicable("the filters depend on the place")
-        return Form(root, channels, row, [windows[d] for d in order if d in windows], order[:-2])
+        return Form(root, channels, row, [windows[d] for d in order if d in windows], order[:-2], mix)
+
+    @staticmethod
+    def _mix(g: Generic, last: Index, probes: list[Var], channels: int) -> Mix | None:
+        """How `last`, the place among the input's channels, goes through the group of a result's channel."""
+        whole = [v for v in last.terms if isinstance(v, Part) and v.kind == "floordiv"]
+        taps = [d for d, probe in enumerate(probes) if g.reduction[d] and last.terms.get(probe) == 1]
+        if last.const or len(last.terms) != 2 or len(whole) != 1 or len(taps) != 1:
+            return None
+        size = whole[0].divisor
+        fits = whole[0].index.is_(probes[channels]) and last.terms[whole[0]] == size == g.extents[taps[0]]
+        return Mix(taps[0], size) if fits and (g.extents[channels] or 1) % size == 0 else None
