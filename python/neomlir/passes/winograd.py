@@ -15,6 +15,7 @@ from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import index_constant, pad_zeros
+from neomlir.passes.split_planes import split_planes
 from neomlir.schedules.winograd_math import POINTS, TAPS, matrices
 from neomlir.schedules.winograd_plan import Shape, choose
 
@@ -32,6 +33,9 @@ class Winograd(ModulePass):
     sum(A[h mod m, i] * A[w mod m, j] * p[n, h floordiv m, w floordiv m, i, j, k])`. The filters are transformed in
     double precision, for `neo-hoist-constants` to move. An input that ends inside a tile is padded.
     `neo-form-kernels` makes one kernel of the three.
+
+    With `auto`, convolutions over three dimensions are sums over the taps of the first of them, each a convolution of
+    planes, where these are faster so.
     """
 
     name = "neo-winograd"
@@ -56,6 +60,8 @@ class Winograd(ModulePass):
         target = targets.get(self.target)
         with module.context, module.operation.location:
             for function in s.straight_line(module):
+                if self.use == "auto":
+                    split_planes(function, target)
                 constants = Constants.of(function)
                 for op in s.operations(function):
                     found = Convolution.match(op, constants)

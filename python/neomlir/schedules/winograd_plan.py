@@ -189,6 +189,11 @@ def direct_cycles(target, shape: Shape) -> float:
     return shape.planes * shape.height * shape.width * shape.inputs * TAPS * TAPS * columns / ports / 0.92
 
 
+def is_exact(m: int, inputs: int) -> bool:
+    """Whether the error to expect of F(m, 3) over so many channels is allowed."""
+    return error(m, inputs) <= _BOUND
+
+
 def choose(target, shape: Shape) -> int | None:
     """The m of F(m, 3) that is worth it and exact enough, or None for the direct convolution.
 
@@ -197,7 +202,7 @@ def choose(target, shape: Shape) -> int | None:
     if shape.planes * shape.height * shape.width * shape.inputs * shape.outputs * TAPS * TAPS < _LEAST:
         return None
     limit = _GAIN * direct_cycles(target, shape)
-    costs = {m: cycles(target.fixed, m, shape) for m in POINTS if error(m, shape.inputs) <= _BOUND}
+    costs = {m: cycles(target.fixed, m, shape) for m in POINTS if is_exact(m, shape.inputs)}
     best = None
     for m, cost in sorted(costs.items()):
         far = _filters(m, shape.inputs, shape.outputs) > _HUGE * target.cache.l2
@@ -214,5 +219,5 @@ def pays(target, shape: Shape, rate: int = 1) -> bool:
 
 def choices(target, shape: Shape) -> tuple[int, ...]:
     """The m of F(m, 3) that are exact enough and can be blocked, and 0 for the direct convolution; `choose`'s first."""
-    exact = [m for m in POINTS if error(m, shape.inputs) <= _BOUND and cycles(target.fixed, m, shape) is not None]
+    exact = [m for m in POINTS if is_exact(m, shape.inputs) and cycles(target.fixed, m, shape) is not None]
     return tuple(dict.fromkeys([choose(target, shape) or 0, 0, *exact]))
