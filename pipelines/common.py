@@ -35,6 +35,7 @@ def global_stage(target: str) -> str:
         "neo-pull-scales",
         "neo-share-maxima",
         "neo-invert-sums",
+        "neo-defer-scales",
         "neo-fuse-elementwise{views=false}",
         *tidy,
         "neo-sink-reshapes",

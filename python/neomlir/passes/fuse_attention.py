@@ -29,10 +29,11 @@ def join_attention(groups: Groups, number: int, limit: int) -> None:
         rows = _producer(groups, weights)
         if rows is None or groups.kind.get(rows) != "row" or not _sums_rows(op, weights):
             continue
-        scores = _scores(groups, rows, weights, limit)
+        last = groups.group[number]
+        scores = _scores(groups, rows, last, weights, limit)
         if scores is None:
             continue
-        first, last = groups.group[block.maker[scores]], groups.group[number]
+        first = groups.group[block.maker[scores]]
         if len({first, rows, last}) < 3 or not groups.may_merge(first, rows):
             continue
         if len(groups.members[first]) + len(groups.members[rows]) + len(groups.members[last]) > groups.max_ops:
@@ -60,13 +61,29 @@ def _only_output(groups: Groups, group: int, value: ir.Value) -> bool:
     )
 
 
-def _scores(groups: Groups, rows: int, weights: ir.Value, limit: int) -> ir.Value | None:
-    """The result of a contraction that only the group `rows` reads, as large as what it makes."""
+def _readers(groups: Groups, group: int, value: ir.Value) -> int:
+    """How many operations of other groups read what `group` makes."""
+    return sum(groups.group[user] != group for user in groups.block.users[value])
+
+
+def _is_of_rows(groups: Groups, rows: int, last: int, weights: ir.Value) -> bool:
+    """Whether the group `last` alone reads what `rows` makes: `weights`, and numbers that belong to a row of them."""
+    block, shape = groups.block, list(ir.RankedTensorType(weights.type).shape)
+    for m in groups.members[rows]:
+        for result in block.ops[m].results:
+            readers = {groups.group[user] for user in block.users.get(result, ())} - {rows}
+            if result != weights and readers and (readers != {last} or list(result.type.shape) != shape[:-1]):
+                return False
+    return True
+
+
+def _scores(groups: Groups, rows: int, last: int, weights: ir.Value, limit: int) -> ir.Value | None:
+    """The result of a contraction that only the group `rows` reads, as large as what it makes for the group `last`."""
     block, kind = groups.block, ir.RankedTensorType(weights.type)
-    if not kind.has_static_shape or kind.rank < 2 or not _only_output(groups, rows, weights):
+    if not kind.has_static_shape or kind.rank < 2 or not _is_of_rows(groups, rows, last, weights):
         return None
     rows_held = min(kind.shape[-2], SCORE_ROWS)
-    if rows_held * kind.shape[-1] * type_bytes(kind.element_type) > limit or len(block.users[weights]) > 1:
+    if rows_held * kind.shape[-1] * type_bytes(kind.element_type) > limit or _readers(groups, rows, weights) > 1:
         return None
     for member in groups.members[rows]:
         for value in block.reads[member]:
@@ -81,7 +98,14 @@ def _scores(groups: Groups, rows: int, weights: ir.Value, limit: int) -> ir.Valu
 
 
 def _loops(op: ir.Operation, operand: int) -> set[int | None]:
-    return set(results_of(indexing_maps(op)[operand]))
+    """The loops that an operand names, that of panels' columns too; None among them for any other expression."""
+    results = list(indexing_maps(op)[operand].results)
+    split, column = results[0], results[-1]
+    if isinstance(split, ir.AffineFloorDivExpr) and isinstance(column, ir.AffineModExpr):
+        of = [ir.AffineBinaryExpr(e) for e in (split, column)]
+        if of[0].lhs == of[1].lhs and of[0].rhs == of[1].rhs:
+            results = [of[0].lhs.maybe_downcast(), *results[1:-1]]
+    return {e.position if isinstance(e, ir.AffineDimExpr) else None for e in results}
 
 
 def _makes_rows(op: ir.Operation, rank: int) -> bool:

@@ -43,7 +43,7 @@ def _multiply(op: ir.Operation, made: dict[ir.Value, ir.Value]) -> None:
             continue
         number = list(block.arguments).index(divisor)
         total = op.operands[number]
-        exponential = _exponential(total) if len(set(s.positions(maps[number]))) < maps[number].n_dims else None
+        exponential = softmax_exponential(total) if len(set(s.positions(maps[number]))) < maps[number].n_dims else None
         if exponential is None:
             continue
         exponential.attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<afn>")
@@ -56,7 +56,7 @@ def _multiply(op: ir.Operation, made: dict[ir.Value, ir.Value]) -> None:
         division.erase()
 
 
-def _exponential(value: ir.Value) -> ir.Operation | None:
+def softmax_exponential(value: ir.Value) -> ir.Operation | None:
     """The `exp(x - max)` that it is the sum of, the maximum one of rows; None where it is none."""
     total = s.maker(value)
     if total is None or total.name != "linalg.generic" or len(total.operands) != 2 or s.is_parallel(total):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.dataflow import indexing_maps, iterators
+from neomlir.passes.dataflow import indexing_maps, is_identity, iterators
 
 
 @register
@@ -29,11 +29,17 @@ class ShareMaxima(ModulePass):
                 for op in s.operations(function):
                     if op.name != "linalg.generic" or len(op.operands) != 2 or s.is_parallel(op):
                         continue
-                    key = (op.operands[0], tuple(indexing_maps(op)), tuple(iterators(op)))
                     if is_maximum(op):
-                        maxima.setdefault(key, op)
-                    elif key in maxima and _asks_for_minus_infinity(op):
-                        _share(op, maxima[key].results[0])
+                        maxima.setdefault(_key(op, op.operands[0]), op)
+                        continue
+                    compared = _compared(op)
+                    if compared is not None and _key(op, compared) in maxima:
+                        _share(op, maxima[_key(op, compared)].results[0])
+
+
+def _key(op: ir.Operation, value: ir.Value) -> tuple:
+    """What two reductions of `value` have in common."""
+    return (value, tuple(indexing_maps(op)), tuple(iterators(op)))
 
 
 def _minus_infinity(value: ir.Value) -> bool:
@@ -55,16 +61,29 @@ def is_maximum(op: ir.Operation) -> bool:
     return set(last.operands) == set(block.arguments)
 
 
-def _asks_for_minus_infinity(op: ir.Operation) -> bool:
+def _compared(op: ir.Operation) -> ir.Value | None:
+    """The tensor of which a reduction asks whether it is -inf throughout, by itself or by an operation before it."""
     block, start = op.regions[0].blocks[0], _filled_with(op.operands[1])
     both = s.maker(s.yielded(op)[0])
-    if start is None or both is None or both.name != "arith.andi" or len(block.operations) != 3:
-        return False
+    if start is None or both is None or both.name != "arith.andi":
+        return None
     true = s.constant_of(start)
     others = [v for v in both.operands if v != block.arguments[1]]
     if not isinstance(true, ir.IntegerAttr | ir.BoolAttr) or not true.value or len(others) != 1:
-        return False
-    compare = s.maker(others[0])
+        return None
+    if others[0] != block.arguments[0]:
+        return op.operands[0] if len(block.operations) == 3 and _is_minus_infinity(others[0], block) else None
+    before = s.maker(op.operands[0])
+    if before is None or before.name != "linalg.generic" or len(before.operands) != 2 or not s.is_parallel(before):
+        return None
+    body, same = before.regions[0].blocks[0], all(is_identity(m) for m in indexing_maps(before))
+    asks = same and len(body.operations) == 2 and _is_minus_infinity(s.yielded(before)[0], body)
+    return before.operands[0] if asks else None
+
+
+def _is_minus_infinity(value: ir.Value, block: ir.Block) -> bool:
+    """Whether a value of a body says that the first argument is -inf."""
+    compare = s.maker(value)
     if compare is None or compare.name != "arith.cmpf" or compare.operands[0] != block.arguments[0]:
         return False
     equal = ir.IntegerAttr(compare.attributes["predicate"]).value == arith.CmpFPredicate.OEQ

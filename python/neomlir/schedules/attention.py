@@ -1,7 +1,8 @@
 """The schedule of attention: scores, what turns them into weights, and the weighted sum, a block of rows at a time.
 
 The scores of a block, a whole head where that is small, stay in scratch memory: no tensor of all scores is ever
-written (as in FlashAttention, T. Dao et al., NeurIPS 2022, but with whole rows, which need no rescaling).
+written (as in FlashAttention, T. Dao et al., NeurIPS 2022, but with whole rows, which need no rescaling). Weights take
+their place, and what they sum up to waits beside them until it is read behind the weighted sum.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Attention(Schedule):
         parts: list[Kernel] = []
         frame = Frame(kernel, target)
         try:
-            for given, wanted in (([], [scores]), ([scores], [weights]), ([weights], kernel.results)):
+            made = [weights, *_of_rows(kernel, scores, weights)]
+            for given, wanted in (([], [scores]), ([scores], made), (made, kernel.results)):
                 parts.append(cut(kernel, given, wanted))
             _Heads(frame, parts, shape, target).emit()
             made = frame.close()
@@ -75,6 +77,39 @@ def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value]:
     return scores, weights[0]
 
 
+def _of_rows(kernel: Kernel, scores: ir.Value, weights: ir.Value) -> list[ir.Value]:
+    """What is made of a row of scores beside its weights, and read behind the second product, as its sum is."""
+    behind, after = {scores}, {_products(kernel)[1].results[0]}
+    found: dict[ir.Value, None] = {}
+    for g in kernel.generics:
+        if any(operand in after for operand in g.operands):
+            after.update(g.results)
+            found.update(dict.fromkeys(operand for operand in g.inputs if operand in behind and operand != weights))
+        elif any(operand in behind for operand in g.operands) and g.results[0] not in after:
+            behind.update(g.results)
+    shape = static_shape(weights)[:-1]
+    if any(static_shape(value) != shape for value in found):
+        raise NotApplicable("more than a number of each row of scores is read behind the second product")
+    return list(found)
+
+
+def _stays_in_place(part: Kernel) -> bool:
+    """Whether weights may take the place of scores: one operation makes them, and maxima were all that read before it.
+
+    What is computed along the row is written when the first reduction behind it passes by.
+    """
+    scores, weights = part.args[-1 - len(part.results)], part.results[0]
+    made = part.generic_of(weights)
+    if made is None or any(made[0].reduction):
+        return False
+    for g in part.generics:
+        if scores in g.inputs and g is not made[0] and (not any(g.reduction) or weights in g.inputs):
+            return False
+    readers = [g for g in part.roots if weights in g.inputs]
+    before = [g for g in part.roots if scores in g.inputs]
+    return bool(readers) and all(part.roots.index(g) < part.roots.index(readers[0]) for g in before)
+
+
 class _Heads:
     """The work items: one for each block of rows, at each place of the outer dimensions of the scores."""
 
@@ -89,10 +124,14 @@ class _Heads:
         self.strips = Strips(self.b, shape[-2], min(plan.height for plan in plans))
         self.block = self._block(scores_bytes(target) // (shape[-1] * element.width // 8))
         rows = min(shape[-2], self.block * self.strips.height)
-        held = [frame.memory.scratch([rows, shape[-1]], element) for _ in range(2)]
+        held = [frame.memory.scratch([rows, shape[-1]], element)]
+        if not _stays_in_place(parts[1]):
+            held.append(frame.memory.scratch([rows, shape[-1]], element))
         windows = {buffer: len(shape) for buffer in held}
+        numbers = [frame.memory.scratch([rows], r.type.element_type) for r in parts[1].results[1:]]
+        windows |= {buffer: len(shape) - 1 for buffer in numbers}
         results = [frame.destination(i) for i in range(len(frame.kernel.results))]
-        buffers = ([held[0]], [held[0], held[1]], [held[1], *results])
+        buffers = ([held[0]], [held[0], held[-1], *numbers], [held[-1], *numbers, *results])
         frames = [PartFrame(frame, part, mine, windows) for part, mine in zip(parts, buffers, strict=True)]
         self.frames = frames
         self.products = [

@@ -75,7 +75,7 @@ def _rename(op: ir.Operation, values: dict[ir.Value, ir.Value]) -> None:
 
 
 class Windows(Memory):
-    """Buffers of which some hold rows of a tensor's last two dimensions, at one place of the others."""
+    """Buffers of which some hold rows of a tensor's last dimensions, two or one, at one place of the others."""
 
     def __init__(self, builder, arguments: dict[ir.Value, ir.Value], windows: dict[ir.Value, int]):
         """`windows`: the rank of the tensor of which a buffer holds a part."""
@@ -89,6 +89,8 @@ class Windows(Memory):
             return super()._merged(buffer, indices)
         if any(MERGED in index.terms for index in indices):
             raise NotApplicable("dimensions of a window are walked together")
+        if ir.MemRefType(buffer.type).rank == 1:
+            return buffer, (indices[-1] + self.low * -1,)
         return buffer, (indices[-2] + self.low * -1, indices[-1])
 
 
