@@ -21,6 +21,12 @@ _WIDEST = 1024
 """Columns of a panel, at most."""
 _WORTH = 16
 """Rows that repay putting groups of a factor side by side for an instruction on vectors."""
+_WORTH_COPY = 128
+"""Rows that repay putting the columns of a panel side by side."""
+_MANY = 8
+"""Panels of which one may be short."""
+_FAR = 2
+"""How many times the first-level cache a factor is whose rows are met in it no more."""
 
 
 @register
@@ -34,9 +40,10 @@ class PackContractions(ModulePass):
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
     to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
     depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a dot-product
-    unit of tiles, if nothing has to be padded, and of vectors, if many rows share it; else it is transposed if n is not
-    its innermost dimension. The transposes of weights are ordinary operations on weights, for
-    `neo-hoist-constants` to move.
+    unit of tiles, if nothing has to be padded, and of vectors, if many rows share it; else it is put in panels as
+    a weight is, if it is of floats as wide as the sums, twice as large as the first-level cache, and many rows share
+    it; else it is transposed if n is not its innermost dimension. The transposes of weights are ordinary operations on
+    weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -63,7 +70,7 @@ class PackContractions(ModulePass):
                         unit = None if op.parent.operation.name == LOOP else _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit, int(told.get(found.signature, 0)))
-                    elif not found.depthwise and not _pack_for_unit(found, target):
+                    elif not found.depthwise and not _pack_for_unit(found, target) and not _pack_factor(found, target):
                         _put_innermost(found)
 
 
@@ -118,13 +125,17 @@ def _pack(c: Contraction, columns: int, dot: Unit | None, told: int) -> None:
             if order != named:
                 _read(c, transpose(weight, [named.index(loop) for loop in order]), s.dims(order))
             return
-        at = named.index(c.n)
-        r = told or panel_width(columns, s.shape(weight)[at])
-        split = panels(weight, at, r)
-        # After the split, dimension `at` counts panels and `at + 1` counts columns in a panel.
-        place = {loop: p if p < at else p + 1 for p, loop in enumerate(named)}
-        inner = [place[loop] for loop in order if loop != c.n]
-        packed = transpose(split, [at, *inner, at + 1])
+        _pack_panels(c, weight, named, told or panel_width(columns, c.extents[c.n]))
+
+
+def _pack_panels(c: Contraction, value: ir.Value, named: list[int], r: int) -> None:
+    """Panels of r columns of an operand whose dimensions are the loops `named`, at the current insertion point."""
+    at, order = named.index(c.n), _weight_order(c, named)
+    split = panels(value, at, r)
+    # After the split, dimension `at` counts panels and `at + 1` counts columns in a panel.
+    place = {loop: p if p < at else p + 1 for p, loop in enumerate(named)}
+    inner = [place[loop] for loop in order if loop != c.n]
+    packed = transpose(split, [at, *inner, at + 1])
     n = ir.AffineDimExpr.get(c.n)
     middle = s.dims(loop for loop in order if loop != c.n)
     _read(c, packed, [ir.AffineExpr.get_floor_div(n, r), *middle, ir.AffineExpr.get_mod(n, r)])
@@ -197,6 +208,30 @@ def _pack_for_unit(c: Contraction, target) -> bool:
         return False
     with ir.InsertionPoint(c.op), c.op.location:
         _pack_groups(c, value, loops, unit)
+    return True
+
+
+def _pack_factor(c: Contraction, target) -> bool:
+    """Panels of an operand that is not a weight, where so many rows share it that a copy costs little.
+
+    As it lies its rows are far apart: each row of a panel is in another page, and no hardware fetches the next in time.
+    """
+    value, loops = c.op.operands[c.b], s.positions(c.maps[c.b])
+    element = s.element_type(c.op.results[0])
+    if None in loops or len(set(loops)) != len(loops) or len(loops) < 2 or not s.has_static_shape(value):
+        return False
+    if not isinstance(element, ir.FloatType) or any(s.element_type(c.op.operands[i]) != element for i in (c.a, c.b)):
+        return False
+    inner = [c.extents[loop] for loop in loops if loop == c.n or loop in c.reductions]
+    _height, columns = register_tile(target, width(element))
+    if math.prod(inner) * width(element) // 8 < _FAR * target.cache.l1d or _rows(c) < _WORTH_COPY:
+        return False
+    if c.extents[c.n] < columns or 1 in inner:
+        return False
+    # Of many columns the last panel matters little, and tiles of the usual height suit what is computed in one kernel.
+    r = columns if c.extents[c.n] >= _MANY * columns else panel_width(columns, c.extents[c.n])
+    with ir.InsertionPoint(c.op), c.op.location:
+        _pack_panels(c, value, loops, r)
     return True
 
 
