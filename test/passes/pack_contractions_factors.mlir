@@ -1,4 +1,5 @@
 // RUN: neo-opt --neo-pack-contractions=target=x86-64-v4 %s | FileCheck %s
+// RUN: neo-opt --neo-pack-contractions=target=sapphirerapids %s | FileCheck %s --check-prefix=TILES
 
 // The keys of 1000 tokens are twice as large as the first-level cache: they are put in panels, as weights are, the last
 // one filled up with zeros. So are values, whose columns lie side by side already.
@@ -64,4 +65,38 @@ func.func @few(%w: tensor<2x16x1000xf32>, %v: tensor<1000x2x64xf32>, %out: tenso
     linalg.yield %1 : f32
   } -> tensor<16x2x64xf32>
   return %r : tensor<16x2x64xf32>
+}
+
+// An odd number of tokens is padded for tiles, in the columns of one product and in the sums of the other.
+// TILES-LABEL: func.func @odd
+// TILES: tensor.pad %{{.*}} low[0, 0, 0] high[27, 0, 0]
+// TILES: %[[KEYS:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<7x2x32x32x2xbf16>)
+// TILES: linalg.generic {{.*}} ins(%{{.*}}, %[[KEYS]] : tensor<197x2x64xbf16>, tensor<7x2x32x32x2xbf16>)
+func.func @odd(%q: tensor<197x2x64xbf16>, %k: tensor<197x2x64xbf16>, %out: tensor<2x197x197xf32>) -> tensor<2x197x197xf32> {
+  %r = linalg.generic {indexing_maps = [#m, #n, #o], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%q, %k : tensor<197x2x64xbf16>, tensor<197x2x64xbf16>) outs(%out : tensor<2x197x197xf32>) {
+  ^bb0(%a: bf16, %b: bf16, %c: f32):
+    %0 = arith.extf %a : bf16 to f32
+    %1 = arith.extf %b : bf16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %c, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<2x197x197xf32>
+  return %r : tensor<2x197x197xf32>
+}
+
+// TILES-LABEL: func.func @odd_sums
+// TILES: tensor.pad %{{.*}} high[0, 0, 1]
+// TILES: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x197x198xbf16>, tensor<2x2x99x32x2xbf16>)
+func.func @odd_sums(%w: tensor<2x197x197xbf16>, %v: tensor<197x2x64xbf16>, %out: tensor<197x2x64xf32>) -> tensor<197x2x64xf32> {
+  %r = linalg.generic {indexing_maps = [#w, #v, #s], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%w, %v : tensor<2x197x197xbf16>, tensor<197x2x64xbf16>) outs(%out : tensor<197x2x64xf32>) {
+  ^bb0(%a: bf16, %b: bf16, %c: f32):
+    %0 = arith.extf %a : bf16 to f32
+    %1 = arith.extf %b : bf16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %c, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<197x2x64xf32>
+  return %r : tensor<197x2x64xf32>
 }

@@ -40,7 +40,7 @@ class PackContractions(ModulePass):
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
     to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
     depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a dot-product
-    unit of tiles, if nothing has to be padded, and of vectors, if many rows share it; else it is put in panels as
+    unit if many rows share it, or if the unit is one of tiles and nothing has to be padded; else it is put in panels as
     a weight is, if it is of floats as wide as the sums, twice as large as the first-level cache, and many rows share
     it; else it is transposed if n is not its innermost dimension. The transposes of weights are ordinary operations on
     weights, for `neo-hoist-constants` to move.
@@ -203,8 +203,8 @@ def _pack_for_unit(c: Contraction, target) -> bool:
     if not s.has_static_shape(value):
         return False
     channels, columns = c.extents[s.positions(c.maps[c.a])[-1]], c.extents[c.n]
-    fits = columns % (2 * unit.lanes) == channels % unit.group == 0
-    if not (fits if unit.tiles else _rows(c) >= _WORTH and 2 * columns >= unit.lanes):
+    fits = unit.tiles and columns % (2 * unit.lanes) == channels % unit.group == 0
+    if not fits and (_rows(c) < _WORTH or 2 * columns < unit.lanes):
         return False
     with ir.InsertionPoint(c.op), c.op.location:
         _pack_groups(c, value, loops, unit)
