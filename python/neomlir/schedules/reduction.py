@@ -156,9 +156,12 @@ class Nest:
             return told
         results = {r: i for i, r in enumerate(self.kernel.results)}
         for g in self.kernel.generics:
-            if any(g.reduction) or len(g.results) != 1:
+            if any(g.reduction):
                 continue
-            reader, inner = self._filled_by(g)
+            if len(g.results) > 1:
+                self._store_beside(g, results, told)
+                continue
+            reader, inner = self._filled_by(g.results[0])
             if reader is None:
                 continue
             i = results.get(g.results[0])
@@ -176,12 +179,36 @@ class Nest:
             self._bind(g, buffer, places, inner)
         return told
 
-    def _filled_by(self, g: Generic) -> tuple[Generic | None, list[int]]:
+    def _store_beside(self, g: Generic, results: dict[ir.Value, int], told: dict[Generic, list[Generic]]) -> None:
+        """Store results of the kernel, as narrowed weights are, when a reduction reads what is computed beside them."""
+        frame, others = self.frame, {results[v]: k for k, v in enumerate(g.results) if v in results}
+        read = [v for v in g.results if v not in results]
+        uses = [v for other in self.kernel.generics for v in other.operands if v in g.results]
+        if len(read) != 1 or uses != read or any(g.output_map(k) != g.output_map(0) for k in range(len(g.results))):
+            return
+        reader, inner = self._filled_by(read[0])
+        if reader is None or any(self.rows.places[i].count(None) != len(inner) for i in others):
+            return
+        number = list(g.results).index(read[0])
+
+        def at(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
+            if g in self.filled:
+                raise NotApplicable("a row that is not kept is read again")
+            made = frame.evaluator.body(g, g.loops(number, indices), chunk)
+            for i, k in others.items():
+                frame.memory.store(frame.destination(i), indices, chunk, made[k])
+            return made[number]
+
+        frame.evaluator.bound[read[0]] = at
+        self.written.update(others)
+        told.setdefault(reader, []).append(g)
+
+    def _filled_by(self, value: ir.Value) -> tuple[Generic | None, list[int]]:
         """The first reduction that reads a whole row of what an operation computes, and the row's dimensions."""
-        reader = next((r for r in self.rows.demanded_in_order() if g.results[0] in r.inputs), None)
+        reader = next((r for r in self.rows.demanded_in_order() if value in r.inputs), None)
         if reader is None:
             return None, []
-        m = reader.maps[reader.inputs.index(g.results[0])]
+        m = reader.maps[reader.inputs.index(value)]
         exact = all(isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in m.results)
         covered = {e.position for e in m.results if isinstance(e, ir.AffineDimExpr)}
         inner = [
