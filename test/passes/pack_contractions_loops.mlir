@@ -30,3 +30,28 @@ func.func @main(%h: tensor<8xf32>, %y: tensor<7x32xf32>) -> tensor<7x32xf32> {
   }
   return %r : tensor<7x32xf32>
 }
+
+// One that is no weight is put right before the loop.
+// CHECK-LABEL: func.func @given
+// CHECK:         %[[TURNED:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<8x32xf32>)
+// CHECK:         scf.for
+// CHECK:           linalg.generic {{.*}} ins(%{{.*}}, %[[TURNED]] : tensor<8xf32>, tensor<8x32xf32>)
+func.func @given(%h: tensor<8xf32>, %w: tensor<32x8xf32>, %y: tensor<7x32xf32>) -> tensor<7x32xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c7 = arith.constant 7 : index
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<32xf32>
+  %r = scf.for %t = %c0 to %c7 step %c1 iter_args(%old = %y) -> tensor<7x32xf32> {
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<32xf32>) -> tensor<32xf32>
+    %sum = linalg.generic {indexing_maps = [#in, #weight, #out], iterator_types = ["parallel", "reduction"]} ins(%h, %w : tensor<8xf32>, tensor<32x8xf32>) outs(%f : tensor<32xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %0 = arith.mulf %a, %b : f32
+      %1 = arith.addf %o, %0 : f32
+      linalg.yield %1 : f32
+    } -> tensor<32xf32>
+    %new = tensor.insert_slice %sum into %old[%t, 0] [1, 32] [1, 1] : tensor<32xf32> into tensor<7x32xf32>
+    scf.yield %new : tensor<7x32xf32>
+  }
+  return %r : tensor<7x32xf32>
+}

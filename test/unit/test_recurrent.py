@@ -81,6 +81,7 @@ FORMS = {
     "states": {"extra": ("B", "h", "c"), "given": ("h", "c"), "direction": "bidirectional"},
     "lengths": {"extra": ("B", "lengths"), "given": ("lengths",), "direction": "bidirectional"},
     "a length": {"batch": 1, "extra": ("lengths",), "given": ("lengths",)},
+    "weights of the caller": {"extra": ("B",), "given": ("W", "R", "B")},
     "clipped": {"extra": ("B",), "clip": 0.25},
     "blocks of a batch": {"batch": 32, "extra": ("B", "lengths"), "given": ("lengths",)},
     "any batch": {"open_": ("batch",), "extra": ("B", "h", "lengths"), "given": ("h", "lengths")},

@@ -65,12 +65,15 @@ class PackContractions(ModulePass):
                     found = Contraction.match(op)
                     if found is None or not isinstance(op.operands[found.b].type, ir.RankedTensorType):
                         continue
+                    # The loops of `recurrence` are those of plain products.
+                    in_loop = op.parent.operation.name == LOOP
                     if constants.weights(op.operands[found.b]):
-                        # The loops of `recurrence` are those of plain products.
-                        unit = None if op.parent.operation.name == LOOP else _unit(found, target)
+                        unit = None if in_loop else _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit, int(told.get(found.signature, 0)))
-                    elif not found.depthwise and not _pack_for_unit(found, target) and not _pack_factor(found, target):
+                    elif not found.depthwise and (
+                        in_loop or not (_pack_for_unit(found, target) or _pack_factor(found, target))
+                    ):
                         _put_innermost(found)
 
 
@@ -248,7 +251,7 @@ def _put_innermost(c: Contraction) -> None:
     if None in loops or len(set(loops)) != len(loops) or loops[-1] == c.n:
         return
     order = _weight_order(c, loops)
-    with ir.InsertionPoint(c.op), c.op.location:
+    with ir.InsertionPoint(outside(c.op, c.op.operands[c.b])), c.op.location:
         moved = transpose(c.op.operands[c.b], [loops.index(loop) for loop in order])
     _read(c, moved, s.dims(order))
 
