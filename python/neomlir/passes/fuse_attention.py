@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neomlir.mlir import ir
+from neomlir.passes import structured as s
 from neomlir.passes.dataflow import (
     indexing_maps,
     is_contraction,
@@ -98,10 +99,15 @@ def _scores(groups: Groups, rows: int, last: int, weights: ir.Value, limit: int)
 
 
 def _loops(op: ir.Operation, operand: int) -> set[int | None]:
-    """The loops that an operand names, that of panels' columns too; None among them for any other expression."""
-    results = list(indexing_maps(op)[operand].results)
+    """The loops that an operand names, None among them for any other expression.
+
+    That of columns in panels counts where these are no weight's: what rows of a layer norm are multiplied by passes by
+    more of them than a head has.
+    """
+    results, maker = list(indexing_maps(op)[operand].results), s.maker(op.operands[operand])
     split, column = results[0], results[-1]
-    if isinstance(split, ir.AffineFloorDivExpr) and isinstance(column, ir.AffineModExpr):
+    is_weight = maker is not None and maker.name == "ml_program.global_load_const"
+    if not is_weight and isinstance(split, ir.AffineFloorDivExpr) and isinstance(column, ir.AffineModExpr):
         of = [ir.AffineBinaryExpr(e) for e in (split, column)]
         if of[0].lhs == of[1].lhs and of[0].rhs == of[1].rhs:
             results = [of[0].lhs.maybe_downcast(), *results[1:-1]]
