@@ -171,6 +171,15 @@ def pad_zeros(value: ir.Value, low: Sequence[int], high: Sequence[int]) -> ir.Va
     return op.result
 
 
+def pads_zeros(op: ir.Operation | None) -> bool:
+    """Whether an operation is a pad of static amounts that adds zeros."""
+    if op is None or op.name != "tensor.pad" or len(op.operands) != 1:
+        return False
+    block = op.regions[0].blocks[0]
+    number = s.constant_of(block.operations[len(block.operations) - 1].operands[0])
+    return isinstance(number, ir.FloatAttr | ir.IntegerAttr) and number.value == 0
+
+
 def transpose(value: ir.Value, order: Sequence[int]) -> ir.Value:
     """`value` with dimension i of the result its dimension `order[i]`, at the current insertion point.
 

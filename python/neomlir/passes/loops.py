@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from neomlir.mlir import ir
 from neomlir.passes import structured as s
-
-LOOP = "scf.for"
+from neomlir.schedules.kernel import LOOP
 
 
 def with_loops(function: ir.Operation) -> list[ir.Operation]:

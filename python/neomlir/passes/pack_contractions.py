@@ -12,7 +12,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants, width
 from neomlir.passes.contraction import Contraction
-from neomlir.passes.layouts import pad_zeros, transpose
+from neomlir.passes.layouts import pad_zeros, pads_zeros, transpose
 from neomlir.passes.loops import LOOP, outside, with_loops
 from neomlir.schedules.tiles import panel_width, register_tile
 from neomlir.schedules.units import Unit, factor_types, unit_of
@@ -173,21 +173,13 @@ def _whole_groups(value: ir.Value, group: int) -> ir.Value:
     """`value` with zeros behind its innermost dimension, up to whole groups; before a pad of zeros, if it is one."""
     pad = s.maker(value)
     last = s.shape(value)[-1]
-    if pad is None or pad.name != "tensor.pad" or not s.one_use(value) or not _pads_zeros(pad):
+    if not pads_zeros(pad) or not s.one_use(value):
         return pad_high(value, len(s.shape(value)) - 1, -last % group)
     high = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
     high[-1] += -last % group
     pad.attributes["static_high"] = ir.DenseI64ArrayAttr.get(high)
     value.set_type(ir.RankedTensorType.get([*s.shape(value)[:-1], last + -last % group], s.element_type(value)))
     return value
-
-
-def _pads_zeros(pad: ir.Operation) -> bool:
-    """Whether a pad of static amounts adds zeros."""
-    block = pad.regions[0].blocks[0]
-    number = s.constant_of(block.operations[len(block.operations) - 1].operands[0])
-    is_zero = isinstance(number, ir.FloatAttr | ir.IntegerAttr) and number.value == 0
-    return is_zero and len(pad.operands) == 1
 
 
 def _weight_order(c: Contraction, named: list[int]) -> list[int]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, ir, linalg, scf, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.activations import Function
-from neomlir.passes.layouts import transpose
-from neomlir.passes.slices import extent, index, put, take
+from neomlir.passes.layouts import index_constant, transpose
+from neomlir.passes.slices import extent, put, take
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ class _Layer:
         one = self.one
         states = [_collapsed(state) for state in one.states] if self.single else one.states
         if one.lengths is not None and self.single:
-            one.lengths = tensor.extract(one.lengths, [index(0)])
+            one.lengths = tensor.extract(one.lengths, [index_constant(0)])
         self._cut_weights()
         first = [self._empty([self.steps, *self.batch]), *states]
-        high = self.steps if isinstance(self.steps, ir.Value) else index(self.steps)
-        loop = scf.ForOp(index(0), high, index(1), first)
+        high = self.steps if isinstance(self.steps, ir.Value) else index_constant(self.steps)
+        loop = scf.ForOp(index_constant(0), high, index_constant(1), first)
         with ir.InsertionPoint(loop.body):
             step = loop.induction_variable
             if one.reverse:
-                step = arith.subi(arith.subi(high, index(1)), step)
+                step = arith.subi(arith.subi(high, index_constant(1)), step)
             outputs, *states = loop.inner_iter_args
             self.at = step
             output, *states = self._step([self._gate(inputs, g, step) for g in self.cell.gates], states)
@@ -129,8 +129,8 @@ class _Layer:
             if apart is None:
                 return [arith.addf(x, y)]
             place = linalg.IndexOp(0).result
-            low = arith.cmpi(arith.CmpIPredicate.sge, place, index(apart))
-            high = arith.cmpi(arith.CmpIPredicate.slt, place, index(apart + self.hidden))
+            low = arith.cmpi(arith.CmpIPredicate.sge, place, index_constant(apart))
+            high = arith.cmpi(arith.CmpIPredicate.slt, place, index_constant(apart + self.hidden))
             return [arith.select(arith.andi(low, high), x, arith.addf(x, y))]
 
         width = [len(self.cell.gates) * self.hidden]

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neomlir.mlir import arith, ir, tensor
+from neomlir.mlir import ir, tensor
 from neomlir.passes import structured as s
-
-_DYNAMIC = ir.ShapedType.get_dynamic_size()
-_STRIDED = -(2**63)
-"""What stands in a list of static offsets or extents for one that is an operand."""
+from neomlir.passes.layouts import index_constant
+from neomlir.schedules.kernel import DYNAMIC
 
 Number = int | ir.Value
-
-
-def index(value: int) -> ir.Value:
-    """A constant of type `index`."""
-    return arith.constant(ir.IndexType.get(), value)
 
 
 def extent(value: ir.Value, d: int) -> Number:
     """The extent of a dimension: a number, or a `tensor.dim` where it is dynamic."""
     found = s.shape(value)[d]
-    return found if found >= 0 else tensor.dim(value, index(d))
+    return found if found >= 0 else tensor.dim(value, index_constant(d))
 
 
 def take(source: ir.Value, offsets: Sequence[Number], sizes: Sequence[Number], dropped: int = 0) -> ir.Value:
     """The part of `source` from `offsets` on, without its first `dropped` dimensions, which are of extent 1."""
-    kept = [n if isinstance(n, int) else _DYNAMIC for n in sizes[dropped:]]
+    kept = [n if isinstance(n, int) else DYNAMIC for n in sizes[dropped:]]
     kind = ir.RankedTensorType.get(kept, s.element_type(source))
     ones = [1] * len(offsets)
     (moving, fixed), (open_, known) = _mixed(offsets), _mixed(sizes)
@@ -43,4 +36,4 @@ def put(part: ir.Value, into: ir.Value, offsets: Sequence[Number], sizes: Sequen
 
 def _mixed(numbers: Sequence[Number]) -> tuple[list[ir.Value], list[int]]:
     """The operands, and the static list with a mark for each of them."""
-    return [n for n in numbers if not isinstance(n, int)], [n if isinstance(n, int) else _STRIDED for n in numbers]
+    return [n for n in numbers if not isinstance(n, int)], [n if isinstance(n, int) else DYNAMIC for n in numbers]

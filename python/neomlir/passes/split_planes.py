@@ -8,7 +8,7 @@ from neomlir.mlir import arith, ir, linalg, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction, starts_from_zero
-from neomlir.passes.layouts import pad_zeros
+from neomlir.passes.layouts import pad_zeros, pads_zeros
 from neomlir.schedules.winograd_math import TAPS
 from neomlir.schedules.winograd_plan import Shape, choose, is_exact
 
@@ -110,15 +110,10 @@ def _padded(volume: Volume, m: int) -> ir.Value:
     if not any(high):
         return source
     pad = s.maker(source)
-    if pad is None or pad.name != "tensor.pad" or not s.one_use(source) or len(pad.operands) > 1 or not _pads_zero(pad):
+    if not pads_zeros(pad) or not s.one_use(source):
         return pad_zeros(source, [0] * len(high), high)
     low, before = (list(ir.DenseI64ArrayAttr(pad.attributes[f"static_{side}"])) for side in ("low", "high"))
     return pad_zeros(pad.operands[0], low, [x + y for x, y in zip(before, high, strict=True)])
-
-
-def _pads_zero(pad: ir.Operation) -> bool:
-    value = s.constant_of(list(pad.regions[0].blocks[0].operations)[-1].operands[0])
-    return isinstance(value, ir.FloatAttr) and value.value == 0.0
 
 
 def _slice(value: ir.Value, at: int, start: int, count: int | None) -> ir.Value:

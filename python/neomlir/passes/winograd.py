@@ -14,7 +14,7 @@ from neomlir.passes.base import ModulePass, register
 from neomlir.passes.choices import parse_choices
 from neomlir.passes.constants import Constants
 from neomlir.passes.contraction import Contraction
-from neomlir.passes.layouts import index_constant, pad_zeros
+from neomlir.passes.layouts import index_constant, pad_zeros, pads_zeros
 from neomlir.passes.split_planes import split_planes
 from neomlir.schedules.winograd_math import POINTS, TAPS, matrices
 from neomlir.schedules.winograd_plan import Shape, choose
@@ -231,7 +231,7 @@ class _Rewrite:
             return conv.source
         high = [max(0, n) for n in high]
         pad = s.maker(conv.source)
-        if pad is not None and pad.name == "tensor.pad" and len(pad.operands) == 1 and _pads_zero(pad):
+        if pads_zeros(pad):
             low = list(ir.DenseI64ArrayAttr(pad.attributes["static_low"]))
             before = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
             return pad_zeros(pad.operands[0], low, [x + y for x, y in zip(before, high, strict=True)])
@@ -290,9 +290,3 @@ class _Rewrite:
             total = arith.AddFOp(total, product).result
         s.yield_(block, [total])
         return op.results[0]
-
-
-def _pads_zero(pad: ir.Operation) -> bool:
-    """Whether a pad adds zeros."""
-    value = s.constant_of(list(pad.regions[0].blocks[0].operations)[-1].operands[0])
-    return isinstance(value, ir.FloatAttr) and value.value == 0.0

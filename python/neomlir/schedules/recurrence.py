@@ -23,7 +23,7 @@ from neomlir.schedules.parts import cut
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.points import Points
 from neomlir.schedules.root import Root
-from neomlir.schedules.step import Step
+from neomlir.schedules.step import Step, uses_first
 from neomlir.schedules.step_memory import StepFrame
 from neomlir.schedules.tiles import scores_bytes
 
@@ -121,7 +121,7 @@ class _Loop:
         found = []
         for generic in step.generics.values():
             for operand, m in zip(generic.operands, generic.maps, strict=True):
-                if operand in step.kernel.args and not any(_is_first(e) for e in m.results):
+                if operand in step.kernel.args and not any(uses_first(e) for e in m.results):
                     found.append(operand)
         return found
 
@@ -252,10 +252,6 @@ class _Loop:
                 rows[place] = of(Var(self._scalar(self.step.outputs[state])))
         self.step.expect_in_place(wanted)
         self._points(wanted, into, rows)
-
-
-def _is_first(expr: ir.AffineExpr) -> bool:
-    return isinstance(expr, ir.AffineDimExpr) and expr.position == 0
 
 
 SCHEDULE = Recurrence()

@@ -130,19 +130,16 @@ class Step:
 
     def _expect_rows_apart(self) -> None:
         """Raise NotApplicable unless each operation computes a row of the batch from the same row of what has one."""
+        of_batch = {*self.states, *self.rows, *(r for op in self.ops for r in op.results)}
         for generic in self.generics.values():
             for operand, m in zip(generic.operands, generic.maps, strict=True):
-                uses = [i for i, e in enumerate(m.results) if _uses_first(e)]
-                inside = operand in self.states or operand in self.rows or operand in self._made
+                uses = [i for i, e in enumerate(m.results) if uses_first(e)]
+                inside = operand in of_batch
                 plain = uses == [0] and isinstance(m.results[0], ir.AffineDimExpr)
                 if generic.reduction[0] or (inside and not plain) or (uses and not plain):
                     raise NotApplicable("rows of the batch meet")
                 if plain and not inside and isinstance(operand.type, ir.RankedTensorType) and len(m.results) > 1:
                     raise NotApplicable("a row of the batch has weights of its own")
-
-    @property
-    def _made(self) -> set[ir.Value]:
-        return {r for op in self.ops for r in op.results}
 
     # What a part of a step reads.
 
@@ -182,17 +179,13 @@ class Step:
         """Raise NotApplicable unless one operation gives all of `wanted` and reads states where it writes them."""
         if any(v not in self.generics for v in wanted) or len({self.generics[v].op for v in wanted}) != 1:
             raise NotApplicable("new states are not computed together")
-        generic = self.generics[wanted[0]]
+        generic, held = self.generics[wanted[0]], {*self.states, *self.stages}
         for operand, m in zip(generic.operands, generic.maps, strict=True):
             if operand in self.states:
                 if m != generic.maps[-1]:
                     raise NotApplicable("a state is read elsewhere than where it is written")
-            elif operand not in self.stages and any(v in self.states for v in self.reads([operand], self._held)):
+            elif operand not in self.stages and any(v in self.states for v in self.reads([operand], held)):
                 raise NotApplicable("a state is read through another operation")
-
-    @property
-    def _held(self) -> set[ir.Value]:
-        return {*self.states, *self.stages}
 
 
 def _row(op: ir.Operation) -> ir.Value | None:
@@ -208,12 +201,12 @@ def _row(op: ir.Operation) -> ir.Value | None:
     return op.operands[1 if op.name == "tensor.extract_slice" else 2]
 
 
-def _uses_first(expr: ir.AffineExpr) -> bool:
+def uses_first(expr: ir.AffineExpr) -> bool:
     """Whether an expression reads the first loop."""
     if isinstance(expr, ir.AffineDimExpr):
         return expr.position == 0
     if isinstance(expr, ir.AffineBinaryExpr):
-        return _uses_first(expr.lhs.maybe_downcast()) or _uses_first(expr.rhs.maybe_downcast())
+        return uses_first(expr.lhs.maybe_downcast()) or uses_first(expr.rhs.maybe_downcast())
     return False
 
 
