@@ -70,11 +70,19 @@ def _power_of(exponent: float) -> Case:
 
 
 _SINCOS = "%s, %c = math.sincos %a : TYPE\n%r = arith.addf %s, %c : TYPE"
-_LEAST = np.float32(-87.33)
-"""Where the exponential of a weight becomes zero: what is below is denormal."""
+_LEAST = np.float32(-125.5 * math.log(2))
+"""Where an exponential becomes zero that need not be denormal."""
+_OVERFLOWS = -math.log(np.finfo(np.float32).max)
+"""Where the exponential in a sigmoid overflows."""
 CASES = [
     Case("exp", np.exp),
     Case("exp, to zero", lambda x: np.where(x < _LEAST, 0.0, np.exp(x)), body="%r = math.exp %a fastmath<afn> : TYPE"),
+    Case(
+        "1 / (1 + exp(-x))",
+        lambda x: np.where(x < _OVERFLOWS, 0.0, 1 / (1 + np.exp(-x))),
+        body="%one = arith.constant dense<1.0> : TYPE\n%m = arith.negf %a : TYPE\n%e = math.exp %m : TYPE\n"
+        "%d = arith.addf %e, %one : TYPE\n%r = arith.divf %one, %d : TYPE",
+    ),
     Case("exp2", np.exp2),
     Case("expm1", np.expm1),
     Case("log", np.log),
@@ -223,8 +231,9 @@ def _table(path: str, stride: int) -> None:
         f"{stride}st f32 by its",
         "bits (of random pairs for two arguments), on a processor without fused multiply-add and on one with it. The",
         "domain is every f32: zeros, denormals, infinities and NaN give what C's Annex F asks for. f16 and bf16 are",
-        "computed in f32 and rounded. Where an `exp` may be approximated (`fastmath<afn>`), as in a softmax, what",
-        "would be denormal is zero. `python test/unit/math_accuracy.py docs/math.md` writes this page.",
+        "computed in f32 and rounded. Where an `exp` may be approximated (`fastmath<afn>`), as in a softmax, or is",
+        "only added to a number, as in a sigmoid, what is below 1.7e-38 is zero.",
+        "`python test/unit/math_accuracy.py docs/math.md` writes this page.",
         "",
         f"| function | {' | '.join(targets)} |",
         "|---|---|---|",

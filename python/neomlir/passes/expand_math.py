@@ -23,6 +23,8 @@ FUNCTIONS: dict[str, Callable] = {
 """What is expanded: the operation's name and the function that builds its value from `Lanes`."""
 _UNFUSED: dict[str, Callable] = {**FUNCTIONS, **exp.UNFUSED}
 """The same for machines without fused multiply-add."""
+_NORMAL = 1e-30
+"""The least number beside which a denormal f32 is lost, by a wide margin."""
 _HELD = "neo.held"
 _INLINE = "builtin.module(inline{default-pipeline=})"
 
@@ -34,8 +36,9 @@ class ExpandMath(ModulePass):
 
     The results are within 4 units in the last place for every f32 (docs/math.md has what was measured), with C's rules
     for zeros, infinities, NaN and denormals, whether or not the target has fused multiply-add. f16 and bf16 are
-    computed in f32. An `exp` with `fastmath<afn>` is zero where it would be denormal. What maps to instructions stays
-    (floor, sqrt, fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos and tan hold an
+    computed in f32. An `exp` with `fastmath<afn>` is zero where it would be denormal, and so is one that is only added
+    to a constant beside which that is nothing, as the 1 of a sigmoid. What maps to instructions stays (floor, sqrt,
+    fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos and tan hold an
     `scf.if`: run this before control flow is lowered.
 
     Each function is built once a type and inlined; run `cse` behind to merge constants.
@@ -72,10 +75,10 @@ def _call(op: ir.Operation, functions: dict[str, Callable], templates: dict[tupl
     home = _symbol_table(op)
     exponent = _short_exponent(op)
     operands = list(op.operands)[: 1 if exponent is not None else 2]
-    approximate = op.name in exp.APPROXIMATE and _allows_approximation(op)
-    key = (home, op.name, exponent, approximate, *(str(v.type) for v in operands))
+    to_zero = op.name in exp.TO_ZERO and (_allows_approximation(op) or _is_added(op))
+    key = (home, op.name, exponent, to_zero, *(str(v.type) for v in operands))
     if key not in templates:
-        function = exp.APPROXIMATE[op.name] if approximate else functions[op.name]
+        function = exp.TO_ZERO[op.name] if to_zero else functions[op.name]
         templates[key] = _template(op, function, home, operands, exponent, len(templates))
     with ir.InsertionPoint(op), op.location:
         call = func.CallOp(templates[key], operands)
@@ -86,6 +89,13 @@ def _call(op: ir.Operation, functions: dict[str, Callable], templates: dict[tupl
 
 def _allows_approximation(op: ir.Operation) -> bool:
     return "fastmath" in op.attributes and "afn" in str(op.attributes["fastmath"])
+
+
+def _is_added(op: ir.Operation) -> bool:
+    """Whether the result is only added to constants in which denormal numbers are lost."""
+    sums = [use.owner for use in op.results[0].uses]
+    addends = [_constant(v) for add in sums if add.name == "arith.addf" for v in add.operands if v != op.results[0]]
+    return len(addends) == len(sums) > 0 and all(c is not None and abs(c) >= _NORMAL for c in addends)
 
 
 def _symbol_table(op: ir.Operation) -> ir.Operation:
@@ -121,7 +131,12 @@ def _short_exponent(op: ir.Operation) -> float | None:
     """The constant exponent of a power, if it is one that needs no logarithm."""
     if op.name not in ("math.powf", "math.fpowi"):
         return None
-    value = op.operands[1]
+    exponent = _constant(op.operands[1])
+    return exponent if exponent in power.SHORT_EXPONENTS else None
+
+
+def _constant(value: ir.Value) -> float | None:
+    """The number that a value is in every lane."""
     while isinstance(value.owner, (ir.Operation, ir.OpView)) and value.owner.name in ("vector.broadcast", "arith.extf"):
         value = value.owner.operands[0]
     if not isinstance(value.owner, (ir.Operation, ir.OpView)) or value.owner.name != "arith.constant":
@@ -131,8 +146,7 @@ def _short_exponent(op: ir.Operation) -> float | None:
         if not attribute.is_splat:
             return None
         attribute = attribute.get_splat_value()
-    exponent = float(attribute.value)
-    return exponent if exponent in power.SHORT_EXPONENTS else None
+    return float(attribute.value)
 
 
 def _widen_power(op: ir.Operation) -> None:

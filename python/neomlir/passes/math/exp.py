@@ -4,7 +4,8 @@ exp(x) = e^r * 2^m * 2^m with m an integer and |r| <= ln 2: the two factors 2^m 
 is zero, denormal, finite or infinite, so nothing needs a special case. m is found by adding 1.5 * 2^23, and the same
 sum holds the bits of 2^m (N. Schraudolph's trick of putting an integer into the exponent field, made exact). The
 argument is reduced by ln 2 in two parts (W. Cody and W. Waite, Software Manual for the Elementary Functions, 1980),
-and the polynomials are minimax in the relative error.
+and the polynomials are minimax in the relative error. Where nobody asks for denormal results one factor 2^n does, and
+|r| <= ln 2 / 2.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _EXP = (
     1.0, 1.0, 0.5000003576278687, 0.1666661649942398, 0.04166119173169136, 0.008335956372320652, 0.0014105638256296515,
     0.00019632652401924133,
 )  # fmt: skip
+_TWICE_EXP = (
+    2.0, 1.9999994039535522, 0.9999828338623047, 0.3333528935909271, 0.08379776030778885, 0.016580155119299889,
+)  # fmt: skip
+"""2 e^r, for |r| <= ln 2 / 2."""
 _EXP2 = (
     1.0, 0.6931472420692444, 0.24022668600082397, 0.05550365895032883, 0.009616844356060028, 0.001334171975031495,
     0.00015645292296539992, 1.4916962754796259e-05,
@@ -62,12 +67,16 @@ def exp(x: Lanes, fused: bool = True) -> Lanes:
     return _scaled(p, rounded, x < -87.33, fused)
 
 
-def exp_of_weights(x: Lanes) -> Lanes:
-    """e^x, of f32, with zero for what is denormal: what is multiplied with that would take as long as what makes it."""
-    low, x = x < -87.33, x.at_least(-88.0).at_most(89.0)
-    p, rounded = _reduced(x)
-    s = low.where(0, rounded.bits() << 23).as_float()
-    return p * s * s
+def exp_to_zero(x: Lanes) -> Lanes:
+    """e^x, of f32, with zero for what is below 2^-126 * sqrt(2).
+
+    The factor 2^(n - 1) is zero for the least n, and then no product is denormal.
+    """
+    x = x.at_least(-87.5).at_most(89.0)
+    rounded = fma(x, LOG2_E, ROUND + 126)
+    n = rounded - (ROUND + 126)
+    r = fnma(n, _LN2[1], fnma(n, _LN2[0], x))
+    return horner(r, _TWICE_EXP) * (rounded.bits() << 23).as_float()
 
 
 def exp2(x: Lanes, fused: bool = True) -> Lanes:
@@ -152,6 +161,6 @@ def exp2_of_f64(x: Lanes) -> Lanes:
 
 UNFUSED = {"math.exp": partial(exp, fused=False), "math.exp2": partial(exp2, fused=False)}
 """What is written otherwise for machines without fused multiply-add."""
-APPROXIMATE = {"math.exp": exp_of_weights}
-"""What is written where an operation allows an approximation (`fastmath<afn>`)."""
+TO_ZERO = {"math.exp": exp_to_zero}
+"""What is written where denormal results may be zero."""
 FUNCTIONS = {"math.exp": exp, "math.exp2": exp2, "math.expm1": expm1, "math.cosh": cosh, "math.sinh": sinh}
