@@ -13,10 +13,12 @@ MULTIPLY = "%m = arith.mulf %x0, %x1 : f32\n%y = arith.addf %o, %m : f32"
 
 
 def target(r):
-    """A target, at times with caches so small that what is read ahead for large tensors is read for small ones."""
+    """A target, at times with caches so small that what is done for large tensors is done for small ones."""
     found = targets.get(r.choice(TARGETS))
     if r.random() < 0.5:
-        found = dataclasses.replace(found, cache=dataclasses.replace(found.cache, l2=r.choice((2048, 16384))))
+        found = dataclasses.replace(
+            found, cache=dataclasses.replace(found.cache, l2=r.choice((2048, 16384)), bypass=512)
+        )
     return found
 
 

@@ -6,6 +6,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import Schedule
 from neomlir.schedules.boxes import all_boxes
 from neomlir.schedules.builder import Chunk
+from neomlir.schedules.bypass import items
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
@@ -30,7 +31,7 @@ def _emit(frame: Frame) -> None:
         for nest in nests:
             nest.inside([], 0, nest.sizes[0]) if nest.sizes else nest.store([], [(Index(), Chunk(1))])
     else:
-        frame.b.items([nest.items() for nest in nests])
+        items(frame, [nest.items() for nest in nests])
 
 
 SCHEDULE = Elementwise()

@@ -11,6 +11,7 @@ from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder, Chunk, Size, number
 from neomlir.schedules.index import MERGED, Index, Var, lane_like, of
 from neomlir.schedules.kernel import dropped
+from neomlir.schedules.lines import fills_lines
 
 SCALAR = Chunk(1)
 _ONE = {"bf16": 0x3F80, "f16": 0x3C00}
@@ -26,6 +27,10 @@ class Memory:
         self._views: dict = {}
         self.block: tuple[Index, int] | None = None
         """(base index, width) of a second dimension tiled by the vector's width, along which blocks are transposed."""
+        self.past: dict[ir.Value, int] = {}
+        """Buffers that start at a line of the cache, of so many bytes, and are written past it."""
+        self.passed = 0
+        """Stores past the caches that have been emitted."""
 
     def of(self, value: ir.Value) -> ir.Value:
         """The buffer of a tensor argument or constant, or the new value of a scalar argument."""
@@ -171,9 +176,12 @@ class Memory:
 
     # Writing.
 
-    def store(self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk, value: ir.Value) -> None:
-        """Write the lanes that are on."""
+    def store(
+        self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk, value: ir.Value, again: bool = False
+    ) -> None:
+        """Write the lanes that are on; `again`: what is written is read again soon."""
         b = self.b
+        line = 0 if again else self.past.get(buffer, 0)
         buffer, indices = self._merged(buffer, indices)
         element = ir.MemRefType(buffer.type).element_type
         moving = [i for i, index in enumerate(indices) if index.lane]
@@ -190,7 +198,8 @@ class Memory:
         if moving == [len(indices) - 1] and lane_like(indices[-1]):
             places = [b.compute(i.put_lane(0)) for i in indices]
             if chunk.mask is None:
-                b.op("vector.store", [], [value, buffer, *places])
+                past = line and fills_lines(buffer, indices, chunk, line)
+                b.op("vector.store", [], [value, buffer, *places], self._past(line) if past else None)
             elif _is_half(element):
                 short = b.vector(chunk.width, ir.IntegerType.get_signless(16, b.context))
                 self.store(self._bits(buffer, 16), indices, chunk, b.value("vector.bitcast", short, value))
@@ -212,6 +221,12 @@ class Memory:
             else:
                 b.when(b.less(lane, count), partial(put, lane))
 
+    def _past(self, line: int) -> dict[str, ir.Attribute]:
+        """The attributes of a store past the caches."""
+        self.passed += 1
+        i64 = ir.IntegerType.get_signless(64, self.b.context)
+        return {"nontemporal": ir.BoolAttr.get(True, self.b.context), "alignment": ir.IntegerAttr.get(i64, line)}
+
     def scratch(self, shape: list[int], element: ir.Type) -> ir.Value:
         """A buffer on the stack, private to whoever runs a range of work items."""
         alignment = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.b.context), 64)
@@ -230,6 +245,8 @@ class Memory:
         self, buffer: ir.Value, indices: tuple[Index, ...], locality: int, write: bool = False, lane: int = 0
     ) -> None:
         """Ask for the cache line of what will be read or written there, by one lane of a vector."""
+        if write and buffer in self.past:
+            return
         buffer, indices = self._merged(buffer, indices)
         self.b.fetch(buffer, [self.b.compute(i.put_lane(lane)) for i in indices], locality, write)
 

@@ -14,6 +14,7 @@ from neomlir.schedules import streams
 from neomlir.schedules.along import Along
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.bypass import items
 from neomlir.schedules.combine import combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
@@ -105,7 +106,7 @@ class Nest:
                 high = b.min(b.add(low, block), high)
             self._outer(indices[:-1], sizes, low, high)
 
-        b.items([([*sizes[:cut], blocked], item)])
+        items(self.frame, [([*sizes[:cut], blocked], item)])
 
     def _outer(self, indices: list[Index], sizes: list[Size], low: Size, high: Size) -> None:
         b, d = self.b, len(indices)
@@ -248,7 +249,7 @@ class Nest:
             if g in self.filled:
                 return frame.memory.load(buffer, place, chunk)
             made = frame.evaluator.body(g, g.loops(0, indices), chunk)[0]
-            frame.memory.store(buffer, place, chunk, made)
+            frame.memory.store(buffer, place, chunk, made, again=True)
             return made
 
         frame.evaluator.bound[g.results[0]] = read

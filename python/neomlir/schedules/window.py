@@ -16,6 +16,7 @@ from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.bordered import Border, loses
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
+from neomlir.schedules.bypass import items
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Kernel
@@ -167,7 +168,7 @@ class Nest:
     def emit(self) -> None:
         around = [Points(self.frame, box, ask=False).items() for box in borders(self.frame)]
         main = Tall(self).items() if tall.fits(self) else self._items()
-        self.b.items(amid(around, main))
+        items(self.frame, amid(around, main))
 
     def _items(self):
         """The sizes of the work items, and what an item does."""

@@ -1,0 +1,71 @@
+"""Results that no cache holds until they are read are written past the caches, by whole lines.
+
+A store reads the line that it writes to first, and puts it in the place of another. Where a result is larger than what
+the caches keep for whoever reads it next, both are for nothing: a non-temporal store sends the line to memory. How
+large that is says the target (`bypass` of its cache).
+
+Such a store of a vector faults unless its place is a multiple of the vector's size. The arena and what the runtime
+allocates start at a line; a caller's buffer, or a part of a larger one, need not. So each work item is written twice,
+and the address that a run gives decides which of the two is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from neomlir.mlir import ir
+from neomlir.schedules.builder import Size
+from neomlir.schedules.frame import Frame
+from neomlir.schedules.index import Index
+from neomlir.schedules.intrinsics import call
+
+Group = tuple[Sequence[Size], Callable[[list[Index]], None]]
+"""The sizes of a group of work items, and what an item does."""
+
+
+def items(frame: Frame, groups: Sequence[Group]) -> None:
+    """`Builder.items` that write large results past the caches, where these start at a line."""
+    b, past = frame.b, [frame.destination(i) for i in range(len(frame.kernel.results)) if _is_large(frame, i)]
+    if not past:
+        b.items(groups)
+        return
+    start: Size = 0
+    for buffer in past:
+        address = b.value("memref.extract_aligned_pointer_as_index", b.index_type, buffer)
+        start = address if isinstance(start, int) else b.value("arith.ori", b.index_type, start, address)
+    aligned = b.equal(b.value("arith.andi", b.index_type, start, b.index(frame.machine.line - 1)), 0)
+
+    def either(body: Callable[[list[Index]], None]) -> Callable[[list[Index]], None]:
+        def item(indices: list[Index]) -> None:
+            def lines() -> None:
+                frame.memory.past = {buffer: frame.machine.line for buffer in past}
+                try:
+                    body(indices)
+                finally:
+                    frame.memory.past = {}
+
+            b.when(aligned, lines, lambda: body(indices))
+
+        return item
+
+    b.items([(sizes, either(body)) for sizes, body in groups])
+    if not frame.memory.passed:
+        never = b.constant(ir.IntegerAttr.get(b.i1, 0))
+        aligned.replace_all_uses_with(never)
+        return
+    # No later store of this thread, such as the one that says that the work is done, waits for these by itself.
+    call(b, "llvm.x86.sse.sfence", [], [])
+
+
+def _is_large(frame: Frame, i: int) -> bool:
+    """Whether a result is larger than the caches keep, and is written without being read."""
+    kernel, machine = frame.kernel, frame.machine
+    value = kernel.destinations[i]
+    kind = value.type
+    if not machine.bypass or frame.b.scalable or not isinstance(kind, ir.RankedTensorType):
+        return False
+    if not kind.has_static_shape or not isinstance(kind.element_type, ir.FloatType | ir.IntegerType):
+        return False
+    read = any(used and o == value for g in kernel.generics for o, used in zip(g.operands, g.used, strict=True))
+    return not read and math.prod(kind.shape) * kind.element_type.width // 8 >= machine.bypass

@@ -1,0 +1,74 @@
+// RUN: neo-opt --neo-schedule="target=znver4" %s | FileCheck %s
+// RUN: neo-opt --neo-schedule="target=x86-64-v4" %s | FileCheck %s --check-prefix=NOT
+
+// A result of 16 MB on a target that says from which size on caches are passed by: where it starts at a line, whole
+// lines are written past them, and ordered at the end; else it is written as ever. No other target does either.
+// CHECK-LABEL: func.func @large
+// CHECK:         %[[AT:.*]] = memref.extract_aligned_pointer_as_index %[[OUT:.*]] :
+// CHECK:         %[[LOW:.*]] = arith.andi %[[AT]], %c63
+// CHECK:         %[[LINED:.*]] = arith.cmpi eq, %[[LOW]], %c0
+// CHECK:         scf.forall
+// CHECK:           scf.if %[[LINED]]
+// CHECK:             vector.store {{.*}} {alignment = 64 : i64, nontemporal = true} {{.*}} vector<16xf32>
+// CHECK:           } else {
+// CHECK-NOT:         nontemporal
+// CHECK:             vector.store
+// CHECK-NOT:         nontemporal
+// CHECK:         call @llvm.x86.sse.sfence()
+// CHECK-NEXT:    bufferization.to_tensor
+// NOT-NOT:       nontemporal
+// NOT-NOT:       sfence
+#at = affine_map<(i, j) -> (i, j)>
+#turned = affine_map<(i, j) -> (j, i)>
+func.func @large(%x: tensor<4096x1024xf32>, %out: tensor<4096x1024xf32>) -> tensor<4096x1024xf32> {
+  %r = linalg.generic {indexing_maps = [#at, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4096x1024xf32>) outs(%out : tensor<4096x1024xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %e = arith.negf %a : f32
+    linalg.yield %e : f32
+  } -> tensor<4096x1024xf32>
+  return %r : tensor<4096x1024xf32>
+}
+
+// A transpose into rows that start at lines fills these, one row after the other.
+// CHECK-LABEL: func.func @turned
+// CHECK-COUNT-16:  vector.store {{.*}} {alignment = 64 : i64, nontemporal = true} {{.*}} vector<16xf32>
+func.func @turned(%x: tensor<4096x1024xf32>, %out: tensor<1024x4096xf32>) -> tensor<1024x4096xf32> {
+  %r = linalg.generic {indexing_maps = [#turned, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4096x1024xf32>) outs(%out : tensor<1024x4096xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  } -> tensor<1024x4096xf32>
+  return %r : tensor<1024x4096xf32>
+}
+
+// Rows of 4003 do not start at lines: what would be written so is never taken.
+// CHECK-LABEL: func.func @odd
+// CHECK:         %[[NEVER:.*]] = arith.constant false
+// CHECK-NOT:     nontemporal
+// CHECK:         scf.if %[[NEVER]]
+// CHECK-NOT:     nontemporal
+// CHECK-NOT:     call @llvm.x86.sse.sfence
+func.func @odd(%x: tensor<1024x4003xf32>, %row: tensor<4003xf32>, %out: tensor<1024x4003xf32>) -> tensor<1024x4003xf32> {
+  %r = linalg.generic {indexing_maps = [#at, affine_map<(i, j) -> (j)>, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %row : tensor<1024x4003xf32>, tensor<4003xf32>) outs(%out : tensor<1024x4003xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  } -> tensor<1024x4003xf32>
+  return %r : tensor<1024x4003xf32>
+}
+
+// A megabyte is still in a cache when it is read.
+// CHECK-LABEL: func.func @small
+// CHECK-NOT:     nontemporal
+// CHECK-NOT:     call @llvm.x86.sse.sfence
+func.func @small(%x: tensor<256x1024xf32>, %out: tensor<256x1024xf32>) -> tensor<256x1024xf32> {
+  %r = linalg.generic {indexing_maps = [#at, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<256x1024xf32>) outs(%out : tensor<256x1024xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %e = arith.negf %a : f32
+    linalg.yield %e : f32
+  } -> tensor<256x1024xf32>
+  return %r : tensor<256x1024xf32>
+}
