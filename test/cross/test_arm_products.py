@@ -199,6 +199,35 @@ def test_factors_that_are_no_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("target", "precision", "tokens"),
+    [
+        (TARGET, "bf16", 19),
+        (TARGET, "bf16", 64),
+        (TARGET, "fp16", 19),
+        (TARGET, "fp16", 64),
+        ("neoverse-n1", "bf16", 19),
+    ],
+)
+def test_attention_in_16_bits(target, precision, tokens, tmp_path):
+    """One kernel; of an odd number of tokens, whose rows of weights are made longer."""
+    torch = pytest.importorskip("torch")
+    emulate.emulator(Target.named(target))
+
+    class Heads(torch.nn.Module):
+        def forward(self, q, k, v):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 3, tokens, 24) for _ in range(3))
+    wanted = Heads()(q, k, v).numpy()
+    tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
+    options = {"inputs": [q, k, v], "precision": precision}
+    _agrees(
+        Heads(), [q.numpy(), k.numpy(), v.numpy()], [wanted], tmp_path, tolerance, {"attention": 1}, target, **options
+    )
+
+
+@pytest.mark.parametrize(
     ("target", "weights", "rows", "taken"),
     [
         (TARGET, "int8", 13, "contraction"),

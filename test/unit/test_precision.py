@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from neomlir.errors import PipelineError, TargetError
 from neomlir.pipeline import named_stages, precision_of, with_precision
+from neomlir.schedules.units import has_tiles
 from neomlir.targets import Target
 from neomlir.tools import neo_compile
 
@@ -60,6 +61,28 @@ def test_models(kind, precision, target):
     assert unit / 100 < error < 4 * unit, error
     assert compiled.report["precision"] == precision
     assert str(compiled.outputs[0].dtype) == "float32"
+
+
+@pytest.mark.parametrize(("tokens", "keys", "masked"), [(64, 64, False), (77, 77, True), (700, 1001, False)])
+def test_attention_is_one_kernel(tokens, keys, masked):
+    """Of odd extents, of more scores than are held at a time, and on two threads."""
+
+    class Heads(torch.nn.Module):
+        def forward(self, q, k, v):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=masked)
+
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 3, extent, 32).bfloat16().float() for extent in (tokens, keys, keys))
+    compiled = neomlir.compile(Heads(), inputs=(q, k, v), precision="bf16")
+    arrays = [array.numpy() for array in (q, k, v)]
+    found = compiled(*arrays)
+    assert relative(found, Heads()(q, k, v).numpy()) < 2**-8
+    kernels = {kernel["name"].split("_")[0]: kernel["schedule"] for kernel in compiled.report["kernels"]}
+    if not has_tiles(Target.named("host")):
+        assert kernels["attention"] == "attention"
+        assert "contraction" not in kernels
+    compiled.threads = 2
+    assert np.array_equal(compiled(*arrays), found)
 
 
 class Product(torch.nn.Module):

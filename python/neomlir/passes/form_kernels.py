@@ -13,6 +13,7 @@ from neomlir.passes.dataflow import CHEAP, Block, is_tensor
 from neomlir.passes.destinations import give_destinations
 from neomlir.passes.expect import expect_signature, expect_straight_line
 from neomlir.passes.functions import defined_functions
+from neomlir.passes.fuse_attention import Scores
 from neomlir.passes.fusion import form_groups
 from neomlir.passes.groups import Groups
 from neomlir.passes.kernel_body import KernelBody, destination
@@ -34,6 +35,8 @@ class FormKernels(ModulePass):
     """No kernel holds more operations than this."""
     scores: int = 0
     """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
+    scores_alike: bool = False
+    """Whether that is so only where scores and weights have one type; in products of narrow numbers they have two."""
     borders: bool = False
     """Whether depthwise and Winograd convolutions, and the largest of windows, are one kernel with the border around
     their input if no other writes it."""
@@ -64,7 +67,8 @@ def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[s
         if op.operation.name == "func.func" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
     )
     block = Block.of(old)
-    groups = form_groups(block, options.max_ops, options.scores, options.borders)
+    scores = Scores(options.scores, options.scores_alike) if options.scores else None
+    groups = form_groups(block, options.max_ops, scores, options.borders)
     types = [argument.type for argument in old.regions[0].blocks[0].arguments]
     with ir.Location.unknown():
         new = ir.Operation.create(

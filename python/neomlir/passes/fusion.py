@@ -19,7 +19,7 @@ from neomlir.passes.dataflow import (
     results_of,
     runs_on_host,
 )
-from neomlir.passes.fuse_attention import join_attention
+from neomlir.passes.fuse_attention import Scores, join_attention
 from neomlir.passes.fuse_winograd import join_winograd
 from neomlir.passes.groups import Groups
 from neomlir.passes.join_loops import join_loops
@@ -63,13 +63,13 @@ def role(op: ir.Operation) -> Role:
     return Role("row" if by_rows else "window", domain, kept)
 
 
-def form_groups(block: Block, max_ops: int, scores: int = 0, borders: bool = False) -> Groups:
+def form_groups(block: Block, max_ops: int, scores: Scores | None = None, borders: bool = False) -> Groups:
     """Group the kernel operations of a block.
 
     A contraction, window or elementwise operation takes the elementwise operations that alone read its result at
     the same index (its epilogue), and the pad that alone reads its result. A reduction of rows joins all operations
     over the same rows: softmax, layer norm. Two contractions with a reduction of rows between them join it where
-    the matrix between them, of one head of attention, has at most `scores` bytes. The three reductions of a
+    the matrix between them, of one head of attention, is one of `scores`. The three reductions of a
     Winograd convolution are one kernel. With `borders`, so are a depthwise or a Winograd convolution, or the
     largest of windows, and the pad of its input, where nothing else writes or reads that. Loops that do not wait
     for each other are one kernel. Slices belong to whatever reads them point by point.

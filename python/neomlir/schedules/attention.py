@@ -8,16 +8,17 @@ their place, and what they sum up to waits beside them until it is read behind t
 from __future__ import annotations
 
 from neomlir.mlir import ir
-from neomlir.schedules import contraction, reduction, scalable
+from neomlir.schedules import reduction, scalable
+from neomlir.schedules.attention_product import Product, strips
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Generic, Kernel
-from neomlir.schedules.nest import Strips
 from neomlir.schedules.parts import PartFrame, cut
-from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.plan import Plan
+from neomlir.schedules.root import Dim
 from neomlir.schedules.rows import Rows
 from neomlir.schedules.tiles import scores_bytes
 
@@ -31,19 +32,18 @@ class Attention(Schedule):
         return len(kernel.roots) > 2 and len(_products(kernel)) == 2
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
-        scores, weights = _between(kernel)
+        scores, weights, factor = _between(kernel)
         shape = static_shape(scores)
         if None in shape or static_shape(weights) != shape or len(shape) < 2:
             raise NotApplicable("scores and weights are not of one static shape")
-        if scores.type.element_type != weights.type.element_type:
-            raise NotApplicable("scores and weights are not of one type")
         parts: list[Kernel] = []
         frame = Frame(kernel, target)
         try:
-            made = [weights, *_of_rows(kernel, scores, weights)]
-            for given, wanted in (([], [scores]), ([scores], made), (made, kernel.results)):
+            numbers = _of_rows(kernel, scores, weights)
+            cuts = ([], [scores]), ([scores], [weights, *numbers]), ([factor, *numbers], kernel.results)
+            for given, wanted in cuts:
                 parts.append(cut(kernel, given, wanted))
-            _Heads(frame, parts, shape, target).emit()
+            _Heads(frame, parts, shape, static_shape(factor)[-1], target).emit()
             made = frame.close()
         except NotApplicable:
             frame.drop()
@@ -59,8 +59,9 @@ def _products(kernel: Kernel) -> list[Generic]:
     return [g for g in kernel.roots if len(g.inputs) == 2 and "arith.mulf" in g.names and "arith.addf" in g.names]
 
 
-def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value]:
-    """What the reductions between the products read, and what the second product reads of them."""
+def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """What the reductions between the products read, what they make of it, and that as the second product reads it,
+    maybe with zeros behind each row."""
     first, second = _products(kernel)
     behind = {first.results[0]}
     for g in kernel.generics:
@@ -71,10 +72,17 @@ def _between(kernel: Kernel) -> tuple[ir.Value, ir.Value]:
             break
     else:
         raise NotApplicable("nothing reduces the scores")
-    weights = [v for v in second.inputs if kernel.generic_of(v) is not None and v not in behind]
+    factors = {v: _without_pad(v) for v in second.inputs}
+    weights = [(w, v) for v, w in factors.items() if kernel.generic_of(w) is not None and w not in behind]
     if g is second or len(weights) != 1:
         raise NotApplicable("the second product reads no weights")
-    return scores, weights[0]
+    return scores, *weights[0]
+
+
+def _without_pad(value: ir.Value) -> ir.Value:
+    """What a pad makes longer, or the value itself."""
+    padded = not isinstance(value.owner, ir.Block) and value.owner.name == "tensor.pad"
+    return value.owner.operands[0] if padded else value
 
 
 def _of_rows(kernel: Kernel, scores: ir.Value, weights: ir.Value) -> list[ir.Value]:
@@ -100,7 +108,7 @@ def _stays_in_place(part: Kernel) -> bool:
     """
     scores, weights = part.args[-1 - len(part.results)], part.results[0]
     made = part.generic_of(weights)
-    if made is None or any(made[0].reduction):
+    if made is None or any(made[0].reduction) or scores.type != weights.type:
         return False
     for g in part.generics:
         if scores in g.inputs and g is not made[0] and (not any(g.reduction) or weights in g.inputs):
@@ -113,43 +121,43 @@ def _stays_in_place(part: Kernel) -> bool:
 class _Heads:
     """The work items: one for each block of rows, at each place of the outer dimensions of the scores."""
 
-    def __init__(self, frame: Frame, parts: list[Kernel], shape: list[int], target):
+    def __init__(self, frame: Frame, parts: list[Kernel], shape: list[int], length: int, target):
+        """`length`: of a row of weights with the zeros behind it."""
         self.frame, self.b, self.shape = frame, frame.b, shape
-        element = parts[0].results[0].type.element_type
-        roots = [Root(parts[0]), Root(parts[2])]
-        plans = [
-            contraction.Plan.make(root, part, target) for root, part in zip(roots, (parts[0], parts[2]), strict=True)
-        ]
+        self.factors = [Product(part, target) for part in (parts[0], parts[2])]
         # Both products go by the same strips of rows.
-        self.strips = Strips(self.b, shape[-2], min(plan.height for plan in plans))
-        self.block = self._block(scores_bytes(target) // (shape[-1] * element.width // 8))
-        rows = min(shape[-2], self.block * self.strips.height)
-        held = [frame.memory.scratch([rows, shape[-1]], element)]
-        if not _stays_in_place(parts[1]):
-            held.append(frame.memory.scratch([rows, shape[-1]], element))
+        self.strips = strips(self.b, shape[-2], self.factors)
+        self.zeros = range(shape[-1], length)
+        rows = [(shape[-1], parts[0].results[0].type.element_type)]
+        if self.zeros or not _stays_in_place(parts[1]):
+            rows.append((length, parts[1].results[0].type.element_type))
+        # As neo-form-kernels counts them.
+        self.block = self._block(scores_bytes(target) // (shape[-1] * sum(e.width // 8 for e in {e for _, e in rows})))
+        most = min(shape[-2], self.block * self.strips.tall)
+        held = [frame.memory.scratch([most, size], element) for size, element in rows]
+        self.held = held[-1]
+        """Where weights are."""
         windows = {buffer: len(shape) for buffer in held}
-        numbers = [frame.memory.scratch([rows], r.type.element_type) for r in parts[1].results[1:]]
+        numbers = [frame.memory.scratch([most], r.type.element_type) for r in parts[1].results[1:]]
         windows |= {buffer: len(shape) - 1 for buffer in numbers}
         results = [frame.destination(i) for i in range(len(frame.kernel.results))]
         buffers = ([held[0]], [held[0], held[-1], *numbers], [held[-1], *numbers, *results])
         frames = [PartFrame(frame, part, mine, windows) for part, mine in zip(parts, buffers, strict=True)]
         self.frames = frames
-        self.products = [
-            contraction.Nest(f, root, plan) for f, root, plan in zip((frames[0], frames[2]), roots, plans, strict=True)
-        ]
+        self.products = [product.nest(f) for product, f in zip(self.factors, (frames[0], frames[2]), strict=True)]
         for nest in self.products:
             nest.strips = self.strips
         # Scores are in the cache, however large the tensor is of which they are a window.
         self.products[0].sums.foreseen = True
         self.rows = reduction.Nest(frames[1], Rows.of(parts[1]))
-        self.outer = [self._first(roots[0], plans[0]), self._second(roots[1], plans[1], parts[2])]
+        self.outer = [self._first(self.factors[0]), self._second(self.factors[1])]
         places = [d for d, _ in self.rows.rows.outer]
         if self.rows.across or places != list(range(len(shape) - 1)):
             raise NotApplicable("the weights are not made row by row")
 
-    def _first(self, root: Root, plan: contraction.Plan) -> list[Dim]:
+    def _first(self, product: Product) -> list[Dim]:
         """The outer dimensions of the first product."""
-        dims = root.dims
+        dims, plan = product.root.dims, product.plan
         if len(dims) != len(self.shape) or [d.size for d in dims] != self.shape:
             raise NotApplicable("the dimensions of the scores are not those of the product")
         self._expect(plan, dims[:-2], dims[-2])
@@ -157,20 +165,21 @@ class _Heads:
             raise NotApplicable("the first product runs along another dimension than the scores")
         return dims[:-2]
 
-    def _second(self, root: Root, plan: contraction.Plan, part: Kernel) -> list[Dim]:
+    def _second(self, product: Product) -> list[Dim]:
         """The outer dimensions of the second product, in the order of the weights'."""
-        weights = part.args[len(self.frame.kernel.args)]
+        root = product.root
+        weights = product.part.args[len(self.frame.kernel.args)]
         found = [access for accesses in root.accesses for value, access in accesses if value == weights]
         if len(found) != 1:
             raise NotApplicable("the second product reads the weights in no plain way")
         dims = [next((d for d in root.dims if index.is_(d.probe)), None) for index in found[0][:-1]]
         if None in dims or not any(found[0][-1].is_(probe) for probe in root.reduced_probes.values()):
             raise NotApplicable("the second product does not sum along the weights' rows")
-        self._expect(plan, dims[:-1], dims[-1])
+        self._expect(product.plan, dims[:-1], dims[-1])
         return dims[:-1]
 
     @staticmethod
-    def _expect(plan: contraction.Plan, outer: list[Dim], rows: Dim) -> None:
+    def _expect(plan: Plan, outer: list[Dim], rows: Dim) -> None:
         same = len(plan.batch) == len(outer) and all(d in outer for d in plan.batch)
         if not same or plan.rows != [rows] or plan.inner is not None:
             raise NotApplicable("rows and columns of a product are not those of the scores")
@@ -178,7 +187,7 @@ class _Heads:
     def _block(self, rows: int) -> int:
         """Strips of a block of at most `rows` rows."""
         count = self.strips.count
-        most = rows // self.strips.height
+        most = rows // self.strips.tall
         if not most:
             raise NotApplicable("a few rows of scores are too large for scratch memory")
         if most >= count:
@@ -192,11 +201,12 @@ class _Heads:
             raise NotApplicable("the result is padded")
 
         def rows(outer: list[Index], low: Size, high: Size) -> None:
-            start, end = strips.start(low), strips.start(high)
+            start, end = strips.first_row(low), strips.first_row(high)
             for frame in self.frames:
                 frame.memory.low = scalable.place(start)
+            self.factors[1].hold_from(list(zip(self.outer[1], outer, strict=True)), scalable.place(start))
             self._product(0, outer, low, high)
-            b.loop(start, end, 1, lambda m: self.rows.row([*outer, m], Chunk(1)))
+            b.loop(start, end, 1, lambda m: self._row([*outer, m]))
             self._product(1, outer, low, high)
 
         def part(indices: list[Index]) -> None:
@@ -205,6 +215,14 @@ class _Heads:
 
         outer, number = self.shape[:-2], -(-strips.count // self.block)
         b.items([(outer, lambda indices: rows(indices, 0, strips.count)) if number == 1 else ([*outer, number], part)])
+
+    def _row(self, place: list[Index]) -> None:
+        """Make weights of a row of scores."""
+        self.rows.row(place, Chunk(1))
+        memory, weights = self.frames[1].memory, self.held
+        for column in self.zeros:
+            zero = self.b.zero(ir.MemRefType(weights.type).element_type)
+            memory.store(weights, (*place, Index({}, column)), Chunk(1), zero)
 
     def _product(self, which: int, indices: list[Index], low: Size, high: Size) -> None:
         nest = self.products[which]

@@ -32,14 +32,20 @@ class DotProduct(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        panels = Panels.of(root, kernel, target)
-        if panels.unit.tiles or panels.unit.group_bits != 32:
-            raise NotApplicable("the target's dot-product unit is none of vectors of groups of 32 bits")
-        rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
-        plan = panels.plan(root, rows - 2 * panels.unit.flip)
-        if plan.rows:
-            plan.height = rows_that_stay(root, panels.rows, plan.rows[-1], plan.inner, plan.height, target.cache)
+        plan, panels = planned(root, kernel, target)
         return Frame(kernel, target).made_by(lambda frame: DotNest(frame, root, plan, panels).emit())
+
+
+def planned(root: Root, kernel: Kernel, target) -> tuple[Plan, Panels]:
+    """The register tile of a contraction and its operands. Raises NotApplicable where the target has no such unit."""
+    panels = Panels.of(root, kernel, target)
+    if panels.unit.tiles or panels.unit.group_bits != 32:
+        raise NotApplicable("the target's dot-product unit is none of vectors of groups of 32 bits")
+    rows, _ = tile_of(panels.unit.bits, target.vector.registers, 32)
+    plan = panels.plan(root, rows - 2 * panels.unit.flip)
+    if plan.rows:
+        plan.height = rows_that_stay(root, panels.rows, plan.rows[-1], plan.inner, plan.height, target.cache)
+    return plan, panels
 
 
 class DotNest(Nest):

@@ -34,15 +34,21 @@ class Fmlal(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        panels = Panels.of(root, kernel, target)
-        if panels.unit.group > 1 or panels.width % (2 * panels.unit.lanes):
-            raise NotApplicable("the target's unit for these operands does not widen alone")
-        # Beside the sums a vector of each row is held, and of columns one in use and two on their way.
-        vectors = panels.width // panels.unit.lanes
-        plan = panels.plan(root, max(1, min(_ROWS, (target.vector.registers - 3) // (vectors + 1))))
-        if not plan.rows or (plan.rows[-1].size or _ROWS) < _FEW:
-            raise NotApplicable("there are too few rows")
+        plan, panels = planned(root, kernel, target)
         return Frame(kernel, target).made_by(lambda frame: WideningNest(frame, root, plan, panels).emit())
+
+
+def planned(root: Root, kernel: Kernel, target) -> tuple[Plan, Panels]:
+    """The register tile of a contraction and its operands. Raises NotApplicable where the target has no such unit."""
+    panels = Panels.of(root, kernel, target)
+    if panels.unit.group > 1 or panels.width % (2 * panels.unit.lanes):
+        raise NotApplicable("the target's unit for these operands does not widen alone")
+    # Beside the sums a vector of each row is held, and of columns one in use and two on their way.
+    vectors = panels.width // panels.unit.lanes
+    plan = panels.plan(root, max(1, min(_ROWS, (target.vector.registers - 3) // (vectors + 1))))
+    if not plan.rows or (plan.rows[-1].size or _ROWS) < _FEW:
+        raise NotApplicable("there are too few rows")
+    return plan, panels
 
 
 class WideningNest(DotNest):

@@ -39,15 +39,20 @@ class Mmla(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        panels = Panels.of(root, kernel, target)
-        if not panels.unit.square:
-            raise NotApplicable("the target's dot-product unit has no square blocks")
-        wide = panels.width // _SIDE
-        # Beside the sums are held a row of blocks and two pairs of rows; all pairs where one starts a cycle, in order.
-        free, pairs = target.vector.registers - wide, target.vector.fma_ports < 2
-        tall = max(1, min(_TALL, free // (wide + 1) if pairs else (free - 2) // wide))
-        plan = panels.plan(root, _SIDE * tall)
+        plan, panels = planned(root, kernel, target)
         return Frame(kernel, target).made_by(lambda frame: BlockNest(frame, root, plan, panels).emit())
+
+
+def planned(root: Root, kernel: Kernel, target) -> tuple[Plan, Panels]:
+    """The register tile of a contraction and its operands. Raises NotApplicable where the target has no such unit."""
+    panels = Panels.of(root, kernel, target)
+    if not panels.unit.square:
+        raise NotApplicable("the target's dot-product unit has no square blocks")
+    wide = panels.width // _SIDE
+    # Beside the sums are held a row of blocks and two pairs of rows; all pairs where one starts a cycle, in order.
+    free, pairs = target.vector.registers - wide, target.vector.fma_ports < 2
+    tall = max(1, min(_TALL, free // (wide + 1) if pairs else (free - 2) // wide))
+    return panels.plan(root, _SIDE * tall), panels
 
 
 class BlockNest(DotNest):
@@ -64,9 +69,13 @@ class Pairs(Strips):
     """Strips of pairs of rows, where their number is static; the last is a row shorter if that is odd."""
 
     def __init__(self, b: Builder, rows: Size, height: int):
-        self.static = isinstance(rows, int)
+        self.rows, self.static = rows, isinstance(rows, int)
         self.odd = self.static and rows % _SIDE == 1
         super().__init__(b, -(-rows // _SIDE) if self.static else rows, height // _SIDE if self.static else height)
+        self.tall = self.height * _SIDE if self.static else self.height
+
+    def first_row(self, strip: Size) -> Size:
+        return self.b.min(self.b.mul(self.start(strip), _SIDE), self.rows)
 
     def cover(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
         if not self.static:

@@ -151,7 +151,7 @@ class Strips:
         self.count: Size = b.ceildiv(size, height)
         if isinstance(self.count, int):
             height = -(-size // max(1, self.count))
-        self.height = height
+        self.height = self.tall = height
         self.number: Index | None = None
         """The strip that is being emitted, where their number is static."""
 
@@ -160,6 +160,10 @@ class Strips:
         b = self.b
         taller = self.count - (self.height * self.count - self.size)
         return b.sub(b.mul(strip, self.height), b.max(b.sub(strip, taller), 0))
+
+    def first_row(self, strip: Size) -> Size:
+        """The same in rows, where `start` counts others."""
+        return self.start(strip)
 
     def cover(self, low: Size, high: Size, emit: Callable[[Index, int], None]) -> None:
         """Call `emit(first row, rows)` inside loops over the strips `low` to `high`; `self.number` is the strip's."""

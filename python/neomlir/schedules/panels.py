@@ -17,7 +17,7 @@ not show: `[n floordiv r, batch…, k…, c, n mod r]`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
@@ -47,6 +47,8 @@ class Panels:
     """Loops of the reduction that make up `depth`, the innermost last."""
     places: tuple[Index, Index]
     """Where the row and the column operand are read, in elements."""
+    origin: Index = field(default_factory=Index)
+    """The element of the row operand with which its buffer begins."""
 
     @staticmethod
     def of(root: Root, kernel: Kernel, target) -> Panels:
@@ -141,7 +143,8 @@ class Panels:
         for d in self.merged[:-1]:
             place = place.put(root.reduced_probes[d], Index())
         innermost = root.reduced_probes[self.merged[-1]]
-        return place.put(innermost, Index()) + along * (self.width if operand else 1)
+        place = place.put(innermost, Index()) + along * (self.width if operand else 1)
+        return place if operand else place + self.origin * -1
 
 
 def _keep_rolled(results: Sequence[ir.Value]) -> None:

@@ -134,6 +134,11 @@ def rate_of(target, type_: str) -> int:
     return max((_TILE_RATE if unit.tiles else unit.group for unit in units), default=0)
 
 
+def has_tiles(target) -> bool:
+    """Whether `target` has a unit of matrix tiles."""
+    return any(unit.tiles and target.has(unit.feature) for unit in _UNITS)
+
+
 def vector_bits_of(target, rows: str, columns: str, intrinsic: str) -> int:
     """The widest vectors on which `target` has units for these operands whose names start so; 0 where it has none."""
     units = units_of(target, rows, columns)
