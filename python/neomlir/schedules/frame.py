@@ -35,6 +35,8 @@ class Machine:
     """As of the target's cache."""
     ahead: int
     """As of the target's cache."""
+    next_row: bool
+    """As of the target's cache."""
     bypass: int
     """As of the target's cache; 0 where no instruction of x86 orders stores, as `bypass.py` has it."""
     saturates: bool
@@ -63,6 +65,7 @@ class Machine:
             max(1, ports),
             cache.follows_fetches,
             cache.ahead,
+            cache.next_row,
             cache.bypass if target.architecture == "x86_64" else 0,
             target.architecture == "x86_64",
             target.architecture == "x86_64",

@@ -26,6 +26,8 @@ _ITEM = 16384
 """Elements of a work item, about."""
 _SCRATCH = 65536
 """Bytes on the stack for rows that are kept, at most."""
+_LONG = 2048
+"""Bytes of a row, at least, that the hardware does not fetch while the one before is in use: it stops at each page."""
 
 
 class Reduction(Schedule):
@@ -274,7 +276,7 @@ class Nest:
         else:
             order = self._innermost(root, order, loops)
             along = Along(frame, root, loops, order, extents, ways, self._is_dear(root))
-            if root is self.fetching and len(order) == 1 and isinstance(along.size, int):
+            if root is self.fetching and len(order) == 1 and self._is_fetched(along.size):
                 along.ahead = lambda full, chunk: self._fetch(root, full, order[0], along.size, chunk)
             values = along.reduce(inits)
         for i, result in enumerate(root.results):
@@ -292,9 +294,16 @@ class Nest:
     def _fetching(self) -> Generic | None:
         """The reduction during which the next row is fetched: one that takes long, or the last."""
         demanded = self.rows.demanded_in_order()
-        if self.across or not demanded or not streams.pays(self.frame):
+        machine = self.frame.machine
+        if self.across or not demanded or not (machine.ahead or machine.next_row) or not streams.is_large(self.frame):
             return None
-        return next((root for root in demanded if self._is_dear(root)), demanded[-1])
+        dear = next((root for root in demanded if self._is_dear(root)), None)
+        return dear or (demanded[-1] if machine.ahead else None)
+
+    def _is_fetched(self, size: Size) -> bool:
+        """Whether the next row, of so many elements, is asked for: else the hardware is there in time."""
+        row = size * self.kernel.element_bits // 8 if isinstance(size, int) else 0
+        return row > 0 and (self.frame.machine.ahead > 0 or row >= _LONG)
 
     def _fetch(self, root: Generic, full: list[Index | None], d: int, size: int, chunk: Chunk) -> None:
         """Ask for the next row of what a reduction reads, and for the place of the results of this one."""

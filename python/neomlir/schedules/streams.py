@@ -24,7 +24,12 @@ Access = tuple[ir.Value, tuple[Index, ...], bool]
 
 def pays(frame: Frame) -> bool:
     """Whether the tensors of a kernel come from memory on a target whose hardware does not fetch far enough."""
-    if not frame.machine.ahead or frame.b.scalable:
+    return frame.machine.ahead > 0 and is_large(frame)
+
+
+def is_large(frame: Frame) -> bool:
+    """Whether the tensors of a kernel come from behind the second-level cache."""
+    if frame.b.scalable:
         return False
     kinds = [a.type for a in frame.kernel.args if isinstance(a.type, ir.RankedTensorType)]
     if not all(kind.has_static_shape for kind in kinds):
