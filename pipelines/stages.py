@@ -26,10 +26,15 @@ def memref_stage(kernel_passes: str) -> str:
     return f"builtin.module(builtin.module({BUFFERIZE},{loops},{kernel_passes},{SCRATCH}),neo-plan-memory)"
 
 
+def has_tables(target) -> bool:
+    """Whether an instruction of `target` picks numbers of a register by lane."""
+    return target.has("avx512f") and target.vector.bits == 512
+
+
 def llvm_stage(target, expand: bool = True) -> str:
     """From `memref` to `llvm`; `expand`: elementary functions as vector code, not as calls of the C library."""
-    fused = "" if target.vector.fma_ports else "{fused=false}"
-    math = f"neo-expand-math{fused},cse," if expand else ""
+    options = ("" if target.vector.fma_ports else "{fused=false}") or ("{tables=true}" if has_tables(target) else "")
+    math = f"neo-expand-math{options},cse," if expand else ""
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 

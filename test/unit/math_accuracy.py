@@ -19,6 +19,7 @@ from neomlir.codegen.objects import emit_object
 from neomlir.codegen.translate import to_llvm_ir
 from neomlir.mlir import context, ir, passmanager
 from neomlir.passes.expand_math import ExpandMath
+from neomlir.pipelines.stages import has_tables
 from neomlir.targets import Target
 
 LANES = 16
@@ -111,11 +112,11 @@ CASES = [
 ]
 
 
-def lower(text: str, fused: bool) -> str:
+def lower(text: str, machine: Target) -> str:
     """LLVM IR of a module after the pass; raises what the pipeline raises."""
     with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
-        ExpandMath(fused).run(module)
+        ExpandMath(machine.vector.fma_ports > 0, has_tables(machine)).run(module)
         passmanager.PassManager.parse(_TO_LLVM).run(module.operation)
         return to_llvm_ir(module)
 
@@ -148,7 +149,7 @@ class Library:
 
     def __init__(self, functions: dict[str, str], target: str):
         machine = Target.named(target)
-        code = emit_object(lower("\n".join(functions.values()), machine.vector.fma_ports > 0), machine)
+        code = emit_object(lower("\n".join(functions.values()), machine), machine)
         shared = link_shared([code], machine, list(functions))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "math.so")
@@ -232,7 +233,8 @@ def _table(path: str, stride: int) -> None:
         "bits (of random pairs for two arguments), on a processor without fused multiply-add and on one with it. The",
         "domain is every f32: zeros, denormals, infinities and NaN give what C's Annex F asks for. f16 and bf16 are",
         "computed in f32 and rounded. Where an `exp` may be approximated (`fastmath<afn>`), as in a softmax, or is",
-        "only added to a number, as in a sigmoid, what is below 1.7e-38 is zero.",
+        "only added to a number, as in a sigmoid, what is below 1.7e-38 is zero. On AVX-512 `erf` is a polynomial",
+        "whose coefficients are looked up in registers.",
         "`python test/unit/math_accuracy.py docs/math.md` writes this page.",
         "",
         f"| function | {' | '.join(targets)} |",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neomlir.mlir import arith, func, ir, passmanager
 from neomlir.mlir import math as math_dialect
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.math import arc, erf, exp, log, power, tanh, trig
+from neomlir.passes.math import arc, erf, erf_table, exp, log, power, tanh, trig
 from neomlir.passes.math.lanes import Lanes, element_type
 
 FUNCTIONS: dict[str, Callable] = {
@@ -48,6 +48,8 @@ class ExpandMath(ModulePass):
 
     fused: bool = True
     """Whether the target has fused multiply-add; without, results are the same, of other instructions."""
+    tables: bool = False
+    """Whether the target looks numbers up in a register (AVX-512): erf is a polynomial that each lane picks."""
 
     def run(self, module: ir.Module) -> None:
         with module.context, module.operation.location:
@@ -60,6 +62,7 @@ class ExpandMath(ModulePass):
 
             module.operation.walk(collect)
             functions = FUNCTIONS if self.fused else _UNFUSED
+            functions = {**functions, **(erf_table.FUNCTIONS if self.tables else {})}
             templates: dict[tuple, func.FuncOp] = {}
             for op in found:
                 kind = element_type(op.operands[0].type)
