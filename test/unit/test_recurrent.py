@@ -6,7 +6,8 @@ import neomlir
 import numpy as np
 import onnxruntime
 import pytest
-from neomlir.errors import NeoError
+from neomlir import import_model
+from neomlir.errors import ImportFailure, NeoError
 from onnx import TensorProto, helper, numpy_helper
 
 torch = pytest.importorskip("torch")
@@ -226,3 +227,14 @@ def test_torch_projections(tmp_path):
     """Their outputs are products of states: left to PyTorch's own decomposition."""
     x = torch.randn(3, 2, INPUTS)
     _agrees(Stack("LSTM", proj_size=4).eval(), (x,), (x,), tmp_path)
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_torch_dropout(kind):
+    """In training mode it is refused, as a Dropout of its own is; elsewhere it is nothing."""
+    example = (torch.randn(STEPS, 2, INPUTS),)
+    model = Stack(kind, num_layers=2, dropout=0.3)
+    with pytest.raises(ImportFailure, match=r"random numbers.*dropout of 0\.3"):
+        import_model(torch.export.export(model.train(), example))
+    import_model(torch.export.export(model.eval(), example))
+    import_model(torch.export.export(Stack(kind, dropout=0.0, num_layers=2).train(), example))
