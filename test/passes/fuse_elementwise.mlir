@@ -109,3 +109,24 @@ func.func @one_place(%x: tensor<5x19xf32>, %w: tensor<5x3xf32>, %o: tensor<5x17x
   } -> tensor<5x17x1xf32>
   return %r : tensor<5x17x1xf32>
 }
+
+// A transpose that adds a dimension of one place is no order of the result's own dimensions: the sum stays as it is.
+// CHECK-LABEL: func.func @transposed_and_wider
+// CHECK: linalg.generic {{.*}} ins(%{{.*}} : tensor<8x5x3x7xf32>) outs(%{{.*}} : tensor<8x3x7xf32>)
+// CHECK: -> tensor<3x8x7x1xf32>
+func.func @transposed_and_wider(%x: tensor<8x5x3x7xf32>) -> tensor<3x8x7x1xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x3x7xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x3x7xf32>) -> tensor<8x3x7xf32>
+  %0 = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2, d3) -> (d0, d3, d1, d2)>, affine_map<(d0, d1, d2, d3) -> (d0, d1, d2)>], iterator_types = ["parallel", "parallel", "parallel", "reduction"]} ins(%x : tensor<8x5x3x7xf32>) outs(%f : tensor<8x3x7xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %1 = arith.addf %in, %out : f32
+    linalg.yield %1 : f32
+  } -> tensor<8x3x7xf32>
+  %e1 = tensor.empty() : tensor<3x8x7x1xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2, d3) -> (d1, d0, d2)>, affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%0 : tensor<8x3x7xf32>) outs(%e1 : tensor<3x8x7x1xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<3x8x7x1xf32>
+  return %r : tensor<3x8x7x1xf32>
+}

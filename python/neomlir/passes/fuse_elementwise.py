@@ -366,7 +366,7 @@ def _write_transposed(op: ir.Operation) -> None:
         return
     back = _copy_map(copy)
     places = s.positions(back) if back else [None]
-    if None in places or sorted(places) != list(range(len(places))) or places[-1] != len(places) - 1:
+    if None in places or sorted(places) != list(range(back.n_dims)) or places[-1] != len(places) - 1:
         return
     fill = s.maker(op.operands[len(op.operands) - 1])
     if fill is None or fill.name != "linalg.fill" or any(v in copy.results for v in captured_values(op)):
