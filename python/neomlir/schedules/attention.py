@@ -118,13 +118,22 @@ def _stays_in_place(part: Kernel) -> bool:
     return bool(readers) and all(part.roots.index(g) < part.roots.index(readers[0]) for g in before)
 
 
+def _walked(part: Kernel, value: ir.Value) -> set[int]:
+    """The loops of a part's product that walk `value`, one of its factors."""
+    product = part.roots[0]
+    maps = [m for operand, m in zip(product.inputs, product.maps, strict=False) if operand == value]
+    return {e.position for m in maps for e in m.results if isinstance(e, ir.AffineDimExpr)}
+
+
 class _Heads:
     """The work items: one for each block of rows, at each place of the outer dimensions of the scores."""
 
     def __init__(self, frame: Frame, parts: list[Kernel], shape: list[int], length: int, target):
         """`length`: of a row of weights with the zeros behind it."""
         self.frame, self.b, self.shape = frame, frame.b, shape
-        self.factors = [Product(part, target) for part in (parts[0], parts[2])]
+        # What one product could walk together, such as the heads of several sentences, the other could not.
+        apart = (range(parts[0].roots[0].rank), _walked(parts[2], parts[2].args[len(frame.kernel.args)]))
+        self.factors = [Product(part, target, loops) for part, loops in zip((parts[0], parts[2]), apart, strict=True)]
         # Both products go by the same strips of rows.
         self.strips = strips(self.b, shape[-2], self.factors)
         self.zeros = range(shape[-1], length)

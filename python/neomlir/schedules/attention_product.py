@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from neomlir.schedules import contraction, dot_product, fmlal, mmla
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder
@@ -23,9 +25,9 @@ _UNITS = (
 class Product:
     """A part of a kernel that is one sum of products, on the dot-product unit of the target where it lies so."""
 
-    def __init__(self, part: Kernel, target):
-        """Raises NotApplicable where no schedule of vectors takes it."""
-        self.part, self.root = part, Root(part)
+    def __init__(self, part: Kernel, target, apart: Collection[int] = ()):
+        """Loops in `apart` stay dimensions of their own. Raises NotApplicable where no schedule of vectors takes it."""
+        self.part, self.root = part, Root(part, apart)
         self.panels: Panels | None = None
         self.kind: type[contraction.Nest] = contraction.Nest
         for planned, kind in _UNITS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
@@ -129,9 +129,10 @@ class Dim:
 
 
 class Root:
-    """The reduction of a kernel that has one, its loops in the order of the first result, neighbours merged."""
+    """The reduction of a kernel that has one, its loops in the order of the first result, neighbours merged but for
+    the loops in `apart`."""
 
-    def __init__(self, kernel: Kernel):
+    def __init__(self, kernel: Kernel, apart: Collection[int] = ()):
         if len(kernel.roots) != 1:
             raise NotApplicable("there is not one reduction")
         self.kernel = kernel
@@ -158,7 +159,8 @@ class Root:
             reads = [computed(kernel, i, place) for i, place in enumerate(places)]
             return [(*read, d, place) for read, d, place in zip(reads, kernel.destinations, places, strict=True)]
 
-        groups = merge(kernel, [self.extents[d] for d in parallel], outputs)
+        frozen = frozenset(i for i, d in enumerate(parallel) if d in apart)
+        groups = merge(kernel, [self.extents[d] for d in parallel], outputs, frozen)
         self.dims = []
         for group in groups:
             loops = [parallel[i] for i in group]
