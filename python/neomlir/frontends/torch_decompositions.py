@@ -15,7 +15,8 @@ aten = torch.ops.aten
 
 
 def table() -> dict[Any, Callable]:
-    """What `ExportedProgram.run_decompositions` takes, with the `DECOMPOSITIONS` of the files that have some.
+    """What `ExportedProgram.run_decompositions` takes, with the `DECOMPOSITIONS` of the files that have some, and their
+    `OTHERS` where the package that has the operator is imported.
 
     Batch norm stays whole, so that it can be folded.
     """
@@ -25,8 +26,20 @@ def table() -> dict[Any, Callable]:
     chosen.pop(aten._native_batch_norm_legit_no_training.default, None)
     for file in sorted(Path(__file__).parent.glob("torch_*.py")):
         if "\nDECOMPOSITIONS = " in file.read_text():
-            chosen.update(importlib.import_module(f"neomlir.frontends.{file.stem}").DECOMPOSITIONS)
+            module = importlib.import_module(f"neomlir.frontends.{file.stem}")
+            chosen.update(module.DECOMPOSITIONS)
+            chosen.update(_registered(getattr(module, "OTHERS", {})))
     return chosen
+
+
+def _registered(others: dict[str, Callable]) -> dict[Any, Callable]:
+    """Those of `others`, operators of packages by name, that there are now."""
+    found = {}
+    for name, function in others.items():
+        space, _, operator = name.partition("::")
+        if hasattr(getattr(torch.ops, space), operator):
+            found[getattr(getattr(torch.ops, space), operator).default] = function
+    return found
 
 
 def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: bool = False):
