@@ -183,8 +183,21 @@ def _shares_rows(
     if any((r.domain, r.kept) != (full, kept) for r in reductions) or None in full[-1:]:
         return False
     members = [roles[i] for g in (here, there) for i in groups.members[g]]
-    return all(r.domain in allowed for r in members) and all(_aligned(e, i) for i, e in enumerate(results_of(map_)))
+    return all(r.domain in allowed for r in members) and _aligned(map_) and _reads_aligned(groups, here, there)
 
 
-def _aligned(loop: int | None, position: int) -> bool:
-    return loop is None or loop == position
+def _reads_aligned(groups: Groups, here: int, there: int) -> bool:
+    """Whether no operation of one group reads a row of the other's that is not its own, as a column beside the row does
+    where a square matrix is scaled on both sides."""
+    block = groups.block
+    for number in groups.members[here]:
+        op = block.ops[number]
+        for value, map_ in zip(list(op.operands)[: number_of_inputs(op)], indexing_maps(op), strict=False):
+            maker = block.maker.get(value)
+            if maker is not None and groups.is_kernel(maker) and groups.group[maker] == there and not _aligned(map_):
+                return False
+    return True
+
+
+def _aligned(map_: ir.AffineMap) -> bool:
+    return all(loop is None or loop == position for position, loop in enumerate(results_of(map_)))
