@@ -264,6 +264,8 @@ def test_scans_and_scatters():
         (lambda x: torch.sort(x, stable=True, dim=1, descending=True), (3, 20, 4)),
         (lambda x: (x.sort(0)[0], x.argsort()), (7, 6)),
         (lambda x: x.topk(1), ()),
+        (lambda x: x.topk(5), (4, 50)),
+        (lambda x: x.topk(3, 0, largest=False), (40, 5)),
     ],
 )
 def test_sorting(sort, shape):
@@ -285,6 +287,20 @@ def test_equal_elements_keep_their_order():
 
     agree(Sort(), torch.randint(0, 3, (4, 30)).float())
     agree(Sort(), torch.randint(0, 3, (30,)))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_few_first_of_many(kind, largest):
+    """One taken after the other they are those of a sort, equal ones, NaN and infinities in its order."""
+    from neomlir.frontends.torch_topk import _indices, _taken
+
+    x = torch.randint(0, 9, (20, 30)).float()
+    if kind.is_floating_point:
+        for number in (torch.nan, torch.inf, -torch.inf):
+            x = x.masked_fill(torch.rand(20, 30) < 0.2, number)
+    for k, d in ((1, 0), (5, 1), (20, 0)):
+        assert torch.equal(_taken(x.to(kind), k, d, largest), _indices(x.to(kind), k, d, largest))
 
 
 def test_all_operators_without_a_lowering_are_listed():

@@ -22,7 +22,7 @@ def grouped(rows, weight, offs):
 @pytest.mark.parametrize("offs", [(3, 3, 7, 10), (0, 0, 9, 9), (10, 10, 10, 10)], ids=str)
 @pytest.mark.parametrize("groups", [4, 32])
 def test_grouped_products(offs, groups):
-    """Of many rows, and of few for many groups, which read the weights of theirs; rows behind the last group are zero."""
+    """Of many rows, and of few for many groups, which read their weights; rows behind the last group are zero."""
     from neomlir.frontends.torch_experts import grouped_mm
 
     rows, weight = torch.randn(10, WIDTH), torch.randn(groups, WIDTH, COLUMNS)

@@ -1,4 +1,4 @@
-"""Mixtures of experts in PyTorch: products of groups of rows, a weight a group, and the counts that say where they end."""
+"""Mixtures of experts in PyTorch: products of groups of rows, and the counts that say where groups end."""
 
 from __future__ import annotations
 

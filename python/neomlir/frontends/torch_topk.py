@@ -1,4 +1,4 @@
-"""`topk`, `sort` and `argsort` of PyTorch by comparing every element with every other."""
+"""`topk`, `sort` and `argsort` of PyTorch by comparing every two elements, or by taking one after another."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import torch
 
 aten = torch.ops.aten
 
+_FEW = 64
+"""As many elements are taken one after another at most: each is some operations of the program."""
+_PASSES = 8
+"""Comparisons of every two elements that one of those costs, an element."""
+
 
 def topk(self: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True):
     """The first k of a stable sort; like PyTorch's, NaN is greater than all numbers."""
     if not self.dim():
         return self.clone(), torch.zeros((), dtype=torch.int64)
     dim %= self.dim()
-    index = _indices(self, k, dim, largest)
+    extent = self.shape[dim]
+    few = isinstance(extent, int) and 0 < k <= _FEW and k * _PASSES <= extent
+    index = (_taken if few else _indices)(self, k, dim, largest)
     return torch.gather(self, dim, index), index
 
 
@@ -29,6 +36,48 @@ def sort_stable(self: torch.Tensor, *, stable: bool | None = None, dim: int = -1
 def argsort(self: torch.Tensor, dim: int = -1, descending: bool = False):
     """The indices of `sort`."""
     return sort(self, dim, descending)[1]
+
+
+def _taken(x: torch.Tensor, k: int, dim: int, largest: bool) -> torch.Tensor:
+    """The same for few places: the first of those elements that come behind the one before, k times.
+
+    Every step does the same with another element and its number, so that all of them are one kernel.
+    """
+    floating = x.dtype.is_floating_point
+    shape = list(x.shape)
+    shape[dim] = 1
+    extent = x.shape[dim]
+    number = torch.arange(extent).reshape([-1] + [1] * (x.dim() - 1 - dim))
+    low, high = (-torch.inf, torch.inf) if floating else _ends(x.dtype)
+    start, end = (torch.nan if floating else high, low) if largest else (low, high)
+    before, at = torch.full(shape, start, dtype=x.dtype), torch.full(shape, -1)
+    found = []
+    for _ in range(k):
+        later = number > at
+        behind = (x < before if largest else x > before) | ((x == before) & later)
+        if floating:
+            # NaN comes first of the largest, last of the smallest.
+            nan, was = x != x, before != before
+            behind = behind | (nan & was & later) | ((was & ~nan) if largest else (nan & ~was))
+            left = behind & ~nan
+            first = torch.where(behind & nan, number, extent).amin(dim, keepdim=True)
+        else:
+            left = behind
+        kept = torch.where(left, x, end)
+        before = kept.amax(dim, keepdim=True) if largest else kept.amin(dim, keepdim=True)
+        at = torch.where(left & (x == before), number, extent).amin(dim, keepdim=True)
+        if floating:
+            take = first < extent if largest else at == extent
+            at, before = torch.where(take, first, at), torch.where(take, torch.nan, before)
+        found.append(at)
+    return torch.cat(found, dim)
+
+
+def _ends(dtype: torch.dtype) -> tuple[int, int]:
+    """The least and the greatest number of a type of integers."""
+    if dtype == torch.bool:
+        return False, True
+    return torch.iinfo(dtype).min, torch.iinfo(dtype).max
 
 
 def _indices(x: torch.Tensor, k: int, dim: int, largest: bool) -> torch.Tensor:
