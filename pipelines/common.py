@@ -21,6 +21,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-resolve-gathers",
         "neo-split-inits",
+        "neo-skip-borders",
         f"neo-fold-quantization{signs}",
         *tidy,
         "neo-channels-last",
