@@ -41,3 +41,31 @@ func.func @scatter(%updates: tensor<3xf32>, %indices: tensor<3x2xi64>, %x: tenso
   } -> tensor<4x5xf32>
   return %0 : tensor<4x5xf32>
 }
+
+// A long sum is one over blocks of 8, one over the sums of the blocks before, and both together. 60 elements are filled
+// up with zeros, which no element of the result counts.
+// CHECK-LABEL: func.func @blocks
+// CHECK-SAME:    (%[[X:[^:]*]]: tensor<60x3xf32>
+func.func @blocks(%x: tensor<60x3xf32>, %out: tensor<60x3xf32>) -> tensor<60x3xf32> {
+  // CHECK: %[[PAD:.*]] = tensor.pad %[[X]] low[0, 0] high[4, 0]
+  // CHECK: %[[WIDE:.*]] = tensor.expand_shape %[[PAD]] {{.*}} into tensor<8x8x3xf32>
+  // CHECK: %[[INNER:.*]] = linalg.generic {{.*}} ins(%[[WIDE]] :
+  // CHECK: arith.cmpi sle
+  // CHECK: %[[LAST:.*]] = tensor.extract_slice %[[INNER]][0, 7, 0] [8, 1, 3]
+  // CHECK: %[[WHOLE:.*]] = tensor.collapse_shape %[[LAST]] {{.*}} into tensor<8x3xf32>
+  // CHECK: %[[BEFORE:.*]] = linalg.generic {{.*}} ins(%[[WHOLE]] :
+  // CHECK: arith.cmpi slt
+  // CHECK: linalg.generic {{.*}} ins(%[[BEFORE]], %[[INNER]] : tensor<8x3xf32>, tensor<8x8x3xf32>)
+  // CHECK: arith.addf
+  // CHECK: tensor.extract_slice {{.*}} [60, 3] [1, 1] : tensor<64x3xf32> to tensor<60x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<3xf32>) -> tensor<3xf32>
+  %0:2 = tm_tensor.scan dimension(0) inclusive(true) ins(%x : tensor<60x3xf32>)
+      outs(%out, %init : tensor<60x3xf32>, tensor<3xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %sum = arith.addf %a, %b : f32
+    tm_tensor.yield %sum : f32
+  } -> tensor<60x3xf32>, tensor<3xf32>
+  return %0#0 : tensor<60x3xf32>
+}

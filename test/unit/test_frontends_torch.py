@@ -256,6 +256,17 @@ def test_scans_and_scatters():
     agree(Scatter(), torch.randn(4, 5), torch.tensor([1, 2, 1]), torch.tensor([0, 4, 0]), torch.randn(3))
 
 
+@pytest.mark.parametrize(("shape", "dim"), [((2, 64, 3), 1), ((77,), 0), ((3, 100), -1), ((33, 4), 0)])
+def test_long_sums(shape, dim):
+    """They are taken in blocks."""
+
+    class Sum(nn.Module):
+        def forward(self, x, n):
+            return x.cumsum(dim), n.cumsum(dim)
+
+    agree(Sum(), torch.randn(shape), torch.randint(-9, 9, shape))
+
+
 @pytest.mark.parametrize(
     ("sort", "shape"),
     [
