@@ -291,3 +291,14 @@ def test_constants_of_several_numbers(r):
     text += generic("r0", maps, "pp", [("%a0", kind), ("%c", tensor((n,)))], ("%out0", kind), body)
     x, out = normal(rows, n), np.zeros((rows, n), "f4")
     check(kernel([kind], [kind], text), [x], [out], target(r), "elementwise")
+
+
+def test_few_planes_put_together(r):
+    """Two to eight planes become points, scaled by place, in rows or one."""
+    few, shape = r.randint(2, 8), r.choice(((r.randint(4, 90),), (r.randint(1, 6), r.randint(4, 90))))
+    kind, scales, out = tensor((few, *shape)), tensor((few,)), tensor((*shape, few))
+    dims = [f"d{i}" for i in range(len(shape) + 1)]
+    maps = [", ".join([dims[-1], *dims[:-1]]), dims[-1], ", ".join(dims)]
+    ins, body = [("%a0", kind), ("%a1", scales)], "%y = arith.mulf %x0, %x1 : f32"
+    text = kernel([kind, scales], [out], generic("r0", maps, "p" * len(dims), ins, ("%out0", out), body))
+    check(text, [normal(few, *shape), normal(few)], [np.zeros((*shape, few), "f4")], target(r), "elementwise")

@@ -221,6 +221,12 @@ class Memory:
             else:
                 b.when(b.less(lane, count), partial(put, lane))
 
+    def store_flat(self, buffer: ir.Value, place: Index, chunk: Chunk, value: ir.Value) -> None:
+        """Write a full vector to a buffer of static shape, from a place on that counts all its elements."""
+        line, flat, start = self.past.get(buffer, 0), self.flat(buffer), (place,)
+        past = line and fills_lines(flat, start, chunk, line)
+        self.b.op("vector.store", [], [value, flat, self.b.compute(place)], self._past(line) if past else None)
+
     def _past(self, line: int) -> dict[str, ir.Attribute]:
         """The attributes of a store past the caches."""
         self.passed += 1

@@ -1,8 +1,8 @@
 """The loops over a box of points that are computed one by one: bound by memory.
 
 Dimensions that every access walks together become one; the last one is walked in vectors. Where an operand lies
-the other way round, square blocks of it are transposed in registers. Bytes that are quantised are narrowed from four
-vectors at a time.
+the other way round, square blocks of it are transposed in registers, or vectors of a few planes put together. Bytes
+that are quantised are narrowed from four vectors at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import streams
+from neomlir.schedules import few, streams
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
@@ -114,6 +114,8 @@ class Points:
             return [], lambda _: self.store([], [(Index(), Chunk(1))])
         size = self.frame.kernel.parameter("item", _ITEM, (_ITEM // 4, _ITEM * 4)) if self.ask else _ITEM
         cut, block = blocks(sizes, size, self.usual * self.unroll)
+        if few.fits(self):
+            return few.items(self, size)
         if self.turned is not None and self.turned == len(sizes) - 2 and self._is_static():
             return self._tiles(size)
         if self.turned is not None and cut > self.turned:
