@@ -62,7 +62,9 @@ class Along:
             mine = [held[j * count + i] for j in range(self.unroll)]
             while len(mine) > 1:
                 mine = [way.combine(self.b, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
-            found.append(way.combine(self.b, totals[i], way.across(self.b, mine[0])))
+            total = way.across(self.b, mine[0], self.frame.machine.loses_nan)
+            begun = totals[i] != way.neutral(self.b, total.type, 1) or not way.is_extreme
+            found.append(way.combine(self.b, totals[i], total) if begun else total)
         return found
 
     def _rows(self, depth: int, base: list, *held: ir.Value) -> list[ir.Value]:

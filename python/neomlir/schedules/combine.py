@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neomlir.mlir import ir
+from neomlir.mlir import arith, ir
 from neomlir.schedules.builder import Builder, number
 from neomlir.schedules.kernel import Generic
 
@@ -27,6 +27,10 @@ _KINDS = {
 }
 
 
+_EXTREMES = {"arith.maximumf": "maxnumf", "arith.minimumf": "minnumf"}
+"""What hands NaN on, and what does the same where there is none."""
+
+
 @dataclass(frozen=True)
 class Combination:
     """`result = name(accumulator, value)`: associative, commutative, with a neutral element."""
@@ -37,6 +41,11 @@ class Combination:
 
     def combine(self, b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
         return b.value(self.name, x.type, x, y)
+
+    @property
+    def is_extreme(self) -> bool:
+        """Whether it is the largest or the smallest, to which its neutral element adds nothing, not even a sign."""
+        return self.name in _EXTREMES
 
     @property
     def is_scalable(self) -> bool:
@@ -50,12 +59,31 @@ class Combination:
             n = -(1 << (element.width - 1)) if n == "low" else (1 << (element.width - 1)) - 1
         return b.splat(b.constant(number(element, n)), lanes)
 
-    def across(self, b: Builder, vector: ir.Value) -> ir.Value:
-        """The lanes of a vector combined to one."""
+    def across(self, b: Builder, vector: ir.Value, loses_nan: bool = False) -> ir.Value:
+        """The lanes of a vector combined to one; `loses_nan`: as of a machine."""
         if not isinstance(vector.type, ir.VectorType):
             return vector
-        kind = ir.Attribute.parse(f"#vector.kind<{_KINDS[self.name][0]}>", b.context)
-        return b.value("vector.reduction", ir.VectorType(vector.type).element_type, vector, kind=kind)
+        kind = _KINDS[self.name][0]
+        if not (loses_nan and self.is_extreme):
+            return _reduced(b, kind, vector)
+        # Asked for once, and not at each of the steps, which wait for each other.
+        odd = _reduced(b, "or", compared(b, arith.CmpFPredicate.UNO, vector, vector))
+        found = _reduced(b, _EXTREMES[self.name], vector, ir.Attribute.parse("#arith.fastmath<nnan,nsz>", b.context))
+        nan = b.constant(number(ir.VectorType(vector.type).element_type, float("nan")))
+        return b.value("arith.select", found.type, odd, nan, found)
+
+
+def compared(b: Builder, predicate: arith.CmpFPredicate, x: ir.Value, y: ir.Value) -> ir.Value:
+    """`arith.cmpf` of two floats, or vectors of them."""
+    attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(predicate))
+    kind = ir.VectorType.get(x.type.shape, b.i1) if isinstance(x.type, ir.VectorType) else b.i1
+    return b.value("arith.cmpf", kind, x, y, predicate=attribute)
+
+
+def _reduced(b: Builder, kind: str, vector: ir.Value, fastmath: ir.Attribute | None = None) -> ir.Value:
+    options = {"fastmath": fastmath} if fastmath else {}
+    kind = ir.Attribute.parse(f"#vector.kind<{kind}>", b.context)
+    return b.value("vector.reduction", ir.VectorType(vector.type).element_type, vector, kind=kind, **options)
 
 
 def combinations(root: Generic) -> list[Combination] | None:

@@ -12,7 +12,7 @@ import itertools
 from neomlir.mlir import arith, ir
 from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.builder import Chunk, number
-from neomlir.schedules.combine import combinations
+from neomlir.schedules.combine import combinations, compared
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.root import Root
@@ -71,18 +71,12 @@ class Largest(Accumulator):
         for element in elements[1:]:
             value = self._larger(value, element)
         for i in range(0, len(elements), 2):
-            pair = self._compare(arith.CmpFPredicate.UNO, elements[i], elements[min(i + 1, len(elements) - 1)])
+            pair = compared(b, arith.CmpFPredicate.UNO, elements[i], elements[min(i + 1, len(elements) - 1)])
             odd = pair if odd is None else b.value("arith.ori", pair.type, odd, pair)
         return value, odd
 
     def _larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
         if x == y:
             return x
-        return self.frame.b.value("arith.select", x.type, self._compare(_PREDICATES[self.way.name], x, y), x, y)
-
-    def _compare(self, predicate: arith.CmpFPredicate, x: ir.Value, y: ir.Value) -> ir.Value:
         b = self.frame.b
-        attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(predicate))
-        kind = x.type
-        width = ir.VectorType(kind).shape[0] if isinstance(kind, ir.VectorType) else 1
-        return b.value("arith.cmpf", b.vector(width, b.i1), x, y, predicate=attribute)
+        return b.value("arith.select", x.type, compared(b, _PREDICATES[self.way.name], x, y), x, y)
