@@ -391,4 +391,4 @@ def _erase_dead(function: ir.Operation) -> None:
     for op in reversed(s.operations(function)):
         pure = op.name.split(".")[0] in ("linalg", "tensor", "arith")
         if pure and len(op.results) and all(next(iter(r.uses), None) is None for r in op.results):
-            op.erase()
+            s.erase(op)

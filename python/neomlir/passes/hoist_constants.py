@@ -144,4 +144,4 @@ def _slice(main: ir.Operation, values: list[ir.Value]) -> list[ir.Operation]:
 def _erase_dead(main: ir.Operation) -> None:
     for op in reversed(s.operations(main)):
         if len(op.results) and all(next(iter(r.uses), None) is None for r in op.results) and op.name != "func.call":
-            op.erase()
+            s.erase(op)

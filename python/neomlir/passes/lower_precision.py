@@ -242,7 +242,7 @@ class _Function:
         for old, result in zip(made.results, new.results, strict=True):
             if old != value:
                 old.replace_all_uses_with(result)
-        made.erase()
+        s.erase(made)
 
 
 def _is_wide(value: ir.Value) -> bool:
@@ -295,4 +295,4 @@ def _erase_dead(function: ir.Operation, kept: Sequence[ir.Operation] = ()) -> No
     for op in reversed(s.operations(function)):
         dead = op.name.startswith(("tensor.", "linalg.")) and not any(True for r in op.results for _ in r.uses)
         if dead and op not in kept:
-            op.erase()
+            s.erase(op)

@@ -180,7 +180,7 @@ def _drop_unread(op: ir.Operation) -> None:
         linalg.YieldOp([mapping.get(yields[n], yields[n]) for n in order])
     for number, n in enumerate(order):
         op.results[n].replace_all_uses_with(new.results[number])
-    op.erase()
+    s.erase(op)
 
 
 def _behind(values: list[ir.Value]) -> set[ir.Value]:

@@ -157,7 +157,7 @@ def move_epilogue(collapse: ir.Operation, groups: list[list[int]]) -> None:
         s.clone_body(epilogue, block)
         result = tensor.collapse_shape(epilogue.results[0].type, new.results[0], groups)
     s.replace(epilogue, [result])
-    collapse.erase()
+    s.erase(collapse)
 
 
 def _expand(value: ir.Value, extents: list[list[int]]) -> ir.Value:

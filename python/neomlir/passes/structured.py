@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from neomlir.mlir import ir, linalg
 from neomlir.passes.functions import defined_functions
@@ -16,9 +16,37 @@ def straight_line(module: ir.Module) -> list[ir.Operation]:
     return [f for f in defined_functions(module.operation) if len(f.regions[0].blocks) == 1]
 
 
-def operations(function: ir.Operation) -> list[ir.Operation]:
+class Operations(list):
+    """Operations of a block as they stood; whoever walks them meets none that `erase` or `replace` has erased since.
+
+    An erased operation is memory that may be another's: to ask for its name can be the end of the process. By number
+    it is None.
+    """
+
+    def __init__(self, operations: Iterable[ir.Operation]) -> None:
+        super().__init__(operations)
+        self.places = {op: place for place, op in enumerate(list.__iter__(self))}
+        _LISTS[id(self)] = self
+
+    def forget(self, op: ir.Operation) -> None:
+        """Walk past `op` from now on. It must not be erased yet: of one that is, not even a hash can be asked for."""
+        place = self.places.pop(op, None)
+        if place is not None:
+            self[place] = None
+
+    def __iter__(self) -> Iterator[ir.Operation]:
+        return (op for op in super().__iter__() if op is not None)
+
+    def __reversed__(self) -> Iterator[ir.Operation]:
+        return (op for op in super().__reversed__() if op is not None)
+
+
+_LISTS: weakref.WeakValueDictionary[int, Operations] = weakref.WeakValueDictionary()
+
+
+def operations(function: ir.Operation) -> Operations:
     """The operations that stand directly in a function of one block, in order."""
-    return [op.operation for op in function.regions[0].blocks[0].operations]
+    return Operations(op.operation for op in function.regions[0].blocks[0].operations)
 
 
 def maker(value: ir.Value) -> ir.Operation | None:
@@ -190,7 +218,9 @@ _FACTS: weakref.WeakValueDictionary[int, Facts] = weakref.WeakValueDictionary()
 
 
 def erase(op: ir.Operation) -> None:
-    """Erase `op`, and what is known of its results."""
+    """Erase `op`, what is known of its results, and its place in lists of operations."""
+    for listed in list(_LISTS.values()):
+        listed.forget(op)
     for facts in list(_FACTS.values()):
         for result in op.results:
             facts.pop(result, None)
