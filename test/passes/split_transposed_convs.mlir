@@ -36,3 +36,24 @@ func.func @main(%x: tensor<4x5x3xf32>, %w: tensor<2x2x3x8xf32>, %b: tensor<8xf32
   } -> tensor<8x10x8xf32>
   return %r : tensor<8x10x8xf32>
 }
+
+// One pixel makes a block as large as the window, whatever the stride; the dimensions of one element that the input has
+// lost are read by no loop.
+// CHECK-LABEL: func.func @pixel
+// CHECK-SAME: (%[[X:.*]]: tensor<3xf32>,
+// CHECK: linalg.generic {{.*}} ins(%[[X]], %{{.*}} : tensor<3xf32>, tensor<4x4x3x8xf32>) outs(%{{.*}} : tensor<1x4x1x4x8xf32>)
+func.func @pixel(%x: tensor<3xf32>, %w: tensor<4x4x3x8xf32>) -> tensor<4x4x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %ez = tensor.empty() : tensor<7x7x3xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%ez : tensor<7x7x3xf32>) -> tensor<7x7x3xf32>
+  %s = tensor.insert_slice %x into %z[3, 3, 0] [1, 1, 3] [1, 1, 1] : tensor<3xf32> into tensor<7x7x3xf32>
+  %e = tensor.empty() : tensor<4x4x8xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x4x8xf32>) -> tensor<4x4x8xf32>
+  %c = linalg.generic {indexing_maps = [#in, #w, #out], iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]} ins(%s, %w : tensor<7x7x3xf32>, tensor<4x4x3x8xf32>) outs(%f : tensor<4x4x8xf32>) {
+  ^bb0(%p: f32, %q: f32, %t: f32):
+    %0 = arith.mulf %p, %q : f32
+    %1 = arith.addf %t, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<4x4x8xf32>
+  return %c : tensor<4x4x8xf32>
+}

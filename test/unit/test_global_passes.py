@@ -309,13 +309,13 @@ def test_transposed_convolution_has_no_zeros():
 
 SPREAD = """
 ml_program.global private @w(#ml_program.extern) : tensor<6x4x{k}x{k}xf32>
-func.func @main(%x: tensor<1x4x{n}x3xf32>) -> tensor<1x6x{h}x{w}xf32> {{
+func.func @main(%x: tensor<1x4x{n}x{m}xf32>) -> tensor<1x6x{h}x{w}xf32> {{
   %zero = arith.constant 0.0 : f32
   %weight = ml_program.global_load_const @w : tensor<6x4x{k}x{k}xf32>
   %ez = tensor.empty() : tensor<1x4x{sh}x{sw}xf32>
   %z = linalg.fill ins(%zero : f32) outs(%ez : tensor<1x4x{sh}x{sw}xf32>) -> tensor<1x4x{sh}x{sw}xf32>
-  %s = tensor.insert_slice %x into %z[0, 0, {low}, {low}] [1, 4, {n}, 3] [1, 1, {s}, {s}]
-    : tensor<1x4x{n}x3xf32> into tensor<1x4x{sh}x{sw}xf32>
+  %s = tensor.insert_slice %x into %z[0, 0, {low}, {low}] [1, 4, {n}, {m}] [1, 1, {s}, {s}]
+    : tensor<1x4x{n}x{m}xf32> into tensor<1x4x{sh}x{sw}xf32>
   %e = tensor.empty() : tensor<1x6x{h}x{w}xf32>
   %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x6x{h}x{w}xf32>) -> tensor<1x6x{h}x{w}xf32>
   %c = linalg.conv_2d_nchw_fchw {one} ins(%s, %weight : tensor<1x4x{sh}x{sw}xf32>, tensor<6x4x{k}x{k}xf32>)
@@ -344,9 +344,19 @@ def test_transposed_convolutions_of_one_row():
         _spread_agrees(1, k, s, low, 2 * low + 1, 2 * low + 2 * s + 1)
 
 
-def _spread_agrees(n: int, k: int, s: int, low: int, sh: int, sw: int) -> str:
+@pytest.mark.parametrize("s", [1, 2])
+def test_transposed_convolutions_of_one_pixel(s):
+    """All of the filter is what one pixel is multiplied with; where something is cropped, it is not."""
+    left = _spread_agrees(1, 4, s, 3, 7, 7, m=1)
+    assert "tensor.insert_slice" not in left
+    assert "tensor<1x4x1x4x6xf32>" in left
+    _spread_agrees(1, 4, s, 2, 5, 5, m=1)
+    _spread_agrees(1, 4, s, 3, 8, 7, m=1)
+
+
+def _spread_agrees(n: int, k: int, s: int, low: int, sh: int, sw: int, m: int = 3) -> str:
     """`SPREAD` gives the same before and behind the passes; what these leave."""
-    text = SPREAD.format(n=n, k=k, s=s, low=low, sh=sh, sw=sw, h=sh - k + 1, w=sw - k + 1, one=_ONE)
+    text = SPREAD.format(n=n, m=m, k=k, s=s, low=low, sh=sh, sw=sw, h=sh - k + 1, w=sw - k + 1, one=_ONE)
     with context():
         module = ir.Module.parse(text)
         weights, inputs = random_weights(module), random_inputs(module)

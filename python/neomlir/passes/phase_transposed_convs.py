@@ -70,7 +70,7 @@ class _Window(Window):
 
 def _split(op: ir.Operation) -> None:
     spread = Spread.of(op)
-    if spread is None or None in s.positions(spread.maps[1]) or not s.has_static_shape(op.operands[1]):
+    if spread is None or spread.lost or None in s.positions(spread.maps[1]) or not s.has_static_shape(op.operands[1]):
         return
     if all(window.stride == 1 for window in spread.windows):
         return

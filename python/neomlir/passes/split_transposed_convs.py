@@ -19,8 +19,8 @@ class SplitTransposedConvs(ModulePass):
     Importers lower a transposed convolution to a strided `tensor.insert_slice` into zeros and a convolution with the
     flipped filter. Where stride and window are both s and nothing is cropped, output pixel `s h + a` is made of input
     pixel h and tap `s - 1 - a` alone: one contraction into `[…, h, a, …]`, whose collapse is the output. That is
-    s^2 times less arithmetic in two dimensions. The elementwise operation behind it moves to the split dimensions
-    too, so that it stays next to it. Static shapes only.
+    s^2 times less arithmetic in two dimensions. So it is with any stride where the input is one pixel. The elementwise
+    operation behind it moves to the split dimensions too, so that it stays next to it. Static shapes only.
     """
 
     name = "neo-split-transposed-convs"
@@ -45,9 +45,13 @@ def _split(op: ir.Operation) -> None:
 
 
 def _is_apart(window: Window) -> bool:
-    """Whether windows are as large as their stride and nothing is cropped."""
+    """Whether windows are as large as their stride, or there is one only, and nothing is cropped."""
     taps = window.taps
-    return window.stride == taps and window.offset == taps - 1 and window.size == window.extent * taps
+    return (
+        (window.stride == taps or window.extent == 1)
+        and window.offset == taps - 1
+        and window.size == window.extent * taps
+    )
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Spread:
     zero: ir.Value
     """What the sums start from."""
     windows: list[Window]
+    lost: bool
+    """Whether a window moves along a dimension of one element that the source has not."""
 
     @staticmethod
     def of(op: ir.Operation) -> Spread | None:
@@ -57,10 +59,8 @@ class Spread:
         windows = _windows(op, spread, maps)
         if not windows or kept is None:
             return None
-        # A window along a dimension of one element, which the source has lost, has nothing to move along.
-        if any(len(s.uses_of(expr)) > 1 for dim, expr in enumerate(maps[0].results) if dim not in kept):
-            return None
-        return Spread(op, maps, source, kept, fill.operands[0], windows)
+        lost = any(len(s.uses_of(expr)) > 1 for dim, expr in enumerate(maps[0].results) if dim not in kept)
+        return Spread(op, maps, source, kept, fill.operands[0], windows, lost)
 
 
 def _through_view(value: ir.Value, map_: ir.AffineMap) -> tuple[ir.Operation | None, ir.AffineMap]:
