@@ -33,7 +33,7 @@ def has_tables(target) -> bool:
 
 def llvm_stage(target, expand: bool = True) -> str:
     """From `memref` to `llvm`; `expand`: elementary functions as vector code, not as calls of the C library."""
-    options = ("" if target.vector.fma_ports else "{fused=false}") or ("{tables=true}" if has_tables(target) else "")
+    options = "{fused=false}" if not target.vector.fma_ports else "{tables=true}" if has_tables(target) else ""
     math = f"neo-expand-math{options},cse," if expand else ""
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 

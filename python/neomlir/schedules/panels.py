@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder
-from neomlir.schedules.index import MERGED, Index, Part
+from neomlir.schedules.index import Index, Part
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.root import Dim, Root
+from neomlir.schedules.root import Dim, Root, linear
 from neomlir.schedules.units import Unit, factor_types, units_of
 
 
@@ -192,7 +192,4 @@ def _linear(root: Root, operand: int) -> Index:
     value, access = root.accesses[operand][0]
     if value is None or None in [n if n >= 0 else None for n in ir.RankedTensorType(value.type).shape[1:]]:
         raise NotApplicable("an operand has inner dimensions that are not static")
-    place = Index()
-    for index, size in zip(access, ir.RankedTensorType(value.type).shape, strict=True):
-        place = place * max(size, 0) + Index({v: c for v, c in index.terms.items() if v is not MERGED}, index.const)
-    return place
+    return linear(access, ir.RankedTensorType(value.type).shape)

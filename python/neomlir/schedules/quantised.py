@@ -15,6 +15,7 @@ from neomlir.mlir import arith, ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.accumulate import Row, bind
 from neomlir.schedules.builder import Builder, Chunk, Tile
+from neomlir.schedules.combine import compared
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Generic, Kernel, same
@@ -142,8 +143,7 @@ class Quantised:
         """A vector of f32 as whole numbers of 32 bits."""
         if self.saturates:
             high = b.splat(b.constant(ir.FloatAttr.get(value.type.element_type, self.high)), lanes)
-            predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(arith.CmpFPredicate.OGT))
-            over = b.value("arith.cmpf", b.vector(lanes, b.i1), value, high, predicate=predicate)
+            over = compared(b, arith.CmpFPredicate.OGT, value, high)
             value = b.value("arith.select", value.type, over, high, value)
         i32, i16 = (ir.IntegerType.get_signless(n, b.context) for n in (32, 16))
         kind = b.vector(lanes, i32)

@@ -14,7 +14,7 @@ from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, poin
 
 
 def linear(access: Sequence[Index], shape: Sequence[int]) -> Index:
-    """A place in a tensor of static shape, as if that were one row."""
+    """A place in a tensor, as if that were one row; only its first dimension may be dynamic."""
     place = Index()
     for index, size in zip(access, shape, strict=True):
         # Of dimensions that are walked together the last one counts them all.
