@@ -10,7 +10,8 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -18,6 +19,8 @@ from neomlir.errors import InternalError, NeoError
 
 _PR_SET_PDEATHSIG = 1
 _ENDINGS = (signal.SIGINT, signal.SIGTERM)
+_MOST_TASKS = 32
+"""How many tasks a process of `parallel` takes: a kernel leaves some 3 MB behind that nobody looks for."""
 
 
 class WorkerDied(NeoError):
@@ -43,8 +46,9 @@ def no_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
-    # A worker ends with its answer: looking for garbage would only copy the parent's pages.
+def _settle(quiet: bool) -> None:
+    """Make a process that was just forked a worker."""
+    # A worker ends with its answers: looking for garbage would only copy the parent's pages.
     gc.freeze()
     gc.disable()
     die_with_the_parent()
@@ -56,6 +60,9 @@ def _answer(connection: Connection, function: Callable, arguments: tuple, quiet:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
     if quiet:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _send_answer(connection: Connection, function: Callable, arguments: tuple) -> None:
     try:
         message = ("ok", function(*arguments))
     except NeoError as error:
@@ -67,12 +74,29 @@ def _answer(connection: Connection, function: Callable, arguments: tuple, quiet:
             connection.send(message)
         except (pickle.PicklingError, TypeError, AttributeError):
             connection.send(("error", InternalError(f"the worker's answer cannot be sent: {message[1]!r}")))
+
+
+def _leave(connection: Connection) -> None:
     connection.close()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
     # Not sys.exit: the libraries' own clean-up at exit belongs to the parent.
     os._exit(0)
+
+
+def _answer(connection: Connection, function: Callable, arguments: tuple, quiet: bool) -> None:
+    _settle(quiet)
+    _send_answer(connection, function, arguments)
+    _leave(connection)
+
+
+def _serve(connection: Connection, function: Callable, tasks: Sequence[tuple]) -> None:
+    _settle(quiet=True)
+    with contextlib.suppress(EOFError, OSError):
+        while (number := connection.recv()) is not None:
+            _send_answer(connection, function, tasks[number])
+    _leave(connection)
 
 
 def _describe(exitcode: int | None) -> str:
@@ -139,26 +163,98 @@ def isolated(function: Callable, *arguments: Any, on_event: Callable[[Any], None
     return job.result(on_event)
 
 
+class _Server:
+    """A forked process that calls a function for one task after another."""
+
+    def __init__(self, function: Callable, tasks: Sequence[tuple]) -> None:
+        context = multiprocessing.get_context("fork")
+        self.connection, child = context.Pipe()
+        self.process = context.Process(target=_serve, args=(child, function, tasks), daemon=False)
+        with no_signals():
+            self.process.start()
+        child.close()
+        # At exit Python waits for its processes; this one waits for tasks, where nobody came to end it.
+        self.ending = util.Finalize(None, self.process.kill, exitpriority=0)
+        self.taken = 0
+        self.task = -1
+
+    def take(self, number: int) -> None:
+        """Start on a task."""
+        self.taken += 1
+        self.task = number
+        # One that has died is noticed where its answer is received.
+        with contextlib.suppress(OSError):
+            self.connection.send(number)
+
+    def answer(self) -> Any:
+        """What the task gave: an exception where it failed. Raises WorkerDied."""
+        try:
+            return self.connection.recv()[1]
+        except (EOFError, OSError):
+            self._gone()
+            died = WorkerDied(_describe(self.process.exitcode))
+            died.exitcode = self.process.exitcode
+            raise died from None
+
+    def end(self) -> None:
+        """Let the process go; it has no task."""
+        with contextlib.suppress(OSError):
+            self.connection.send(None)
+        self._gone()
+
+    def kill(self) -> None:
+        """End the process now."""
+        self.process.kill()
+        self._gone()
+
+    def _gone(self) -> None:
+        self.process.join()
+        self.connection.close()
+        self.ending.cancel()
+
+
 def parallel(function: Callable, tasks: Iterable[tuple], jobs: int) -> Iterator[tuple[int, Any]]:
-    """Call `function(*task)` for each task, `jobs` at a time, each in a process of its own.
+    """Call `function(*task)` for each task, `jobs` at a time, in other processes.
 
     Yields (number of the task, answer) as they end; a task that failed or whose process died yields its exception.
+
+    A process takes some tasks one after the other, for a fork of a large process costs more than a small kernel. Where
+    one dies of a task that was not its first, that task is done again in a process of its own: none fails of what
+    another left behind.
     """
-    running: dict[Connection, tuple[int, Job]] = {}
-    todo = enumerate(tasks)
+    tasks = [*tasks]
+    todo = [*range(len(tasks))][::-1]
+    alone: list[int] = []
+    busy: dict[Connection, _Server] = {}
+    idle: list[_Server] = []
     try:
         while True:
-            while len(running) < jobs and (task := next(todo, None)) is not None:
-                job = Job(function, task[1], quiet=True)
-                running[job.connection] = (task[0], job)
-            if not running:
+            while len(busy) < jobs and (alone or todo):
+                # A task that is done again has a process that did nothing before.
+                server = _Server(function, tasks) if alone or not idle else idle.pop()
+                server.take(alone.pop() if alone else todo.pop())
+                busy[server.connection] = server
+            if not busy:
                 return
-            for connection in wait(list(running)):
-                number, job = running.pop(connection)
+            for connection in wait(list(busy)):
+                server = busy[connection]
                 try:
-                    yield number, job.result()
-                except NeoError as error:
-                    yield number, error
+                    answer = server.answer()
+                except WorkerDied as error:
+                    del busy[connection]
+                    if server.taken > 1:
+                        alone.append(server.task)
+                        continue
+                    answer = error
+                else:
+                    del busy[connection]
+                    if server.taken < _MOST_TASKS and todo:
+                        idle.append(server)
+                    else:
+                        server.end()
+                yield server.task, answer
     finally:
-        for _, job in running.values():
-            job.kill()
+        for server in busy.values():
+            server.kill()
+        for server in idle:
+            server.end()
