@@ -51,6 +51,7 @@ def global_stage(target: str) -> str:
         f"neo-winograd{{target={target}}}",
         f"neo-pack-contractions{{target={target}}}",
         "cse",  # A weight that several contractions read, as the steps of a recurrent layer do, is packed once.
+        f"neo-split-columns{{target={target}}}",
         "neo-hoist-constants",
         *tidy,
     ]

@@ -37,7 +37,8 @@ class Cache:
     those that go from row to row make it read what nobody needs. `stream`: bytes a cycle that come from behind the
     second level, inside a network whose other weights went through it. `ahead`: bytes by which instructions fetch ahead
     what is read and written from end to end while something long is computed; 0 where the hardware does so.
-    `next_row`: whether they fetch the row behind a long one while something long is reduced. `bypass`:
+    `next_row`: whether they fetch the row behind a long one while something long is reduced, and the next rows where
+    columns are summed. `bypass`:
     bytes of a result from which on it is written past the caches, which could not keep it for whoever reads it; 0 for
     never.
     """

@@ -7,17 +7,20 @@ line is then on another page, none follows the one before, and the hardware fetc
 from __future__ import annotations
 
 from neomlir.mlir import ir
-from neomlir.schedules.builder import Size, Tile
-from neomlir.schedules.index import Index
+from neomlir.schedules import streams
+from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.index import Index, apply
 from neomlir.schedules.nest import vectors
 
 _ROWS = 4
-"""Rows that pass by together, twice as many where they come from memory: a cache has eight places for lines that are a
-power of two apart, and memory answers slowly."""
+"""Rows that pass by together, twice as many where they come from memory and are not fetched ahead: a cache has eight
+places for lines that are a power of two apart, and memory answers slowly."""
 _VECTORS = 2
 """Vectors of a tile."""
+WHOLE = 4096
+"""Bytes of a row that one work item reads, at least: a page, up to which the hardware reads ahead."""
 _RUN = 2048
-"""Bytes of a row that one work item reads, at least."""
+"""The same where there would be only one work item."""
 _SCRATCH = 65536
 """Bytes on the stack for the sums, at most."""
 
@@ -49,16 +52,20 @@ class Tall:
         self.extent = self.root.extents[self.loop]
         self.size = self.columns.size
         self.buffers = [self.memory.scratch([self.size], r.type.element_type) for r in self.root.generic.results]
-        ask = nest.frame.kernel.parameter
+        ask, machine = nest.frame.kernel.parameter, nest.frame.machine
         size = self.extent * self.size * nest.frame.kernel.element_bits // 8
-        self.rows = ask("rows", 2 * _ROWS if size > nest.frame.machine.l2 else _ROWS, (2, 4, 8))
+        self.fetches = machine.next_row and size > 2 * machine.l2
+        """Whether the rows that pass by next are asked for."""
+        self.rows = ask("rows", 2 * _ROWS if size > machine.l2 and not self.fetches else _ROWS, (2, 4, 8))
         self.vectors = ask("vectors", _VECTORS, (1, 2, 4))
 
     def items(self):
         """The sizes of the work items, and what an item does."""
         nest, b = self.nest, self.b
         sizes: list[Size] = [nest.size[id(d)] for d in nest.rows]
-        run = _RUN * 8 // nest.frame.kernel.element_bits
+        bits = nest.frame.kernel.element_bits
+        alone = all(size == 1 for size in sizes) and self.size * bits < 16 * WHOLE
+        run = (_RUN if alone else WHOLE) * 8 // bits
         step = nest.lanes * self.vectors
         block = -(-max(run, nest.item() // self.extent) // step) * step
         count = -(-self.size // block)
@@ -106,6 +113,8 @@ class Tall:
                         for i, (index, chunk) in enumerate(tile):
                             here = loops(index)
                             here[self.loop] = row + r
+                            if self.fetches:
+                                self._fetch([*here[: self.loop], row + (r + count), *here[self.loop + 1 :]], chunk)
                             held[i] = self.sums.add(here, chunk, held[i])
                     for (index, chunk), values in zip(tile, held, strict=True):
                         self._keep(index, chunk, values)
@@ -117,6 +126,16 @@ class Tall:
         if last < self.extent:
             over(add(Index({}, last), self.extent - last))
         over(finish)
+
+    def _fetch(self, loops: list[Index], chunk: Chunk) -> None:
+        """Ask for a vector of a row that passes by later."""
+        root, kernel = self.root, self.nest.frame.kernel
+        probe = root.reduced_probes[self.loop]
+        for number, operand in enumerate(root.generic.inputs):
+            if any(index.uses(probe) for _, access in root.accesses[number] for index in access):
+                place = tuple(apply(e, loops) for e in root.generic.maps[number].results)
+                accesses = [(value, at, False) for value, at in kernel.leaves(operand, place)]
+                streams.fetch(self.nest.frame, accesses, chunk)
 
     def _kept(self, index: Index, chunk) -> list[ir.Value]:
         return [self.memory.load(buffer, (index,), chunk) for buffer in self.buffers]
