@@ -85,3 +85,20 @@ func.func @no_dimensions(%x: tensor<1x1xf32>) -> tensor<1x1xf32> {
   %r = tensor.expand_shape %e [] output_shape [1, 1] : tensor<f32> into tensor<1x1xf32>
   return %r : tensor<1x1xf32>
 }
+
+// A reshape of a tensor that has its layout already goes by the extents of the program: one block of four by four points
+// stays together, though all that is in front of it in memory are dimensions of one.
+// CHECK-LABEL: func.func @one_block
+// CHECK: tensor.collapse_shape %{{.*}} {{\[\[}}0], [1, 2, 3], [4], [5]] : tensor<1x4x1x4x2x8xf32> into tensor<1x16x2x8xf32>
+func.func @one_block(%x: tensor<1x3x6x6xf32>, %w: tensor<16x3x3x3xf32>) -> tensor<2x8x16x1xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x16x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %c = linalg.conv_2d_nchw_fchw {dilations = dense<1> : vector<2xi64>, strides = dense<1> : vector<2xi64>} ins(%x, %w : tensor<1x3x6x6xf32>, tensor<16x3x3x3xf32>) outs(%f : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %one = tensor.collapse_shape %c [[0, 1], [2], [3]] : tensor<1x16x4x4xf32> into tensor<16x4x4xf32>
+  %six = tensor.expand_shape %one [[0, 1], [2, 3], [4, 5]] output_shape [2, 8, 1, 4, 1, 4] : tensor<16x4x4xf32> into tensor<2x8x1x4x1x4xf32>
+  %o = tensor.empty() : tensor<2x8x4x4x1x1xf32>
+  %t = linalg.transpose ins(%six : tensor<2x8x1x4x1x4xf32>) outs(%o : tensor<2x8x4x4x1x1xf32>) permutation = [0, 1, 3, 5, 2, 4]
+  %r = tensor.collapse_shape %t [[0], [1], [2, 3], [4, 5]] : tensor<2x8x4x4x1x1xf32> into tensor<2x8x16x1xf32>
+  return %r : tensor<2x8x16x1xf32>
+}

@@ -54,15 +54,18 @@ def expanded_side(op: ir.Operation) -> ir.Value:
     return op.operands[0] if op.name == "tensor.collapse_shape" else op.results[0]
 
 
-def collapse_layout(op: ir.Operation, layout: Layout) -> tuple[Layout, list[list[int]]] | None:
+def collapse_layout(
+    op: ir.Operation, layout: Layout, extents: Sequence[int] = ()
+) -> tuple[Layout, list[list[int]]] | None:
     """The layout of the collapsed side of a reshape whose expanded side has `layout`, and the groups in memory.
 
     None where the collapsed side would need its elements moved, or is a scalar. Dimensions of extent 1 stand anywhere.
+    `extents` are those of the expanded side in the program, where its type no longer is what stands there.
     """
     groups = groups_of(op)
     if not groups:
         return None
-    extents = s.shape(expanded_side(op))
+    extents = extents or s.shape(expanded_side(op))
     physical = order_of(layout, len(extents))
     group_of = {d: g for g, members in enumerate(groups) for d in members}
     order: dict[int, None] = {}

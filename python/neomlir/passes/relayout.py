@@ -116,10 +116,12 @@ class Relayout:
                 lay.permute_mixed(op, "static_output_shape", 1, layout)
         else:
             expanded = self.layouts.get(source)
-            found = lay.collapse_layout(op, expanded)
+            # The source was given the type of its layout already.
+            extents = s.permuted(s.shape(source), s.inverse(lay.order_of(expanded, lay.rank_of(source))))
+            found = lay.collapse_layout(op, expanded, extents)
             if found is None or found[0] != layout:
                 expanded = lay.expand_layout(op, layout)
-                found = lay.collapse_layout(op, expanded)
+                found = lay.collapse_layout(op, expanded, extents)
             groups = found[1]
             op.operands[0] = self.want(source, expanded, op)
         index = ir.IntegerType.get_signless(64)
