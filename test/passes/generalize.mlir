@@ -32,3 +32,16 @@ func.func @rolled(%a: tensor<2x4xf32>, %b: tensor<6x4xf32>, %c: tensor<?x4xf32>)
   %3 = tensor.concat dim(0) %0, %c : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
   return %2, %3 : tensor<8x4xf32>, tensor<?x4xf32>
 }
+
+// What has no elements is not concatenated.
+// CHECK-LABEL: func.func @empty
+// CHECK-SAME: (%[[A:.*]]: tensor<8x4xf32>, %[[B:.*]]: tensor<0x4xf32>)
+// CHECK: %[[BOTH:.*]] = tensor.concat dim(0) %[[A]], %[[A]] : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<16x4xf32>
+// CHECK-NEXT: return %[[A]], %[[BOTH]]
+func.func @empty(%a: tensor<8x4xf32>, %b: tensor<0x4xf32>) -> (tensor<8x4xf32>, tensor<16x4xf32>) {
+  %0 = tensor.cast %a : tensor<8x4xf32> to tensor<?x4xf32>
+  %1 = tensor.cast %b : tensor<0x4xf32> to tensor<?x4xf32>
+  %2 = tensor.concat dim(0) %0, %1 : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<8x4xf32>
+  %3 = tensor.concat dim(0) %a, %b, %a : (tensor<8x4xf32>, tensor<0x4xf32>, tensor<8x4xf32>) -> tensor<16x4xf32>
+  return %2, %3 : tensor<8x4xf32>, tensor<16x4xf32>
+}

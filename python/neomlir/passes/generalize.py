@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neomlir.mlir import ir, linalg
+from neomlir.mlir import ir, linalg, tensor
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
 
@@ -19,7 +19,7 @@ class Generalize(ModulePass):
 
     Unlike upstream's `linalg-generalize-named-ops` it keeps `linalg.fill`. Operations without loops of their own
     (`linalg.softmax`, `linalg.pack`, Winograd transforms) are left as they are. Concatenations take their operands with
-    the static extents that these have in front of a cast.
+    the static extents that these have in front of a cast, and none without elements.
     """
 
     name = "neo-generalize"
@@ -34,6 +34,7 @@ class Generalize(ModulePass):
                 for op in s.operations(function):
                     if op.name == "tensor.concat":
                         _uncast(op)
+                        _without_empty(op)
 
 
 def _collect(op: ir.Operation, found: list[ir.Operation]) -> None:
@@ -55,6 +56,24 @@ def _uncast(op: ir.Operation) -> None:
         cast = s.maker(value)
         if cast is not None and cast.name == "tensor.cast" and s.has_static_shape(cast.operands[0]):
             op.operands[number] = cast.operands[0]
+
+
+def _without_empty(op: ir.Operation) -> None:
+    """Concatenate nothing that has no elements (as a roll by no place leaves it): no buffer begins behind another."""
+    dim = ir.IntegerAttr(op.attributes["dim"]).value
+    parts = [value for value in op.operands if s.shape(value)[dim] != 0]
+    if not parts or len(parts) == len(op.operands):
+        return
+    result = op.results[0]
+    if len(parts) > 1:
+        with ir.InsertionPoint(op), op.location:
+            parts = ir.Operation.create(
+                "tensor.concat", results=[result.type], operands=parts, attributes={"dim": op.attributes["dim"]}
+            ).results
+    elif parts[0].type != result.type:
+        with ir.InsertionPoint(op), op.location:
+            parts = [tensor.CastOp(result.type, parts[0]).result]
+    s.replace(op, [parts[0]])
 
 
 def _generalize(op: ir.Operation) -> None:
