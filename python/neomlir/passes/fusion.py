@@ -118,12 +118,17 @@ def _join_border(groups: Groups, number: int) -> None:
     """Make one group of a convolution, depthwise or Winograd's, and of the static pad of zeros that only it reads; of
     the largest of windows and a pad of what loses against every number as well."""
     block, op = groups.block, groups.block.ops[number]
-    pad = block.maker.get(op.operands[0])
+    padded = op.operands[0]
+    held = block.made_by(padded)
+    if held is not None and held.name == MATERIALIZE and len(block.users[padded]) == 1:
+        padded = held.operands[0]  # Of a batch that is not known: where it would go is said already.
+    pad = block.maker.get(padded)
     if pad is None or block.ops[pad].name != "tensor.pad" or len(block.ops[pad].operands) > 1:
         return
     found = Contraction.match(op)
     depthwise = found is not None and found.depthwise and found.a == 0
-    alone = len(groups.members[groups.group[pad]]) == 1 and len(block.users[op.operands[0]]) == 1
+    expected = 1 if padded == op.operands[0] else 2
+    alone = len(groups.members[groups.group[pad]]) == expected and len(block.users[padded]) == 1
     largest = groups.kind[groups.group[number]] == "window" and loses(block.ops[pad], op)
     if not alone or not (depthwise or largest or groups.kind[groups.group[number]] == "winograd"):
         return

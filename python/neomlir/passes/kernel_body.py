@@ -72,6 +72,8 @@ class KernelBody:
                 if v in written
             }
             for value in block.reads[m]:
+                if self._is_held_inside(m) and value != block.ops[m].operands[0]:
+                    continue
                 if value in skipped:
                     fill = block.made_by(value)
                     if fill is not None and fill.name == "linalg.fill":
@@ -79,6 +81,11 @@ class KernelBody:
                 else:
                     need(value)
         self.inputs = list(inputs)
+
+    def _is_held_inside(self, number: int) -> bool:
+        """Whether an operation only says where a tensor goes that does not leave the kernel."""
+        op = self.block.ops[number]
+        return op.name == MATERIALIZE and op.results[0] not in self.outputs
 
     def text(self) -> str:
         """The nested module that defines the kernel, under the name `@__kernel`."""
@@ -126,6 +133,9 @@ class KernelBody:
 
     def _clone(self, number: int) -> None:
         op = self.block.ops[number]
+        if self._is_held_inside(number):
+            self._values[op.results[0]] = self._get(op.operands[0])
+            return
         first = len(op.operands) - destination_operands(op)
         operands, written = [], set()
         for i, value in enumerate(op.operands):
