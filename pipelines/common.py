@@ -35,7 +35,7 @@ def global_stage(target: str) -> str:
         *tidy,
         "neo-pull-scales",
         "neo-share-maxima",
-        "neo-invert-sums",
+        f"neo-invert-sums{{target={target}}}",
         "neo-defer-scales",
         "neo-fuse-elementwise{views=false}",
         *tidy,

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 class Extremes(torch.nn.Module):
     def forward(self, x):
-        return x.amax(-1), x.amin(-1), x.softmax(-1), x.amax()
+        return x.amax(-1), x.amin(-1), x.softmax(-1), x.amax(), x.log_softmax(-1), x.softmax(0)
 
 
 @pytest.mark.parametrize("target", ["x86-64-v4", "x86-64-v3", "x86-64-v2"])

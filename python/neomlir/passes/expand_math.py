@@ -37,7 +37,7 @@ class ExpandMath(ModulePass):
     The results are within 4 units in the last place for every f32 (docs/math.md has what was measured), with C's rules
     for zeros, infinities, NaN and denormals, whether or not the target has fused multiply-add. f16 and bf16 are
     computed in f32. An `exp` with `fastmath<afn>` is zero where it would be denormal, and so is one that is only added
-    to a constant beside which that is nothing, as the 1 of a sigmoid. What maps to instructions stays (floor, sqrt,
+    to a constant beside which that is nothing, as the 1 of a sigmoid. The former may also be off by 7 units. What maps to instructions stays (floor, sqrt,
     fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos and tan hold an
     `scf.if`: run this before control flow is lowered.
 
@@ -63,25 +63,34 @@ class ExpandMath(ModulePass):
             module.operation.walk(collect)
             functions = FUNCTIONS if self.fused else _UNFUSED
             functions = {**functions, **(erf_table.FUNCTIONS if self.tables else {})}
+            approximate = exp.APPROXIMATE if self.fused else exp.TO_ZERO
             templates: dict[tuple, func.FuncOp] = {}
             for op in found:
                 kind = element_type(op.operands[0].type)
                 if isinstance(kind, (ir.F32Type, ir.F16Type, ir.BF16Type)):
-                    _call(op, functions, templates)
+                    _call(op, functions, approximate, templates)
                 elif op.name == "math.fpowi" and isinstance(kind, ir.F64Type):
                     _widen_power(op)
             if templates:
                 _inline(module, {ir.StringAttr(f.attributes["sym_name"]).value for f in templates.values()})
 
 
-def _call(op: ir.Operation, functions: dict[str, Callable], templates: dict[tuple, func.FuncOp]) -> None:
+def _call(
+    op: ir.Operation,
+    functions: dict[str, Callable],
+    approximate: dict[str, Callable],
+    templates: dict[tuple, func.FuncOp],
+) -> None:
     home = _symbol_table(op)
     exponent = _short_exponent(op)
     operands = list(op.operands)[: 1 if exponent is not None else 2]
-    to_zero = op.name in exp.TO_ZERO and (_allows_approximation(op) or _is_added(op))
-    key = (home, op.name, exponent, to_zero, *(str(v.type) for v in operands))
+    function = functions[op.name]
+    if op.name in exp.TO_ZERO and _allows_approximation(op):
+        function = approximate[op.name]
+    elif op.name in exp.TO_ZERO and _is_added(op):
+        function = exp.TO_ZERO[op.name]
+    key = (home, op.name, exponent, function, *(str(v.type) for v in operands))
     if key not in templates:
-        function = exp.TO_ZERO[op.name] if to_zero else functions[op.name]
         templates[key] = _template(op, function, home, operands, exponent, len(templates))
     with ir.InsertionPoint(op), op.location:
         call = func.CallOp(templates[key], operands)

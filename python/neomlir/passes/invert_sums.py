@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neomlir import targets
 from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.dataflow import indexing_maps, number_of_inputs
+from neomlir.passes.dataflow import indexing_maps, is_identity, iterators, number_of_inputs
 from neomlir.passes.share_maxima import is_maximum
+
+_MAXIMA = ("arith.maximumf", "arith.maxnumf")
 
 
 @register
@@ -26,13 +29,20 @@ class InvertSums(ModulePass):
 
     name = "neo-invert-sums"
 
+    target: str = "host"
+    """The target of which it depends whether maxima pass over NaN."""
+
     def run(self, module: ir.Module) -> None:
+        passes_over = targets.get(self.target).architecture == "x86_64"
         with module.context, module.operation.location:
             for function in s.straight_line(module):
                 made: dict[ir.Value, ir.Value] = {}
                 for op in s.operations(function):
                     if op.name == "linalg.generic" and s.is_parallel(op):
                         _multiply(op, made)
+                if passes_over:
+                    for total, inverse in made.items():
+                        _pass_over_nan(total, inverse)
 
 
 def _multiply(op: ir.Operation, made: dict[ir.Value, ir.Value]) -> None:
@@ -73,12 +83,56 @@ def softmax_exponential(value: ir.Value) -> ir.Operation | None:
     difference = s.maker(exponential.operands[0])
     if difference is None or difference.name != "arith.subf":
         return None
-    arguments = list(weights.regions[0].blocks[0].arguments)
-    if difference.operands[1] not in arguments:
-        return None
-    maximum = s.maker(weights.operands[arguments.index(difference.operands[1])])
-    found = maximum is not None and maximum.name == "linalg.generic" and is_maximum(maximum)
+    maximum = s.maker(_read(weights, difference.operands[1])[0])
+    found = maximum is not None and maximum.name == "linalg.generic" and is_maximum(maximum, _MAXIMA)
     return exponential if found else None
+
+
+def _read(op: ir.Operation, argument: ir.Value) -> tuple[ir.Value, ir.AffineMap | None]:
+    """The operand of a generic that an argument of its body is an element of, and at which place; else the argument."""
+    arguments = list(op.regions[0].blocks[0].arguments)
+    if argument not in arguments:
+        return argument, None
+    number = arguments.index(argument)
+    return op.operands[number], indexing_maps(op)[number]
+
+
+def _pass_over_nan(total: ir.Value, inverse: ir.Value) -> None:
+    """Let the maximum of the softmax with that sum pass over NaN, if that is in the sum then, and in every result."""
+    sums = s.maker(total)
+    weights = s.maker(sums.operands[0])
+    difference = s.maker(s.maker(s.yielded(weights)[0]).operands[0])
+    x, place = _read(weights, difference.operands[0])
+    largest, row = _read(weights, difference.operands[1])
+    maximum, reads = s.maker(largest), indexing_maps(sums)
+    if place is None or not all(is_identity(m) for m in (place, reads[0], indexing_maps(weights)[-1])):
+        return
+    same = indexing_maps(maximum) == reads and iterators(maximum) == iterators(sums) and maximum.operands[0] == x
+    if not same or row != reads[1] or not s.one_use(largest) or len(weights.results) != 1:
+        return
+    if not all(
+        use.owner.operation == sums or _scales(use.owner.operation, use, inverse) for use in weights.results[0].uses
+    ):
+        return
+    body = maximum.regions[0].blocks[0]
+    last = s.maker(s.yielded(maximum)[0])
+    if last.name == "arith.maximumf":
+        with ir.InsertionPoint(body.operations[len(body.operations) - 1]), last.location:
+            new = arith.MaxNumFOp(*last.operands).result
+        last.results[0].replace_all_uses_with(new)
+        last.erase()
+
+
+def _scales(op: ir.Operation, use: ir.OpOperand, inverse: ir.Value) -> bool:
+    """Whether an operation does nothing to what it reads there but multiply it by the reciprocal of a sum."""
+    if op.name != "linalg.generic" or not s.is_parallel(op) or inverse not in list(op.operands):
+        return False
+    arguments = op.regions[0].blocks[0].arguments
+    factors = {arguments[use.operand_number], arguments[list(op.operands).index(inverse)]}
+    return all(
+        u.owner.operation.name == "arith.mulf" and set(u.owner.operation.operands) == factors
+        for u in arguments[use.operand_number].uses
+    )
 
 
 def _reciprocal(total: ir.Value) -> ir.Value:

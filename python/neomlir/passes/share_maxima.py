@@ -52,11 +52,11 @@ def _filled_with(value: ir.Value) -> ir.Value | None:
     return fill.operands[0] if fill is not None and fill.name == "linalg.fill" else None
 
 
-def is_maximum(op: ir.Operation) -> bool:
-    """Whether it is the maximum over its reduced loops."""
+def is_maximum(op: ir.Operation, names: tuple[str, ...] = ("arith.maximumf",)) -> bool:
+    """Whether it is the maximum, by one of the operations `names`, over its reduced loops."""
     block, start = op.regions[0].blocks[0], _filled_with(op.operands[1])
     last = s.maker(s.yielded(op)[0])
-    if start is None or not _minus_infinity(start) or last is None or last.name != "arith.maximumf":
+    if start is None or not _minus_infinity(start) or last is None or last.name not in names:
         return False
     return set(last.operands) == set(block.arguments)
 

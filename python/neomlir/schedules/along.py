@@ -61,11 +61,16 @@ class Along:
         for i, way in enumerate(self.ways):
             mine = [held[j * count + i] for j in range(self.unroll)]
             while len(mine) > 1:
-                mine = [way.combine(self.b, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
+                mine = [self._gathered(way, *mine[k : k + 2]) for k in range(0, len(mine), 2)]
             total = way.across(self.b, mine[0], self.frame.machine.loses_nan)
-            begun = totals[i] != way.neutral(self.b, total.type, 1) or not way.is_extreme
+            # A sum of lanes that began as 0 is not -0, so that 0 adds nothing to it, either.
+            begun = totals[i] != way.neutral(self.b, total.type, 1)
             found.append(way.combine(self.b, totals[i], total) if begun else total)
         return found
+
+    def _gathered(self, way: Combination, held: ir.Value, value: ir.Value) -> ir.Value:
+        """A vector combined with what is held, which began as the neutral element."""
+        return way.gather(self.b, held, value, self.frame.machine.loses_nan)
 
     def _rows(self, depth: int, base: list, *held: ir.Value) -> list[ir.Value]:
         """The reduced loops from `order[depth]` on."""
@@ -92,7 +97,7 @@ class Along:
         for j, (index, chunk) in enumerate(tile):
             made = self._points(base, index, chunk)
             for i, way in enumerate(self.ways):
-                held[j * count + i] = way.combine(self.b, held[j * count + i], made[i])
+                held[j * count + i] = self._gathered(way, held[j * count + i], made[i])
         return held
 
     def _row(self, base: list, held: list[ir.Value]) -> list[ir.Value]:
@@ -120,7 +125,7 @@ class Along:
 
         def step(k: Index, *held: ir.Value) -> list[ir.Value]:
             made = self._points(base, lane_index(k, width), Chunk(width))
-            return [way.combine(b, h, m) for way, h, m in zip(self.ways, held, made, strict=True)]
+            return [self._gathered(way, h, m) for way, h, m in zip(self.ways, held, made, strict=True)]
 
         wide = b.loop(0, high, width, step, [b.join(sums[i::count]) for i in range(count)])
         return [*(b.piece(v, j * lanes, lanes) for j in range(self.unroll) for v in wide), *rest]
@@ -172,5 +177,5 @@ class Along:
         b = self.b
         for i, way in enumerate(self.ways):
             value = b.value("arith.select", made[i].type, chunk.mask, made[i], self.neutral[i])
-            held[i] = way.combine(b, held[i], value)
+            held[i] = self._gathered(way, held[i], value)
         return held

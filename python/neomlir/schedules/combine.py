@@ -29,6 +29,8 @@ _KINDS = {
 
 _EXTREMES = {"arith.maximumf": "maxnumf", "arith.minimumf": "minnumf"}
 """What hands NaN on, and what does the same where there is none."""
+_PASSES_OVER = {"arith.maxnumf": arith.CmpFPredicate.OGT, "arith.minnumf": arith.CmpFPredicate.OLT}
+"""What passes over NaN, and what is true where the second of two numbers, of which the first is none, is taken."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,17 @@ class Combination:
     def combine(self, b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
         return b.value(self.name, x.type, x, y)
 
+    def gather(self, b: Builder, x: ir.Value, y: ir.Value, loses_nan: bool = False) -> ir.Value:
+        """The same, where x came of nothing but the neutral element and such combinations; `loses_nan`: as of a
+        machine, which then has an instruction for it if NaN is passed over: x is none."""
+        predicate = _PASSES_OVER.get(self.name)
+        if not loses_nan or predicate is None:
+            return self.combine(b, x, y)
+        return b.value("arith.select", y.type, compared(b, predicate, y, x), y, x)
+
     @property
     def is_extreme(self) -> bool:
-        """Whether it is the largest or the smallest, to which its neutral element adds nothing, not even a sign."""
+        """Whether it is the largest or the smallest, and hands NaN on."""
         return self.name in _EXTREMES
 
     @property
@@ -64,11 +74,14 @@ class Combination:
         if not isinstance(vector.type, ir.VectorType):
             return vector
         kind = _KINDS[self.name][0]
+        if loses_nan and self.name in _PASSES_OVER:
+            # What was gathered is no NaN.
+            return _reduced(b, kind, vector, _ordered(b))
         if not (loses_nan and self.is_extreme):
             return _reduced(b, kind, vector)
         # Asked for once, and not at each of the steps, which wait for each other.
         odd = _reduced(b, "or", compared(b, arith.CmpFPredicate.UNO, vector, vector))
-        found = _reduced(b, _EXTREMES[self.name], vector, ir.Attribute.parse("#arith.fastmath<nnan,nsz>", b.context))
+        found = _reduced(b, _EXTREMES[self.name], vector, _ordered(b))
         nan = b.constant(number(ir.VectorType(vector.type).element_type, float("nan")))
         return b.value("arith.select", found.type, odd, nan, found)
 
@@ -78,6 +91,10 @@ def compared(b: Builder, predicate: arith.CmpFPredicate, x: ir.Value, y: ir.Valu
     attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(predicate))
     kind = ir.VectorType.get(x.type.shape, b.i1) if isinstance(x.type, ir.VectorType) else b.i1
     return b.value("arith.cmpf", kind, x, y, predicate=attribute)
+
+
+def _ordered(b: Builder) -> ir.Attribute:
+    return ir.Attribute.parse("#arith.fastmath<nnan,nsz>", b.context)
 
 
 def _reduced(b: Builder, kind: str, vector: ir.Value, fastmath: ir.Attribute | None = None) -> ir.Value:

@@ -19,7 +19,7 @@ from neomlir.schedules.combine import combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kernel import Generic, Kernel, elementary
-from neomlir.schedules.nest import blocks, vectors
+from neomlir.schedules.nest import blocks, lane_index, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
@@ -251,10 +251,23 @@ class Nest:
             if g in self.filled:
                 return frame.memory.load(buffer, place, chunk)
             made = frame.evaluator.body(g, g.loops(0, indices), chunk)[0]
-            frame.memory.store(buffer, place, chunk, made, again=True)
+            for at, part, value in self._apart(place, chunk, made):
+                frame.memory.store(buffer, at, part, value, again=True)
             return made
 
         frame.evaluator.bound[g.results[0]] = read
+
+    def _apart(self, place: tuple[Index, ...], chunk: Chunk, value: ir.Value):
+        """A long vector in the pieces that a row is read in: LLVM takes a row that it knows as a whole apart by what is
+        stored and loaded, and where these differ, into single elements."""
+        lanes = self.lanes
+        if chunk.mask is not None or chunk.width <= lanes or self.b.scalable or not place[-1].lane:
+            return [(place, chunk, value)]
+        starts = range(0, chunk.width, lanes)
+        last = place[-1].put_lane(0)
+        return [
+            ((*place[:-1], lane_index(last + j, lanes)), Chunk(lanes), self.b.piece(value, j, lanes)) for j in starts
+        ]
 
     def _reduce(self, root: Generic, place: tuple[Index, ...], chunk: Chunk, kept: dict) -> None:
         """Compute a reduction at one place and bind its results."""

@@ -10,6 +10,7 @@ and the polynomials are minimax in the relative error. Where nobody asks for den
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from neomlir.passes.math.lanes import Lanes, fma, fnma, horner
@@ -76,6 +77,17 @@ def exp_to_zero(x: Lanes) -> Lanes:
     rounded = fma(x, LOG2_E, ROUND + 126)
     n = rounded - (ROUND + 126)
     r = fnma(n, _LN2[1], fnma(n, _LN2[0], x))
+    return horner(r, _TWICE_EXP) * (rounded.bits() << 23).as_float()
+
+
+def exp_of_difference(x: Lanes) -> Lanes:
+    """`exp_to_zero` for what is added to 1 or more, where its largest is 1: each factor of two below it costs 2e-9.
+
+    With fused multiply-add ln 2 is one number, and that is how far it is off.
+    """
+    x = x.at_least(-87.5).at_most(89.0)
+    rounded = fma(x, LOG2_E, ROUND + 126)
+    r = fnma(rounded - (ROUND + 126), math.log(2), x)
     return horner(r, _TWICE_EXP) * (rounded.bits() << 23).as_float()
 
 
@@ -163,4 +175,6 @@ UNFUSED = {"math.exp": partial(exp, fused=False), "math.exp2": partial(exp2, fus
 """What is written otherwise for machines without fused multiply-add."""
 TO_ZERO = {"math.exp": exp_to_zero}
 """What is written where denormal results may be zero."""
+APPROXIMATE = {"math.exp": exp_of_difference}
+"""What is written where the result may be approximate, for machines with fused multiply-add."""
 FUNCTIONS = {"math.exp": exp, "math.exp2": exp2, "math.expm1": expm1, "math.cosh": cosh, "math.sinh": sinh}
