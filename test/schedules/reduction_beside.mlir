@@ -13,7 +13,7 @@
 // CHECK:         memref.store %{{.*}} : memref<4xf32>
 #all = affine_map<(m, n) -> (m, n)>
 #row = affine_map<(m, n) -> (m)>
-func.func @row(%s: tensor<4x64xf32>, %w: tensor<4x64xbf16>, %t: tensor<4xf32>) -> (tensor<4x64xbf16>, tensor<4xf32>) {
+func.func @row(%s: tensor<4x64xf32>, %w: tensor<4x64xbf16>, %t: tensor<4xf32>) -> (tensor<4x64xbf16>, tensor<4xf32>) attributes {neo.parameters = {rows = 1 : i64}} {
   %low = arith.constant 0xFF800000 : f32
   %zero = arith.constant 0.0 : f32
   %er = tensor.empty() : tensor<4xf32>

@@ -37,9 +37,9 @@ class ExpandMath(ModulePass):
     The results are within 4 units in the last place for every f32 (docs/math.md has what was measured), with C's rules
     for zeros, infinities, NaN and denormals, whether or not the target has fused multiply-add. f16 and bf16 are
     computed in f32. An `exp` with `fastmath<afn>` is zero where it would be denormal, and so is one that is only added
-    to a constant beside which that is nothing, as the 1 of a sigmoid. The former may also be off by 7 units. What maps to instructions stays (floor, sqrt,
-    fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos and tan hold an
-    `scf.if`: run this before control flow is lowered.
+    to a constant beside which that is nothing, as the 1 of a sigmoid. The former may also be 7 units off. What maps to
+    instructions stays (floor, sqrt, fma, …), and so does f64, but for `fpowi`, which becomes `powf`. sin, cos, sincos
+    and tan hold an `scf.if`: run this before control flow is lowered.
 
     Each function is built once a type and inlined; run `cse` behind to merge constants.
     """

@@ -8,6 +8,7 @@ are computed along the row, which by then is in the first-level cache. Where the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from neomlir.mlir import ir
 from neomlir.schedules import streams
@@ -18,16 +19,19 @@ from neomlir.schedules.bypass import items
 from neomlir.schedules.combine import combinations
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
+from neomlir.schedules.kept import Kept, Scratch
 from neomlir.schedules.kernel import Generic, Kernel, elementary
-from neomlir.schedules.nest import blocks, lane_index, vectors
+from neomlir.schedules.nest import blocks, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
 """Elements of a work item, about."""
-_SCRATCH = 65536
-"""Bytes on the stack for rows that are kept, at most."""
 _LONG = 2048
 """Bytes of a row, at least, that the hardware does not fetch while the one before is in use: it stops at each page."""
+_LEAST = 4
+"""Lines of a shorter row that is fetched, at least."""
+_FAR = 8192
+"""How many bytes ahead it is fetched."""
 
 
 class Reduction(Schedule):
@@ -53,13 +57,13 @@ class Nest:
         self.usual = frame.machine.usual_lanes(self.kernel.element_bits)
         self.sizes = frame.sizes(self.kernel.destinations[rows.anchor])
         self.across = self._across()
-        self.room = _SCRATCH
-        self.filled: set[Generic] = set()
-        self.written: set[int] = set()
-        self.buffers: dict[Generic, ir.Value] = {}
+        self.scratch = Scratch(frame)
+        self.kept = Kept(rows, self.scratch, self.lanes, 0)
         self.here: list[list[Index | None]] = []
         """The place of each result in the row that is computed; None along the row."""
         self.fetching = self._fetching()
+        self.together = self._beside()
+        """Rows that are computed side by side."""
 
     def _across(self) -> bool:
         """Whether neighbouring rows are the lanes: what is read lies contiguous along the last outer dimension."""
@@ -84,6 +88,20 @@ class Nest:
                         return False
         return True
 
+    def _beside(self) -> int:
+        """How many rows are computed side by side: of a short row each step waits for one number of the step before."""
+        machine, demanded = self.frame.machine, self.rows.demanded_in_order()
+        dear = next((root for root in demanded if self._is_dear(root)), None)
+        if self.across or not self.rows.outer or dear is None or len(demanded) < 2 or self.b.scalable:
+            return 1
+        sizes = [extent for extent, reduced in zip(dear.extents, dear.reduction, strict=True) if reduced]
+        if None in sizes or machine.vector_bits < 256:
+            return 1
+        registers = -(-math.prod(sizes) // self.lanes)
+        most = machine.registers // 2
+        found = 4 if registers <= most // 4 else 2 if registers <= most else 1
+        return self.kernel.parameter("rows", found, (1, 2, 4)) if registers <= most else 1
+
     def emit(self) -> None:
         b, outer = self.b, self.rows.outer
         sizes: list[Size] = [self.sizes[d] for d, _ in outer]
@@ -96,7 +114,7 @@ class Nest:
         if not sizes:
             self.row([], Chunk(1))
             return
-        step = self.usual if self.across else 1
+        step = self.usual if self.across else self.together
         cut, block = blocks(sizes, max(1, _ITEM // row), step)
         blocked = b.ceildiv(sizes[cut], block)
 
@@ -115,7 +133,7 @@ class Nest:
         if d < len(sizes) - 1:
             b.loop(low, high, 1, lambda i: self._outer([*indices, i], sizes, 0, sizes[d + 1]))
         elif not self.across:
-            b.loop(low, high, 1, lambda i: self.row([*indices, i], Chunk(1)))
+            self._rows(indices, sizes[d], low, high)
         else:
 
             def emit(tile: Tile) -> None:
@@ -124,152 +142,59 @@ class Nest:
 
             vectors(b, low, high, sizes[d], self.lanes, 1, self.frame.machine.masks, emit)
 
-    # One row (or one vector of rows).
+    def _rows(self, indices: list[Index], size: Size, low: Size, high: Size) -> None:
+        """Rows from `low`, a multiple of as many as are side by side, to `high`, which is one, too, or `size`."""
+        b, number = self.b, self.together
+        whole = isinstance(size, int) and size % number == 0
+        middle = high if whole else b.add(low, b.mul(b.div(b.sub(high, low), number), number))
+        b.loop(low, middle, number, lambda i: self._emit([[*indices, i + r] for r in range(number)], Chunk(1)))
+        if not whole:
+            b.loop(middle, high, 1, lambda i: self.row([*indices, i], Chunk(1)))
+
+    # One row, or one vector of rows, or several side by side.
 
     def row(self, outer: list[Index], chunk: Chunk) -> None:
-        b, rows = self.b, self.rows
-        put = {probe: index for (_, probe), index in zip(rows.outer, outer, strict=True)}
+        """Emit a row, or a vector of rows."""
+        self._emit([outer], chunk)
 
-        def here(index: Index) -> Index:
-            for probe, value in put.items():
-                index = index.put(probe, value)
-            return index
-
+    def _emit(self, outers: list[list[Index]], chunk: Chunk) -> None:
+        """Emit rows side by side, reduction by reduction."""
+        b, rows, bound = self.b, self.rows, self.frame.evaluator.bound
         with b.scope():
-            bound = self.frame.evaluator.bound
-            before = dict(bound)
-            self.filled = set()
-            kept = self._keep()
-            self.here = [[None if p is None else here(p) for p in place] for place in rows.places]
-            for root in self.kernel.roots:
-                if root in rows.demanded:
-                    self._reduce(root, tuple(here(i) for i in rows.demanded[root]), chunk, kept)
-            for i, place in enumerate(self.here):
-                if i not in self.written:
-                    self._write(i, place, chunk)
+            before, each = dict(bound), []
+            for number, outer in enumerate(outers):
+                bound.clear()
+                bound.update(before)
+                put = {probe: index for (_, probe), index in zip(rows.outer, outer, strict=True)}
+                kept = Kept(rows, self.scratch, self.lanes, number)
+                if not self.across:
+                    kept.keep()
+                here = [[None if p is None else _put(p, put) for p in place] for place in rows.places]
+                each.append((put, kept, here, dict(bound)))
+
+            def in_turn(emit: Callable[[dict], None]) -> None:
+                for put, kept, here, mine in each:
+                    self.kept, self.here = kept, here
+                    bound.clear()
+                    bound.update(mine)
+                    emit(put)
+                    mine.update(bound)
+
+            def place(root: Generic, put: dict) -> tuple[Index, ...]:
+                return tuple(_put(index, put) for index in rows.demanded[root])
+
+            for root in rows.demanded_in_order():
+                in_turn(lambda put, root=root: self._reduce(root, place(root, put), chunk))
+            in_turn(lambda put: self._results(chunk))
             bound.clear()
             bound.update(before)
 
-    def _keep(self) -> dict[Generic, list[Generic]]:
-        """Rows that are computed once and read again: results, and what is dear; gives what each reduction fills."""
-        frame = self.frame
-        told: dict[Generic, list[Generic]] = {}
-        self.written = set()
-        if self.across:
-            return told
-        results = {r: i for i, r in enumerate(self.kernel.results)}
-        for g in self.kernel.generics:
-            if any(g.reduction):
-                continue
-            if len(g.results) > 1:
-                self._store_beside(g, results, told)
-                continue
-            reader, inner = self._filled_by(g.results[0])
-            if reader is None:
-                continue
-            i = results.get(g.results[0])
-            if i is not None and len([p for p in self.rows.places[i] if p is None]) == len(inner):
-                buffer, places = frame.destination(i), list(range(len(static_shape(g.results[0]))))
-                self.written.add(i)
-            elif g in self.rows.kept():
-                buffer = self._scratch(g, inner)
-                if buffer is None:
-                    continue
-                places = inner
-            else:
-                continue
-            told.setdefault(reader, []).append(g)
-            self._bind(g, buffer, places, inner)
-        return told
+    def _results(self, chunk: Chunk) -> None:
+        for i, place in enumerate(self.here):
+            if i not in self.kept.written:
+                self._write(i, place, chunk)
 
-    def _store_beside(self, g: Generic, results: dict[ir.Value, int], told: dict[Generic, list[Generic]]) -> None:
-        """Store results of the kernel, as narrowed weights are, when a reduction reads what is computed beside them."""
-        frame, others = self.frame, {results[v]: k for k, v in enumerate(g.results) if v in results}
-        read = [v for v in g.results if v not in results]
-        uses = [v for other in self.kernel.generics for v in other.operands if v in g.results]
-        if len(read) != 1 or uses != read or any(g.output_map(k) != g.output_map(0) for k in range(len(g.results))):
-            return
-        reader, inner = self._filled_by(read[0])
-        if reader is None or any(self.rows.places[i].count(None) != len(inner) for i in others):
-            return
-        number = list(g.results).index(read[0])
-
-        def at(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
-            if g in self.filled:
-                raise NotApplicable("a row that is not kept is read again")
-            made = frame.evaluator.body(g, g.loops(number, indices), chunk)
-            for i, k in others.items():
-                frame.memory.store(frame.destination(i), indices, chunk, made[k])
-            return made[number]
-
-        frame.evaluator.bound[read[0]] = at
-        self.written.update(others)
-        told.setdefault(reader, []).append(g)
-
-    def _filled_by(self, value: ir.Value) -> tuple[Generic | None, list[int]]:
-        """The first reduction that reads a whole row of what an operation computes, and the row's dimensions."""
-        reader = next((r for r in self.rows.demanded_in_order() if value in r.inputs), None)
-        if reader is None:
-            return None, []
-        m = reader.maps[reader.inputs.index(value)]
-        exact = all(isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in m.results)
-        covered = {e.position for e in m.results if isinstance(e, ir.AffineDimExpr)}
-        inner = [
-            place
-            for place, e in enumerate(m.results)
-            if isinstance(e, ir.AffineDimExpr) and reader.reduction[e.position]
-        ]
-        whole = exact and all(d in covered for d in range(reader.rank) if reader.reduction[d])
-        return (reader, inner) if whole and inner else (None, [])
-
-    def _scratch(self, g: Generic, inner: list[int]) -> ir.Value | None:
-        """A row on the stack, or None where it is not static or too long."""
-        if g in self.buffers:
-            return self.buffers[g]
-        shape = static_shape(g.results[0])
-        element = ir.RankedTensorType(g.results[0].type).element_type
-        sizes = [shape[p] for p in inner]
-        if None in sizes or not isinstance(element, ir.FloatType):
-            return None
-        size = math.prod(sizes) * element.width // 8
-        if size > self.room:
-            return None
-        self.room -= size
-        self.buffers[g] = self.frame.memory.scratch(sizes, element)
-        return self.buffers[g]
-
-    def _bind(self, g: Generic, buffer: ir.Value, places: list[int], inner: list[int]) -> None:
-        """Before the row is filled a read computes and stores, afterwards it loads (`places` of the indices)."""
-        frame = self.frame
-        rows: set[tuple[Index, ...]] = set()
-
-        def read(indices: tuple[Index, ...], chunk: Chunk) -> ir.Value:
-            rows.add(tuple(index for p, index in enumerate(indices) if p not in inner))
-            if len(rows) > 1:
-                raise NotApplicable("a row is read from another row")
-            place = tuple(indices[p] for p in places)
-            if g in self.filled:
-                return frame.memory.load(buffer, place, chunk)
-            made = frame.evaluator.body(g, g.loops(0, indices), chunk)[0]
-            for at, part, value in self._apart(place, chunk, made):
-                frame.memory.store(buffer, at, part, value, again=True)
-            return made
-
-        frame.evaluator.bound[g.results[0]] = read
-
-    def _apart(self, place: tuple[Index, ...], chunk: Chunk, value: ir.Value):
-        """A long vector in the pieces that a row is read in: LLVM takes a row that it knows as a whole apart by what is
-        stored and loaded, and where these differ, into single elements."""
-        lanes = self.lanes
-        if chunk.mask is not None or chunk.width <= lanes or self.b.scalable or not place[-1].lane:
-            return [(place, chunk, value)]
-        starts = range(0, chunk.width, lanes)
-        last = place[-1].put_lane(0)
-        return [
-            ((*place[:-1], lane_index(last + j, lanes)), Chunk(lanes), self.b.piece(value, j, lanes)) for j in starts
-        ]
-
-    def _reduce(self, root: Generic, place: tuple[Index, ...], chunk: Chunk, kept: dict) -> None:
+    def _reduce(self, root: Generic, place: tuple[Index, ...], chunk: Chunk) -> None:
         """Compute a reduction at one place and bind its results."""
         frame = self.frame
         evaluator = frame.evaluator
@@ -301,8 +226,7 @@ class Nest:
                 return value
 
             evaluator.bound[result] = bound
-        if root in kept:
-            self.filled.update(kept[root])
+        self.kept.filled.update(self.kept.told.get(root, []))
 
     def _fetching(self) -> Generic | None:
         """The reduction during which the next row is fetched: one that takes long, or the last."""
@@ -316,7 +240,19 @@ class Nest:
     def _is_fetched(self, size: Size) -> bool:
         """Whether the next row, of so many elements, is asked for: else the hardware is there in time."""
         row = size * self.kernel.element_bits // 8 if isinstance(size, int) else 0
-        return row > 0 and (self.frame.machine.ahead > 0 or row >= _LONG)
+        return row > 0 and (self.frame.machine.ahead > 0 or row >= _LONG or self._is_short(row))
+
+    def _is_short(self, row: int) -> bool:
+        """Whether rows of so many bytes follow each other too fast to be there in time, and results go past the caches:
+        where these take their lines, what is fetched far ahead is in the way."""
+        line = self.frame.machine.line
+        return _LEAST * line <= row < _LONG and row % line == 0 and bool(self.frame.memory.past)
+
+    def _distance(self, size: int) -> int:
+        """How many elements ahead rows of `size` are fetched."""
+        bits = self.kernel.element_bits
+        far = _FAR * 8 // bits if self._is_short(size * bits // 8) else 0
+        return max(size * self.together, far)
 
     def _fetch(self, root: Generic, full: list[Index | None], d: int, size: int, chunk: Chunk) -> None:
         """Ask for the next row of what a reduction reads, and for the place of the results of this one."""
@@ -329,7 +265,7 @@ class Nest:
             if place.count(None) == 1:
                 at = tuple(full[d] if p is None else p for p in place)
                 accesses.append((kernel.destinations[i], at, True))
-        streams.fetch(self.frame, accesses, chunk, size, within=True)
+        streams.fetch(self.frame, accesses, chunk, self._distance(size), within=True)
 
     def _innermost(self, root: Generic, order: list[int], loops: list[Index | None]) -> list[int]:
         """The reduced loops with the one that lies contiguous in memory last."""
@@ -363,7 +299,7 @@ class Nest:
     def _is_dear(self, root: Generic) -> bool:
         """Whether an elementary function is computed for each element that a reduction reads."""
         found = [self.kernel.generic_of(operand) for operand in root.inputs]
-        made = [g for g, _ in filter(None, found) if not any(g.reduction) and g not in self.filled]
+        made = [g for g, _ in filter(None, found) if not any(g.reduction) and g not in self.kept.filled]
         return elementary(root.names) or any(self._is_dear(g) for g in made)
 
     def _write(self, i: int, place: list[Index | None], chunk: Chunk) -> None:
@@ -398,6 +334,13 @@ class Nest:
             vectors(b, 0, sizes[d], sizes[d], self.lanes, 2, frame.machine.masks, emit)
 
         nest(0, place)
+
+
+def _put(index: Index, by: dict[Var, Index]) -> Index:
+    """An index with its probes as the places of a row."""
+    for probe, value in by.items():
+        index = index.put(probe, value)
+    return index
 
 
 SCHEDULE = Reduction()
