@@ -72,3 +72,43 @@ func.func @small(%x: tensor<256x1024xf32>, %out: tensor<256x1024xf32>) -> tensor
   } -> tensor<256x1024xf32>
   return %r : tensor<256x1024xf32>
 }
+
+// Two inputs and a result of 10 MB are as much as an input and a result of 15; of 8 MB, less. Where more is read, a
+// result of half as much is enough, but not a smaller one.
+// CHECK-LABEL: func.func @sum_of_10
+// CHECK:         nontemporal
+// NOT-LABEL: func.func @sum_of_10
+// NOT-NOT:       nontemporal
+func.func @sum_of_10(%x: tensor<2560x1024xf32>, %y: tensor<2560x1024xf32>, %out: tensor<2560x1024xf32>) -> tensor<2560x1024xf32> {
+  %r = linalg.generic {indexing_maps = [#at, #at, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %y : tensor<2560x1024xf32>, tensor<2560x1024xf32>) outs(%out : tensor<2560x1024xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %e = arith.addf %a, %b : f32
+    linalg.yield %e : f32
+  } -> tensor<2560x1024xf32>
+  return %r : tensor<2560x1024xf32>
+}
+
+// CHECK-LABEL: func.func @sum_of_8
+// CHECK-NOT:     nontemporal
+func.func @sum_of_8(%x: tensor<2048x1024xf32>, %y: tensor<2048x1024xf32>, %out: tensor<2048x1024xf32>) -> tensor<2048x1024xf32> {
+  %r = linalg.generic {indexing_maps = [#at, #at, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %y : tensor<2048x1024xf32>, tensor<2048x1024xf32>) outs(%out : tensor<2048x1024xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %e = arith.addf %a, %b : f32
+    linalg.yield %e : f32
+  } -> tensor<2048x1024xf32>
+  return %r : tensor<2048x1024xf32>
+}
+
+// CHECK-LABEL: func.func @small_of_large
+// CHECK-NOT:     nontemporal
+func.func @small_of_large(%x: tensor<8x1024x1024xf32>, %out: tensor<1024x1024xf32>) -> tensor<1024x1024xf32> {
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (3, i, j)>, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<8x1024x1024xf32>) outs(%out : tensor<1024x1024xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %e = arith.negf %a : f32
+    linalg.yield %e : f32
+  } -> tensor<1024x1024xf32>
+  return %r : tensor<1024x1024xf32>
+}

@@ -20,6 +20,9 @@ from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.intrinsics import call
 
+_LEAST = 2
+"""How often a result would have to be there to be as large as what the caches keep, at most."""
+
 Group = tuple[Sequence[Size], Callable[[list[Index]], None]]
 """The sizes of a group of work items, and what an item does."""
 
@@ -59,13 +62,29 @@ def items(frame: Frame, groups: Sequence[Group]) -> None:
 
 
 def _is_large(frame: Frame, i: int) -> bool:
-    """Whether a result is larger than the caches keep, and is written without being read."""
+    """Whether a result is larger than the caches keep, and is written without being read.
+
+    What is kept of a result as large as what it is computed from is a half of what is read and written. Where there is
+    more of that, less of it is result, down to a quarter: of smaller ones the time that a reader loses is more than
+    what the writer gains.
+    """
     kernel, machine = frame.kernel, frame.machine
     value = kernel.destinations[i]
-    kind = value.type
-    if not machine.bypass or frame.b.scalable or not isinstance(kind, ir.RankedTensorType):
+    if not machine.bypass or frame.b.scalable:
         return False
-    if not kind.has_static_shape or not isinstance(kind.element_type, ir.FloatType | ir.IntegerType):
-        return False
+    sizes = [_bytes(a.type) for a in kernel.args]
+    size = _bytes(value.type)
     read = any(used and o == value for g in kernel.generics for o, used in zip(g.operands, g.used, strict=True))
-    return not read and math.prod(kind.shape) * kind.element_type.width // 8 >= machine.bypass
+    if read or size is None:
+        return False
+    moved = sum(n or 0 for n in sizes)
+    return max(size, min(moved // 2, _LEAST * size)) >= machine.bypass
+
+
+def _bytes(kind: ir.Type) -> int | None:
+    """Of a tensor of static shape, of numbers."""
+    if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
+        return None
+    if not isinstance(kind.element_type, ir.FloatType | ir.IntegerType):
+        return None
+    return math.prod(kind.shape) * kind.element_type.width // 8
