@@ -14,6 +14,7 @@ import numpy as np
 from neomlir.codegen.builtins import builtins_library
 from neomlir.codegen.zig import object_triple, run
 from neomlir.emitted import Emitted
+from neomlir.schedules.units import has_tiles
 from neomlir.targets import Target
 
 SYSTEM = """
@@ -25,7 +26,19 @@ typedef unsigned long size_t;
 #define LEAVE(code) register long r0 __asm__("r0") = code; __asm__ volatile("mov r7, #1\\n svc #0" ::"r"(r0) : "r7")
 #elif defined(__riscv)
 #define LEAVE(code) register long a0 __asm__("a0") = code; __asm__ volatile("li a7, 93\\n ecall" ::"r"(a0) : "a7")
+#elif defined(__x86_64__)
+#define LEAVE(code) __asm__ volatile("syscall" ::"a"(60l), "D"((long)(code)))
 #endif
+
+#ifdef HAS_TILES
+void take_tiles(void);
+int has_tiles_left(void);
+__attribute__((force_align_arg_pointer))
+#else
+static void take_tiles(void) {}
+static int has_tiles_left(void) { return 0; }
+#endif
+__attribute__((noreturn)) void _start(void);
 
 void *memset(void *to, int value, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) ((volatile char *)to)[i] = (char)value;
@@ -47,6 +60,9 @@ static int far(const float *got, const float *wanted, long count, double toleran
   return !(error <= tolerance * tolerance * norm);
 }
 """
+
+END = "  if (has_tiles_left()) code = 99;\n  LEAVE(code);\n  __builtin_unreachable();\n}\n"
+"""The end of a program that leaves with `code`, or with 99 where it has not given back the tile registers."""
 
 
 def run_checked(
@@ -77,7 +93,7 @@ def run_checked(
     ]
     lines.append(f"static int check(void) {{\n  if ({name}_run({', '.join(arguments)}, arena)) return 2;")
     lines.append(f"  return {' || '.join(checks)};\n}}")
-    lines.append("__attribute__((noreturn)) void _start(void) {\n  LEAVE(check());\n  __builtin_unreachable();\n}\n")
+    lines += [f"void _start(void) {{\n  take_tiles();\n  long code = check();\n{END}"]
     (folder / "main.c").write_text("\n".join(lines))
     program = link(folder, target, [data])
     return [subprocess.run([*command, program], timeout=600).returncode for command in commands]
@@ -96,5 +112,8 @@ def link(folder: Path, target: Target, objects: list[Path]) -> Path:
         "-Wno-c23-extensions",
     ]
     files = [str(folder / "main.c"), *map(str, objects), builtins]
+    if has_tiles(target):
+        files.append(str(Path(__file__).with_name("tiles.c")))
+        options.append("-DHAS_TILES")
     run("cc", "-target", object_triple(target), *options, "-Wno-c23-extensions", *files, "-o", str(program))
     return program

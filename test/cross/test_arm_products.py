@@ -2,37 +2,22 @@
 
 import re
 
-import bare
 import emulate
+import narrow
 import neomlir
-import numpy as np
 import pytest
 import test_dot_products as products
-from execute import call
-from kernels import scheduled
-from neomlir import Pipeline, peers
+from narrow import agrees, collector
+from neomlir import Pipeline
 from neomlir.codegen.objects import emit_assembly
 from neomlir.codegen.translate import to_llvm_ir
 from neomlir.mlir import context, ir
 from neomlir.targets import Target
-from test_scalable import LOWERING, Case, agree, program
+from test_scalable import LOWERING, agree, program
 
 TARGET = "neoverse-v1"
 KINDS = [("bf16", "bf16"), ("s8", "s8"), ("u8", "u8"), ("u8", "s8")]
 HALVES = ("f16", "f16")
-
-
-def collector(found):
-    """A `check` that leaves kernels, and what plain loops give for their inputs, in `found`."""
-
-    def collect(text, inputs, outputs, target, expect):
-        schedule, vector = scheduled(text, target)
-        assert schedule == expect
-        with context():
-            wanted = call(ir.Module.parse(text), "k", [*inputs, *(np.zeros_like(o) for o in outputs)], {})
-        found.append(Case(vector, False, list(inputs), wanted, 1e-5))
-
-    return collect
 
 
 def test_products_and_convolutions(monkeypatch, tmp_path):
@@ -55,7 +40,7 @@ def test_products_and_convolutions(monkeypatch, tmp_path):
     products.dynamic_rows(TARGET, HALVES, 19, 8, "fmlal")
     products.batched(TARGET, HALVES, 8, "fmlal")
     program(tmp_path, found, Target.named(TARGET))
-    agree(found, tmp_path, 128)
+    agree(found, tmp_path, Target.named(TARGET), 128)
 
 
 def assembly(text, target):
@@ -104,62 +89,13 @@ def test_more_than_half_of_the_loop_multiplies(monkeypatch, target, kinds, instr
         assert len(loop) < 2 * count and not any("[sp" in line or line.startswith("st") for line in loop)
 
 
-def _agrees(source, arrays, outputs, folder, tolerance, taken, target=TARGET, **options):
-    """A compiled object gives `outputs` for `inputs`, and its kernels with the schedules `taken` are so many."""
-    there = neomlir.compile(source, target, emit="obj", output=folder / "net.o", **options)
-    schedules = [kernel["schedule"] for kernel in there.report["kernels"]]
-    assert {name: schedules.count(name) for name in taken} == taken
-    given = dict(zip((spec.name for spec in there.inputs), arrays, strict=True))
-    wanted = dict(zip((spec.name for spec in there.outputs), outputs, strict=True))
-    assert set(bare.run_checked(there, Target.named(target), given, wanted, tolerance)) == {0}
-    wrong = {name: array * np.float32(1 + 3 * tolerance) for name, array in wanted.items()}
-    assert set(bare.run_checked(there, Target.named(target), given, wrong, tolerance)) == {1}
-
-
 @pytest.mark.parametrize(("target", "taken"), [(TARGET, "mmla"), ("neoverse-n1", "dot_product")])
 def test_a_quantised_model(target, taken, tmp_path):
     """Odd numbers of channels, rows and columns against ONNX Runtime."""
     pytest.importorskip("onnxruntime")
-    import test_quantized as q
-
     emulate.emulator(Target.named(target))
-    zero = np.uint8(128)
-    source = q.model(
-        [
-            *q.qdq("x", "a"),
-            q.node("DequantizeLinear", "w w_s w_z", "wf", axis=0),
-            q.node("Conv", "a wf", "c", pads=[1, 1, 1, 1], strides=[2, 2]),
-            q.node("Relu", "c", "r"),
-            *q.qdq("r", "d"),
-            q.node("DequantizeLinear", "v v_s v_z", "vf", axis=0),
-            q.node("Conv", "d vf", "e"),
-            *q.qdq("e", "f"),
-            q.node("Reshape", "f shape", "g"),
-            q.node("DequantizeLinear", "m m_s m_z", "mf"),
-            q.node("MatMul", "g mf", "h"),
-            *q.qdq("h", "y"),
-        ],
-        [q.value("x", q.F32, 1, 5, 9, 11)],
-        [q.value("y", q.F32, 15, 41)],
-        {
-            **q.point("a", 0.03, zero + 5, np.uint8),
-            **q.point("d", 0.2, zero, np.uint8),
-            **q.point("f", 0.4, zero - 20, np.uint8),
-            **q.point("y", 2.0, zero, np.uint8),
-            "w": q.weights(37, 5, 3, 3),
-            "w_s": np.linspace(0.01, 0.02, 37).astype(np.float32),
-            "w_z": np.zeros(37, np.int8),
-            "v": q.weights(26, 37, 1, 1),
-            "v_s": np.linspace(0.01, 0.02, 26).astype(np.float32),
-            "v_z": np.zeros(26, np.int8),
-            "shape": np.array([15, 52], np.int64),
-            "m": q.weights(52, 41),
-            **q.point("m", 0.01, 0, np.int8),
-        },
-    )
-    x = np.random.default_rng(0).standard_normal((1, 5, 9, 11)).astype(np.float32)
-    written = peers.reference(source, {"x": x})({"x": x})
-    _agrees(source, [x], written, tmp_path, 1e-2, {taken: 3}, target)
+    source, x, written = narrow.quantised()
+    agrees(source, [x], written, tmp_path, 1e-2, {taken: 3}, target)
 
 
 @pytest.mark.parametrize(
@@ -171,16 +107,12 @@ def test_a_quantised_model(target, taken, tmp_path):
     ],
 )
 def test_a_model_in_16_bits(target, precision, taken, tmp_path):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     emulate.emulator(Target.named(target))
-    torch.manual_seed(0)
-    layers = torch.nn.Conv2d(5, 37, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(37, 26, 1), torch.nn.Flatten()
-    module = torch.nn.Sequential(*layers, torch.nn.Linear(780, 51), torch.nn.Tanh(), torch.nn.Linear(51, 39)).eval()
-    x = torch.randn(2, 5, 9, 11)
-    wanted = module(x).detach().numpy()
+    module, x, wanted = narrow.layers()
     tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
     options = {"inputs": [x], "precision": precision}
-    _agrees(module, [x.numpy()], [wanted], tmp_path, tolerance, taken, target, **options)
+    agrees(module, [x.numpy()], [wanted], tmp_path, tolerance, taken, target, **options)
 
 
 def test_factors_that_are_no_weights(tmp_path):
@@ -195,7 +127,7 @@ def test_factors_that_are_no_weights(tmp_path):
     torch.manual_seed(0)
     a, b = (torch.randn(2, extent, 21).bfloat16().float() for extent in (19, 33))
     arrays, wanted = [a.numpy(), b.numpy()], Product()(a, b).numpy()
-    _agrees(Product(), arrays, [wanted], tmp_path, 1e-5, {"mmla": 1}, inputs=[a, b], precision="bf16")
+    agrees(Product(), arrays, [wanted], tmp_path, 1e-5, {"mmla": 1}, TARGET, inputs=[a, b], precision="bf16")
 
 
 @pytest.mark.parametrize(
@@ -210,21 +142,13 @@ def test_factors_that_are_no_weights(tmp_path):
 )
 def test_attention_in_16_bits(target, precision, tokens, tmp_path):
     """One kernel; of an odd number of tokens, whose rows of weights are made longer."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     emulate.emulator(Target.named(target))
-
-    class Heads(torch.nn.Module):
-        def forward(self, q, k, v):
-            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
-
-    torch.manual_seed(0)
-    q, k, v = (torch.randn(1, 3, tokens, 24) for _ in range(3))
-    wanted = Heads()(q, k, v).numpy()
+    module, inputs, wanted = narrow.heads(tokens)
     tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
-    options = {"inputs": [q, k, v], "precision": precision}
-    _agrees(
-        Heads(), [q.numpy(), k.numpy(), v.numpy()], [wanted], tmp_path, tolerance, {"attention": 1}, target, **options
-    )
+    options = {"inputs": inputs, "precision": precision}
+    arrays = [x.numpy() for x in inputs]
+    agrees(module, arrays, [wanted], tmp_path, tolerance, {"attention": 1}, target, **options)
 
 
 @pytest.mark.parametrize(
@@ -245,4 +169,4 @@ def test_weights_as_integers(target, weights, rows, taken, tmp_path):
     x = torch.randn(rows, 64)
     here = neomlir.compile(module, inputs=[x], weights=weights)
     wanted = list(here.run({here.inputs[0].name: x.numpy()}).values())
-    _agrees(module, [x.numpy()], wanted, tmp_path, 1e-5, {taken: 2}, target, inputs=[x], weights=weights)
+    agrees(module, [x.numpy()], wanted, tmp_path, 1e-5, {taken: 2}, target, inputs=[x], weights=weights)

@@ -1,0 +1,56 @@
+"""Contractions in the tile registers of x86 (AMX) give what plain loops give, on machines without them as well."""
+
+from dataclasses import replace
+
+import emulate
+import narrow
+import pytest
+import test_dot_products as products
+from neomlir import targets
+from neomlir.targets import Target
+from test_scalable import agree, program
+
+TILES = ("+amx-tile", "+amx-bf16", "+amx-fp16", "+amx-int8")
+KINDS = [("bf16", "bf16"), ("f16", "f16"), ("s8", "s8"), ("s8", "u8"), ("u8", "s8"), ("u8", "u8")]
+TOLERANCE = {"bf16": 1e-2, "fp16": 2e-3}
+
+
+@pytest.fixture
+def target(monkeypatch):
+    """The name of a processor with tiles and otherwise what many have: real ones have more, which this one may lack."""
+    made = replace(Target.named("x86-64-v4"), name="tiles", aliases=(), features=TILES)
+    emulate.emulator(made)
+    known = targets._all()
+    monkeypatch.setattr(targets, "_all", lambda: (*known, made))
+    return made.name
+
+
+def test_products_and_convolutions(target, monkeypatch, tmp_path):
+    """Odd numbers of rows and columns, one row, rows that fit a tile, strides, rows that nobody knows."""
+    found = []
+    monkeypatch.setattr(products, "check", narrow.collector(found))
+    for kinds in KINDS:
+        group = products.group_of(target, kinds)
+        for m, n, groups in ((1, 40, 16), (49, 33, 6), (64, 96, 40), (5, 16, 1), (75, 160, 9)):
+            products.product(target, kinds, m, n, groups * group, 16 if n <= 16 else 32)
+        products.convolution(target, kinds, 9, 1, 2 * group, 24, 32)
+        products.convolution(target, kinds, 24, 2, group, 40, 32)
+        products.dynamic_rows(target, kinds, 70, 32)
+        products.batched(target, kinds, 32)
+    program(tmp_path, found, Target.named(target))
+    agree(found, tmp_path, Target.named(target))
+
+
+def test_a_quantised_model(target, tmp_path):
+    pytest.importorskip("onnxruntime")
+    source, x, written = narrow.quantised()
+    narrow.agrees(source, [x], written, tmp_path, 1e-2, {"matrix_tiles": 3}, target)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_model_in_16_bits(target, precision, tmp_path):
+    pytest.importorskip("torch")
+    module, x, wanted = narrow.layers()
+    options = {"inputs": [x], "precision": precision}
+    taken = {"matrix_tiles": 4}
+    narrow.agrees(module, [x.numpy()], [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)
