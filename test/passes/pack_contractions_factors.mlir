@@ -86,8 +86,8 @@ func.func @odd(%q: tensor<197x2x64xbf16>, %k: tensor<197x2x64xbf16>, %out: tenso
 }
 
 // TILES-LABEL: func.func @odd_sums
-// TILES: tensor.pad %{{.*}} high[0, 0, 1]
-// TILES: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x197x198xbf16>, tensor<2x2x99x32x2xbf16>)
+// TILES: tensor.pad %{{.*}} high[0, 0, 13]
+// TILES: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x197x210xbf16>, tensor<2x2x105x32x2xbf16>)
 func.func @odd_sums(%w: tensor<2x197x197xbf16>, %v: tensor<197x2x64xbf16>, %out: tensor<197x2x64xf32>) -> tensor<197x2x64xf32> {
   %r = linalg.generic {indexing_maps = [#w, #v, #s], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
       ins(%w, %v : tensor<2x197x197xbf16>, tensor<197x2x64xbf16>) outs(%out : tensor<197x2x64xf32>) {

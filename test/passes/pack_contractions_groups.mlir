@@ -121,3 +121,27 @@ func.func @bytes(%x: tensor<4x8xi8>) -> tensor<4x40xi32> {
   } -> tensor<4x40xi32>
   return %c : tensor<4x40xi32>
 }
+
+// Tiles take equal steps of at most 32, and 578 has no even divisor below that but 2: it becomes 19 steps of 32.
+// CHECK-LABEL: func.func @steps
+// CHECK: tensor.pad %{{.*}} low[0, 0] high[0, 30]
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<4x608xbf16>, tensor<1x304x32x2xbf16>)
+// VECTORS-LABEL: func.func @steps
+// VECTORS-NOT: tensor.pad
+// VECTORS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<4x578xbf16>, tensor<1x289x32x2xbf16>)
+ml_program.global private @long(#ml_program.extern) : tensor<578x32xbf16>
+func.func @steps(%x: tensor<4x578xbf16>) -> tensor<4x32xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = ml_program.global_load_const @long : tensor<578x32xbf16>
+  %e = tensor.empty() : tensor<4x32xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %c = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<4x578xbf16>, tensor<578x32xbf16>) outs(%f : tensor<4x32xf32>) {
+  ^bb0(%p: bf16, %q: bf16, %s: f32):
+    %0 = arith.extf %p : bf16 to f32
+    %1 = arith.extf %q : bf16 to f32
+    %2 = arith.mulf %0, %1 : f32
+    %3 = arith.addf %s, %2 : f32
+    linalg.yield %3 : f32
+  } -> tensor<4x32xf32>
+  return %c : tensor<4x32xf32>
+}

@@ -21,6 +21,8 @@ _WIDEST = 1024
 """Columns of a panel, at most."""
 _WORTH = 16
 """Rows that repay putting groups of a factor side by side for an instruction on vectors."""
+_STEPS = 1.5
+"""Steps of a reduction by tiles, over the fewest that there can be, from which on zeros that save them are worth it."""
 _WORTH_COPY = 128
 """Rows that repay putting the columns of a panel side by side."""
 _MANY = 8
@@ -38,12 +40,12 @@ class PackContractions(ModulePass):
     batched products count) a weight B becomes `[n floordiv r, batch…, k…, n mod r]`, padded with zeros where r does
     not divide n, and is read through that map. Where the target has a dot-product unit for the types of A and B, groups
     of g of A's innermost k lie side by side: `[n floordiv r, batch…, k…, k floordiv g, n mod r, k mod g]` with r of one
-    to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups. A weight of a
-    depthwise convolution gets its channels innermost. An operand B that is not a weight is packed so for a dot-product
-    unit if many rows share it, or if the unit is one of tiles and nothing has to be padded; else it is put in panels as
-    a weight is, if it is of floats as wide as the sums, twice as large as the first-level cache, and many rows share
-    it; else it is transposed if n is not its innermost dimension. The transposes of weights are ordinary operations on
-    weights, for `neo-hoist-constants` to move.
+    to three vectors, as `neomlir.schedules.panels` has it; A is padded with zeros to whole groups, and for tiles to
+    equal steps near the longest. A weight of a depthwise convolution gets its channels innermost. An operand B that is
+    not a weight is packed so for a dot-product unit if many rows share it, or if the unit is one of tiles and nothing
+    has to be padded; else it is put in panels as a weight is, if it is of floats as wide as the sums, twice as large as
+    the first-level cache, and many rows share it; else it is transposed if n is not its innermost dimension. The
+    transposes of weights are ordinary operations on weights, for `neo-hoist-constants` to move.
     """
 
     name = "neo-pack-contractions"
@@ -147,8 +149,10 @@ def _pack_panels(c: Contraction, value: ir.Value, named: list[int], r: int) -> N
 def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit) -> None:
     """Panels for a dot-product unit, at the current insertion point; `named` are the loops of the weight."""
     inner = s.positions(c.maps[c.a])[-1]
-    if c.extents[inner] % unit.group:
-        c.op.operands[c.a] = _whole_groups(c.op.operands[c.a], unit.group)
+    depth = _depth(c, inner, unit)
+    if depth > c.extents[inner]:
+        c.op.operands[c.a] = _made_longer(c.op.operands[c.a], depth)
+        weight = pad_high(weight, named.index(inner), depth - c.extents[inner])
     at = named.index(c.n)
     extent = s.shape(weight)[at]
     r = unit.panel(extent)
@@ -169,16 +173,32 @@ def _pack_groups(c: Contraction, weight: ir.Value, named: list[int], unit: Unit)
     _read(c, packed, [div(n, r), *s.dims(between), div(k, unit.group), mod(n, r), mod(k, unit.group)])
 
 
-def _whole_groups(value: ir.Value, group: int) -> ir.Value:
-    """`value` with zeros behind its innermost dimension, up to whole groups; before a pad of zeros, if it is one."""
+def _depth(c: Contraction, inner: int, unit: Unit) -> int:
+    """The extent of the innermost loop of the reduction with the zeros behind it: whole groups.
+
+    Tiles take it in equal steps. What is made longer anyway, or has no divisor near the most that a step takes, gets
+    zeros for as few steps as there can be.
+    """
+    extent = c.extents[inner]
+    groups = -(-extent // unit.group) * unit.group
+    if not unit.tiles or list(c.reductions) != [inner] or not s.has_static_shape(c.op.operands[c.a]):
+        return groups
+    steps = -(-extent // unit.most)
+    if groups == extent and extent // unit.step(extent) <= _STEPS * steps:
+        return groups
+    return steps * (-(-extent // (steps * unit.group)) * unit.group)
+
+
+def _made_longer(value: ir.Value, extent: int) -> ir.Value:
+    """`value` with zeros behind its innermost dimension, up to `extent`; before a pad of zeros, if it is one."""
     pad = s.maker(value)
-    last = s.shape(value)[-1]
+    missing = extent - s.shape(value)[-1]
     if not pads_zeros(pad) or not s.one_use(value):
-        return pad_high(value, len(s.shape(value)) - 1, -last % group)
+        return pad_high(value, len(s.shape(value)) - 1, missing)
     high = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
-    high[-1] += -last % group
+    high[-1] += missing
     pad.attributes["static_high"] = ir.DenseI64ArrayAttr.get(high)
-    value.set_type(ir.RankedTensorType.get([*s.shape(value)[:-1], last + -last % group], s.element_type(value)))
+    value.set_type(ir.RankedTensorType.get([*s.shape(value)[:-1], extent], s.element_type(value)))
     return value
 
 
@@ -197,8 +217,9 @@ def _pack_for_unit(c: Contraction, target) -> bool:
         return False
     if not s.has_static_shape(value):
         return False
-    channels, columns = c.extents[s.positions(c.maps[c.a])[-1]], c.extents[c.n]
-    fits = unit.tiles and columns % (2 * unit.lanes) == channels % unit.group == 0
+    inner = s.positions(c.maps[c.a])[-1]
+    channels, columns = c.extents[inner], c.extents[c.n]
+    fits = unit.tiles and columns % (2 * unit.lanes) == 0 and _depth(c, inner, unit) == channels
     if not fits and (_rows(c) < _WORTH or 2 * columns < unit.lanes):
         return False
     with ir.InsertionPoint(c.op), c.op.location:

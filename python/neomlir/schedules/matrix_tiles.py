@@ -25,7 +25,8 @@ from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.quantised import LANES, TOGETHER, Quantised, store_narrowed
 from neomlir.schedules.root import Root
-from neomlir.schedules.tile_registers import LEFT, RIGHT, ROW_BYTES, ROWS, SUMS, Part, Registers
+from neomlir.schedules.tile_registers import LEFT, RIGHT, ROWS, SUMS, Part, Registers
+from neomlir.schedules.units import ROW_BYTES
 
 _STAYS = 4
 """What share of the second-level cache weights may take that come again for every register tile of rows."""
@@ -63,7 +64,7 @@ class TileNest(Nest):
         self.panels, self.unit = panels, panels.unit
         self.least = _ITEM
         self._even_strips()
-        self.step = _step(panels)
+        self.step = self.unit.step(panels.depth)
         kind = root.generic.results[0].type.element_type
         self.scratch = frame.memory.scratch([2 * ROWS, plan.lanes * plan.vectors], kind)
         self.shift: int | None = None
@@ -373,13 +374,6 @@ class TileNest(Nest):
             mask = self.b.index((1 << self.shift) - 1)
             share = self.b.value("arith.andi", self.b.index_type, self.b.compute(number), mask)
             self.share = of(Var(share)) if self.shift else Index()
-
-
-def _step(panels: Panels) -> int:
-    """Elements of the reduction in one product of tiles: as many as a row of a tile holds, of equal steps."""
-    unit = panels.unit
-    most = ROW_BYTES // unit.element_bytes
-    return max(n for n in range(unit.group, most + 1, unit.group) if panels.depth % n == 0)
 
 
 SCHEDULE = MatrixTiles()

@@ -12,11 +12,10 @@ from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
 from neomlir.schedules.builder import Builder
 from neomlir.schedules.memory import memref
-from neomlir.schedules.units import Unit
+from neomlir.schedules.units import ROW_BYTES, Unit
 
 ROWS = 16
 """Rows of a tile, at most."""
-ROW_BYTES = 64
 SUMS, LEFT, RIGHT = (0, 2), (4, 5), (6, 7)
 """Tile registers: of the sums the first of each row of tiles, of the row operand, of the column operand."""
 

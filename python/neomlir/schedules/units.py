@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from neomlir.mlir import ir
 
 BF16, F16, S8, U8 = "bf16", "f16", "s8", "u8"
+ROW_BYTES = 64
+"""Bytes of a row of a tile, at most."""
 _WIDE, _NARROW = 25, 26
 """What a column costs in panels of three and of two vectors of blocks, in proportion."""
 
@@ -57,7 +59,16 @@ class Unit:
     @property
     def lanes(self) -> int:
         """Accumulators of 32 bits in a vector, or in a row of a tile."""
-        return self.bits // 32 or 16
+        return self.bits // 32 or ROW_BYTES // 4
+
+    @property
+    def most(self) -> int:
+        """Elements of the reduction in one product of tiles, at most."""
+        return ROW_BYTES // self.element_bytes
+
+    def step(self, depth: int) -> int:
+        """Elements of the reduction in one product of tiles, where `depth` of them are whole groups: of equal steps."""
+        return max(n for n in range(self.group, self.most + 1, self.group) if depth % n == 0)
 
     def panel(self, extent: int) -> int:
         """The columns of a panel of `extent` columns in all: of two vectors or tiles, or of one for few columns.
