@@ -38,19 +38,15 @@ def llvm_stage(target, expand: bool = True) -> str:
     return f"builtin.module(builtin.module(canonicalize,cse,{math}{KERNEL_TO_LLVM}),{HOST_TO_LLVM})"
 
 
-def form_kernels_stage(
-    max_ops: int = 64, scores: int = 0, alike: bool = False, borders: bool = False, portable: bool = False
-) -> str:
+def form_kernels_stage(max_ops: int = 64, scores: int = 0, borders: bool = False, portable: bool = False) -> str:
     """From `global` to `kernels`; `scores` are the bytes of one head's that attention may hold in a kernel.
-
-    `alike` says that these must be of the type of what they turn into.
 
     With `borders` depthwise and Winograd convolutions, and the largest of windows, read no border around their input if
     nothing else writes it;
     with `portable` kernels that run at compile time are kept from scalable vectors.
     """
     options = f"max-ops={max_ops}" + (f" scores={scores}" if scores else "")
-    options += (" scores-alike=true" if alike else "") + (" borders=true" if borders else "")
+    options += " borders=true" if borders else ""
     last = ",neo-keep-portable" if portable else ""
     return f"builtin.module(neo-relate-extents,neo-form-kernels{{{options}}}{last})"
 

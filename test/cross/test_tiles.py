@@ -54,3 +54,16 @@ def test_a_model_in_16_bits(target, precision, tmp_path):
     options = {"inputs": [x], "precision": precision}
     taken = {"matrix_tiles": 4}
     narrow.agrees(module, [x.numpy()], [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tokens", "keys", "masked"),
+    [("bf16", 19, 19, True), ("fp16", 64, 64, False), ("bf16", 45, 578, False), ("bf16", 150, 1500, False)],
+)
+def test_attention(target, precision, tokens, keys, masked, tmp_path):
+    """One kernel: of an odd number of tokens, of keys that make no equal steps, and of more scores than are held."""
+    pytest.importorskip("torch")
+    module, inputs, wanted = narrow.heads(tokens, keys, masked)
+    options = {"inputs": inputs, "precision": precision}
+    arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
+    narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)

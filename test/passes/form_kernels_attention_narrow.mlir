@@ -1,17 +1,10 @@
 // RUN: neo-opt --neo-form-kernels=scores=16384 %s | FileCheck %s
-// RUN: neo-opt "--neo-form-kernels=scores=16384 scores-alike=true" %s | FileCheck %s --check-prefix=ALIKE
 
-// Scores in f32 and weights in bf16, which a pad makes whole pairs, and panels of pairs: one kernel, where the target
-// takes that.
+// Scores in f32 and weights in bf16, which a pad makes whole pairs, and panels of pairs: one kernel.
 // CHECK-LABEL: func.func @attention
 // CHECK:         call @attention_
 // CHECK-NOT:     call
 // CHECK:         return
-// ALIKE-LABEL: func.func @attention
-// ALIKE:         call @contraction_
-// ALIKE:         call @row_
-// ALIKE:         call @other_
-// ALIKE:         call @contraction_
 #rows = affine_map<(d0, d1, d2, d3) -> (d0, d1, d3)>
 #panels = affine_map<(d0, d1, d2, d3) -> (d2 floordiv 32, d0, d3 floordiv 2, d2 mod 32, d3 mod 2)>
 #out = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2)>

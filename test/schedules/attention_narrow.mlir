@@ -1,4 +1,5 @@
 // RUN: neo-opt --neo-schedule=target=znver4 %s | FileCheck %s
+// RUN: neo-opt --neo-schedule=target=sapphirerapids %s | FileCheck %s --check-prefix=TILES
 
 // Products of bf16: scores and weights have a place each, rows of weights end in a zero that fills their last pair, and
 // both products are pairs that are summed at once. A row of weights starts where its scratch memory does, not where it
@@ -17,6 +18,26 @@
 // CHECK:           llvm.x86.avx512bf16.dpbf16ps.512
 // CHECK-NOT:       math.fma
 // CHECK:           vector.store %{{.*}} : memref<2x33x32xf32>, vector<16xf32>
+
+// Tile registers are configured for each product and free while exponentials are taken. 33 rows are tiles of two heights.
+// TILES-LABEL: func.func @attention
+// TILES-SAME:    attributes {neo.schedule = "attention"}
+// TILES-DAG:     %[[SCORES:.*]] = memref.alloca() {{.*}} : memref<33x33xf32>
+// TILES-DAG:     %[[WEIGHTS:.*]] = memref.alloca() {{.*}} : memref<33x34xbf16>
+// TILES:         scf.forall (%{{.*}}) in (2)
+// TILES:           llvm.x86.ldtilecfg
+// TILES:           llvm.x86.tdpbf16ps
+// TILES:           vector.store %{{.*}}, %[[SCORES]][
+// TILES:           llvm.x86.tilerelease
+// TILES-NOT:       x86.t
+// TILES:           math.exp
+// TILES:           vector.store %{{.*}}, %[[WEIGHTS]][
+// TILES:           llvm.x86.ldtilecfg
+// TILES:           memref.extract_aligned_pointer_as_index %[[WEIGHTS]]
+// TILES:           llvm.x86.tdpbf16ps
+// TILES:           llvm.x86.tilerelease
+// TILES-NOT:       x86.t
+// TILES:           return
 #rows = affine_map<(d0, d1, d2, d3) -> (d0, d1, d3)>
 #panels = affine_map<(d0, d1, d2, d3) -> (d2 floordiv 32, d0, d3 floordiv 2, d2 mod 32, d3 mod 2)>
 #out = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2)>

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from neomlir.errors import PipelineError, TargetError
 from neomlir.pipeline import named_stages, precision_of, with_precision
-from neomlir.schedules.units import has_tiles
 from neomlir.targets import Target
 from neomlir.tools import neo_compile
 
@@ -78,9 +77,8 @@ def test_attention_is_one_kernel(tokens, keys, masked):
     found = compiled(*arrays)
     assert relative(found, Heads()(q, k, v).numpy()) < 2**-8
     kernels = {kernel["name"].split("_")[0]: kernel["schedule"] for kernel in compiled.report["kernels"]}
-    if not has_tiles(Target.named("host")):
-        assert kernels["attention"] == "attention"
-        assert "contraction" not in kernels
+    assert kernels["attention"] == "attention"
+    assert "contraction" not in kernels
     compiled.threads = 2
     assert np.array_equal(compiled(*arrays), found)
 

@@ -35,8 +35,6 @@ class FormKernels(ModulePass):
     """No kernel holds more operations than this."""
     scores: int = 0
     """Bytes of the scores of one head, at most, where the products and the softmax of attention are one kernel."""
-    scores_alike: bool = False
-    """Whether that is so only where scores and weights have one type; in products of narrow numbers they have two."""
     borders: bool = False
     """Whether depthwise and Winograd convolutions, and the largest of windows, are one kernel with the border around
     their input if no other writes it."""
@@ -67,7 +65,7 @@ def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[s
         if op.operation.name == "func.func" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
     )
     block = Block.of(old)
-    scores = Scores(options.scores, options.scores_alike) if options.scores else None
+    scores = Scores(options.scores) if options.scores else None
     groups = form_groups(block, options.max_ops, scores, options.borders)
     types = [argument.type for argument in old.regions[0].blocks[0].arguments]
     with ir.Location.unknown():

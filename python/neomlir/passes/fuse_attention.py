@@ -26,13 +26,11 @@ class Scores:
 
     limit: int
     """Bytes of the rows that are at least held at a time: `SCORE_ROWS` of one head, or all that it has."""
-    alike: bool = False
-    """Whether only those are that have one type, as in products of floats of 32 bits."""
 
     def fit(self, scores: ir.Value, weights: ir.Value) -> bool:
         """Whether these may be; where they have one type, weights take the place of scores."""
         kinds = [ir.RankedTensorType(value.type) for value in (scores, weights)]
-        if kinds[0].shape != kinds[1].shape or (self.alike and kinds[0] != kinds[1]):
+        if kinds[0].shape != kinds[1].shape:
             return False
         size = sum(type_bytes(kind.element_type) for kind in set(kinds))
         return min(kinds[0].shape[-2], SCORE_ROWS) * kinds[0].shape[-1] * size <= self.limit

@@ -16,6 +16,7 @@ from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Generic, Kernel
+from neomlir.schedules.nest import lane_index
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim
@@ -228,10 +229,13 @@ class _Heads:
     def _row(self, place: list[Index]) -> None:
         """Make weights of a row of scores."""
         self.rows.row(place, Chunk(1))
-        memory, weights = self.frames[1].memory, self.held
-        for column in self.zeros:
-            zero = self.b.zero(ir.MemRefType(weights.type).element_type)
-            memory.store(weights, (*place, Index({}, column)), Chunk(1), zero)
+        memory, weights, b = self.frames[1].memory, self.held, self.b
+        column = self.zeros.start
+        while column < self.zeros.stop:
+            width = min(self.frame.machine.usual_lanes(32), 1 << (self.zeros.stop - column).bit_length() - 1)
+            zeros = b.splat(b.zero(ir.MemRefType(weights.type).element_type), width)
+            memory.store(weights, (*place, lane_index(Index({}, column), width)), Chunk(width), zeros)
+            column += width
 
     def _product(self, which: int, indices: list[Index], low: Size, high: Size) -> None:
         nest = self.products[which]
@@ -243,7 +247,7 @@ class _Heads:
         def column(p: Index) -> None:
             nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, 0, low, high, [tiles], tile))
 
-        self.b.loop(0, self.b.ceildiv(columns, width), 1, column)
+        nest.around(lambda: self.b.loop(0, self.b.ceildiv(columns, width), 1, column))
 
 
 SCHEDULE = Attention()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from neomlir.schedules import contraction, dot_product, fmlal, mmla
+from neomlir.schedules import contraction, dot_product, fmlal, matrix_tiles, mmla
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder
 from neomlir.schedules.frame import Frame
@@ -16,6 +16,7 @@ from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim, Root
 
 _UNITS = (
+    (matrix_tiles.planned, matrix_tiles.TileNest),
     (mmla.planned, mmla.BlockNest),
     (dot_product.planned, dot_product.DotNest),
     (fmlal.planned, fmlal.WideningNest),
@@ -61,5 +62,7 @@ class Product:
 def strips(b: Builder, rows: int, products: list[Product]) -> Strips:
     """The strips of rows by which all products go."""
     height = min(product.plan.height for product in products)
+    if all(product.kind is matrix_tiles.TileNest for product in products):
+        height = matrix_tiles.even_height(rows)
     kind = mmla.Pairs if any(product.kind is mmla.BlockNest for product in products) else Strips
     return kind(b, rows, height)

@@ -306,6 +306,10 @@ class Nest:
         # Windows that move by more than their width leave elements out.
         return max(1, min(self.depth, total // max(1, math.prod(d.size or GUESS for d in dims))))
 
+    def around(self, emit: Callable[[], None]) -> None:
+        """`emit`, which emits register tiles, and what registers need before and behind it."""
+        emit()
+
     def column_tile(self, p: Index, columns: Size, width: int, emit: Callable[[Tile], None]) -> None:
         """The tile of columns of panel `p`: a full one, or what is left behind the last full one."""
         column_tile(self, p, columns, width, emit)

@@ -49,11 +49,25 @@ class MatrixTiles(Schedule):
 
     def build(self, kernel: Kernel, target) -> ir.Operation:
         root = Root(kernel)
-        panels = Panels.of(root, kernel, target)
-        if not panels.unit.tiles:
-            raise NotApplicable("the target's dot-product unit has no tiles")
-        plan = panels.plan(root, 2 * ROWS, short=ROWS)
+        plan, panels = planned(root, kernel, target, short=ROWS)
         return Frame(kernel, target).made_by(lambda frame: TileNest(frame, root, plan, panels).emit())
+
+
+def planned(root: Root, kernel: Kernel, target, short: int = 0) -> tuple[Plan, Panels]:
+    """The register tile of a contraction and its operands; two rows of `short` results may lie whole inside.
+
+    Raises NotApplicable where the target has no such unit.
+    """
+    panels = Panels.of(root, kernel, target)
+    if not panels.unit.tiles:
+        raise NotApplicable("the target's dot-product unit has no tiles")
+    return panels.plan(root, 2 * ROWS, short=short), panels
+
+
+def even_height(rows: int) -> int:
+    """Rows of a register tile: a number not much below the most that divides `rows`, if there is one."""
+    fits = [n for n in range(2 * ROWS, 2 * ROWS * 3 // 4 - 1, -1) if rows % n == 0]
+    return fits[0] if rows > 2 * ROWS and fits else 2 * ROWS
 
 
 class TileNest(Nest):
@@ -82,10 +96,7 @@ class TileNest(Nest):
     def _even_strips(self) -> None:
         """Let strips be of one height where a number of rows not much below the most divides theirs."""
         if self.plan.rows and not self.plan.inner and isinstance(self.strips.size, int):
-            size = self.strips.size
-            fits = [n for n in range(2 * ROWS, 2 * ROWS * 3 // 4 - 1, -1) if size % n == 0]
-            if size > 2 * ROWS and fits:
-                self.strips = Strips(self.b, size, fits[0])
+            self.strips = Strips(self.b, self.strips.size, even_height(self.strips.size))
 
     def fetch_ahead(self, tiles: int) -> None:
         """Let `tiles` register tiles, which use one panel, fetch the next, if the panels do not stay in the cache."""
@@ -104,14 +115,15 @@ class TileNest(Nest):
     def _items(self):
         axes, item = self._across() or super()._items()
 
-        def configured(indices: list[Index]) -> None:
-            uniform = self._uniform()
-            if uniform:
-                self.registers.configure(uniform)
-            item(indices)
-            self.registers.call("llvm.x86.tilerelease")
+        return axes, lambda indices: self.around(lambda: item(indices))
 
-        return axes, configured
+    def around(self, emit: Callable[[], None]) -> None:
+        """`emit` between the configuration of the tile registers, where one does for all, and their release."""
+        uniform = self._uniform()
+        if uniform:
+            self.registers.configure(uniform)
+        emit()
+        self.registers.call("llvm.x86.tilerelease")
 
     def _uniform(self) -> tuple[Part, ...] | None:
         """The tiles of rows where they are the same in all register tiles."""
