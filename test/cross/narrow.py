@@ -93,14 +93,15 @@ def layers():
     return module, x, wanted
 
 
-def heads(tokens: int, keys: int = 0, masked: bool = False):
-    """Three heads of attention, its inputs, and what PyTorch gives for them."""
+def heads(tokens: int, keys: int = 0, masked: bool = False, own: int = 3):
+    """Three heads of attention, of keys of their own or the same (1), its inputs, and what PyTorch gives for them."""
     import torch
 
     class Heads(torch.nn.Module):
         def forward(self, q, k, v):
-            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=masked)
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=masked, enable_gqa=True)
 
     torch.manual_seed(0)
-    inputs = [torch.randn(1, 3, extent, 24) for extent in (tokens, keys or tokens, keys or tokens)]
+    q, k, v = (torch.randn(1, number, extent, 24) for number, extent in ((3, tokens), *[(own, keys or tokens)] * 2))
+    inputs = [q, k, v]
     return Heads(), inputs, Heads()(*inputs).numpy()

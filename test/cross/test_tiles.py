@@ -57,13 +57,18 @@ def test_a_model_in_16_bits(target, precision, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("precision", "tokens", "keys", "masked"),
-    [("bf16", 19, 19, True), ("fp16", 64, 64, False), ("bf16", 45, 578, False), ("bf16", 150, 1500, False)],
+    ("precision", "tokens", "keys", "masked", "own"),
+    [
+        ("bf16", 19, 19, True, 3),
+        ("fp16", 64, 64, False, 3),
+        ("bf16", 45, 578, False, 1),
+        ("bf16", 150, 1500, False, 3),
+    ],
 )
-def test_attention(target, precision, tokens, keys, masked, tmp_path):
+def test_attention(target, precision, tokens, keys, masked, own, tmp_path):
     """One kernel: of an odd number of tokens, of keys that make no equal steps, and of more scores than are held."""
     pytest.importorskip("torch")
-    module, inputs, wanted = narrow.heads(tokens, keys, masked)
+    module, inputs, wanted = narrow.heads(tokens, keys, masked, own)
     options = {"inputs": inputs, "precision": precision}
     arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
     narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)

@@ -62,16 +62,20 @@ def test_models(kind, precision, target):
     assert str(compiled.outputs[0].dtype) == "float32"
 
 
-@pytest.mark.parametrize(("tokens", "keys", "masked"), [(64, 64, False), (77, 77, True), (700, 1001, False)])
-def test_attention_is_one_kernel(tokens, keys, masked):
-    """Of odd extents, of more scores than are held at a time, and on two threads."""
+@pytest.mark.parametrize(
+    ("tokens", "keys", "masked", "own"),
+    [(64, 64, False, 3), (77, 77, True, 3), (700, 1001, False, 3), (45, 77, False, 1)],
+)
+def test_attention_is_one_kernel(tokens, keys, masked, own):
+    """Of odd extents, of more scores than are held at a time, of keys that all heads share, and on two threads."""
 
     class Heads(torch.nn.Module):
         def forward(self, q, k, v):
-            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=masked)
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=masked, enable_gqa=True)
 
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, 3, extent, 32).bfloat16().float() for extent in (tokens, keys, keys))
+    shapes = ((1, number, extent, 32) for number, extent in ((3, tokens), (own, keys), (own, keys)))
+    q, k, v = (torch.randn(*shape).bfloat16().float() for shape in shapes)
     compiled = neomlir.compile(Heads(), inputs=(q, k, v), precision="bf16")
     arrays = [array.numpy() for array in (q, k, v)]
     found = compiled(*arrays)

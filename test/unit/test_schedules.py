@@ -263,21 +263,26 @@ def test_depthwise_convolution_of_groups(r):
 
 
 def test_products_around_softmax(r):
-    """Attention in one kernel, heads inside rows, with a mask that shuts places out; whole heads, or blocks of rows."""
+    """Attention in one kernel, heads inside rows, with a mask that shuts places out; whole heads, or blocks of rows.
+
+    Heads have keys and values of their own, or all the same.
+    """
     h, m, n, k, d = r.randint(2, 4), r.randint(2, 40), r.randint(4, 70), r.randint(1, 20), r.randint(4, 40)
-    q, keys, values, mask = normal(m, h, k), normal(h, k, n), normal(n, h, d), np.zeros((m, n), "f4")
+    q, mask = normal(m, h, k), np.zeros((m, n), "f4")
     mask[:, n // 2 + 1 :] = -3e38
     in_panels, behind = r.random() < 0.4, r.random() < 0.6
+    one_key, one_value = (r.random() < 0.25 for _ in range(2))
+    of_key, of_value = "" if one_key else "d0, ", "" if one_value else "d0, "
+    keys, values = normal(*[h][one_key:], k, n), normal(n, *[h][one_value:], d)
     if in_panels:
-        keys = np.ascontiguousarray(
-            np.pad(keys, ((0, 0), (0, 0), (0, -n % 16))).reshape(h, k, -1, 16).transpose(2, 0, 1, 3)
-        )
+        keys = np.pad(keys, [(0, 0)] * (keys.ndim - 1) + [(0, -n % 16)])
+        keys = np.ascontiguousarray(np.moveaxis(keys.reshape(*keys.shape[:-1], -1, 16), -2, 0))
     scores, out, row = tensor((h, m, n)), tensor((m, h, d)), tensor((h, m))
     types = [tensor(a.shape) for a in (q, keys, mask, values)]
     dims, kept = "d0, d1, d2", "d0, d1"
     text = filled("f", "0.0", scores) + filled("low", "0xFF800000", row) + filled("zero", "0.0", row)
     text += f"%e = tensor.empty() : {scores}\n" + filled("g", "0.0", out, "%out0")
-    maps = ["d1, d0, d3", "d2 floordiv 16, d0, d3, d2 mod 16" if in_panels else "d0, d3, d2", dims]
+    maps = ["d1, d0, d3", f"d2 floordiv 16, {of_key}d3, d2 mod 16" if in_panels else f"{of_key}d3, d2", dims]
     text += generic("c", maps, "pppr", [("%a0", types[0]), ("%a1", types[1])], ("%f", scores), MULTIPLY)
     body = "%half = arith.constant 0.5 : f32\n%s = arith.mulf %x0, %half : f32\n%y = arith.addf %s, %x1 : f32"
     text += generic("scores", [dims, "d1, d2", dims], "ppp", [("%c", scores), ("%a2", types[2])], ("%e", scores), body)
@@ -292,7 +297,7 @@ def test_products_around_softmax(r):
     if not behind:
         text += generic("p", [dims, kept, dims], "ppp", ins, ("%e", scores), divide)
         weights, sums = "%p", "r0"
-    maps = ["d0, d1, d3", "d3, d0, d2", "d1, d0, d2"]
+    maps = ["d0, d1, d3", f"d3, {of_value}d2", "d1, d0, d2"]
     text += generic(sums, maps, "pppr", [(weights, scores), ("%a3", types[3])], ("%g", out), MULTIPLY)
     if behind:
         maps = [dims, "d1, d0", dims]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neomlir.mlir import ir
@@ -18,6 +19,9 @@ from neomlir.passes.groups import Groups
 from neomlir.passes.layouts import pads_zeros
 from neomlir.passes.places import type_bytes
 from neomlir.schedules.tiles import SCORE_ROWS
+
+_SHARED = 32
+"""Rows of a head, at least, whose keys or values are another's as well: fewer are computed as rows of one head."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def _scores(
             products = [m for m in groups.members[group] if is_contraction(block.ops[m])]
             alone = all(groups.group[user] == rows for user in block.users[value])
             if alone and len(products) == 1 and _only_output(groups, group, value):
-                return value if _makes_rows(block.ops[products[0]], kind.rank) else None
+                return value if _makes_rows(block.ops[products[0]], kind.shape) else None
     return None
 
 
@@ -163,16 +167,20 @@ def _joined(results: list[ir.AffineExpr], quotient: int, remainder: int) -> list
     return found
 
 
-def _makes_rows(op: ir.Operation, rank: int) -> bool:
-    """Whether a contraction gives `out[batch…, m, n]` from `a[batch, m, k]` and `b[batch, k, n]`, in any order."""
-    out = indexing_maps(op)[-1]
+def _makes_rows(op: ir.Operation, shape: Sequence[int]) -> bool:
+    """Whether a contraction gives `out[batch…, m, n]` from `a[batch, m, k]` and `b[batch, k, n]`, in any order.
+
+    Keys may be the same for all heads, or for some (`b[k, n]`), where a head has rows enough to pass them by again.
+    """
+    out, rank = indexing_maps(op)[-1], len(shape)
     if number_of_inputs(op) != 2 or results_of(out) != list(range(rank)):
         return False
-    a, b = (_loops(op, i) for i in range(2))
+    factors = [_loops(op, i) for i in range(2)]
     batch, m, n = set(range(rank - 2)), rank - 2, rank - 1
-    return (
-        None not in a | b and batch <= a & b and (m in a) != (m in b) and (n in a) != (n in b) and (m in a) != (n in a)
-    )
+    rows, keys = factors if m in factors[0] else factors[::-1]
+    if None in rows | keys or not batch <= rows or m not in rows or m in keys or n in rows or n not in keys:
+        return False
+    return batch <= keys or shape[m] >= _SHARED
 
 
 def _sums_rows(op: ir.Operation, weights: ir.Value) -> bool:
@@ -183,4 +191,6 @@ def _sums_rows(op: ir.Operation, weights: ir.Value) -> bool:
     if None in places or None in other or len(places) < 2:
         return False
     *batch, m, n = places
-    return iterators(op)[n] == "reduction" and n in other and m not in other and set(batch) <= other
+    if iterators(op)[n] != "reduction" or n not in other or m in other:
+        return False
+    return set(batch) <= other or ir.RankedTensorType(weights.type).shape[-2] >= _SHARED

@@ -135,6 +135,7 @@ class _Heads:
         # What one product could walk together, such as the heads of several sentences, the other could not.
         apart = (range(parts[0].roots[0].rank), _walked(parts[2], parts[2].args[len(frame.kernel.args)]))
         self.factors = [Product(part, target, loops) for part, loops in zip((parts[0], parts[2]), apart, strict=True)]
+        self.outer = [self._first(self.factors[0]), self._second(self.factors[1])]
         # Both products go by the same strips of rows.
         self.strips = strips(self.b, shape[-2], self.factors)
         self.zeros = range(shape[-1], length)
@@ -160,7 +161,6 @@ class _Heads:
         # Scores are in the cache, however large the tensor is of which they are a window.
         self.products[0].sums.foreseen = True
         self.rows = reduction.Nest(frames[1], Rows.of(parts[1]))
-        self.outer = [self._first(self.factors[0]), self._second(self.factors[1])]
         places = [d for d, _ in self.rows.rows.outer]
         if self.rows.across or places != list(range(len(shape) - 1)):
             raise NotApplicable("the weights are not made row by row")
@@ -190,9 +190,12 @@ class _Heads:
 
     @staticmethod
     def _expect(plan: Plan, outer: list[Dim], rows: Dim) -> None:
-        same = len(plan.batch) == len(outer) and all(d in outer for d in plan.batch)
-        if not same or plan.rows != [rows] or plan.inner is not None:
+        """Let a register tile have rows of one head: where heads share their keys, theirs are rows of the product."""
+        around = [*plan.rows, *([plan.inner] if plan.inner else [])]
+        heads = [*plan.batch, *(d for d in around if d is not rows)]
+        if rows not in around or len(heads) != len(outer) or any(d not in outer for d in heads):
             raise NotApplicable("rows and columns of a product are not those of the scores")
+        plan.rows, plan.inner = [*heads[len(plan.batch) :], rows], None
 
     def _block(self, rows: int) -> int:
         """Strips of a block of at most `rows` rows."""
@@ -242,10 +245,10 @@ class _Heads:
         fixed = {id(d): index for d, index in zip(self.outer[which], indices, strict=True)}
         width = nest.plan.width
         columns = nest.size[id(nest.plan.columns)]
-        tiles = self.strips.count
+        tiles = [*(nest.size[id(d)] for d in nest.plan.rows[:-1]), self.strips.count]
 
         def column(p: Index) -> None:
-            nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, 0, low, high, [tiles], tile))
+            nest.column_tile(p, columns, width, lambda tile: nest.rows(fixed, len(tiles) - 1, low, high, tiles, tile))
 
         nest.around(lambda: self.b.loop(0, self.b.ceildiv(columns, width), 1, column))
 

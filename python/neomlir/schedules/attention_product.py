@@ -54,7 +54,7 @@ class Product:
         if self.panels is None:
             return
         self.panels.origin = Index()
-        where = {id(d): index for d, index in outer} | {id(self.plan.rows[0]): low, id(self.plan.columns): Index()}
+        where = {id(d): index for d, index in outer} | {id(self.plan.rows[-1]): low, id(self.plan.columns): Index()}
         loops = len(self.panels.reduced) - len(self.panels.merged)
         self.panels.origin = self.panels.at(self.root, 0, where, [Index()] * loops, Index())
 
