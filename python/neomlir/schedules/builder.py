@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from neomlir.mlir import arith, ir
+from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.index import Index, Part, Run, Var, lane, of
+from neomlir.schedules.sizes import Size, Sizes
 
-Size = int | ir.Value
 GRANULE = 128
 """Bits of the granules of which a scalable vector has a whole number."""
 _MOST = 16
@@ -42,7 +42,7 @@ Tile = list[tuple[Index, Chunk]]
 """Vectors side by side: the index of each (a lane in it) and its chunk."""
 
 
-class Builder:
+class Builder(Sizes):
     """Operations are emitted into the innermost open scope; equal requests in an open scope give the same value.
 
     With `scalable` vectors have a length that only the machine knows: their width is that of a granule, of which
@@ -136,72 +136,7 @@ class Builder:
             self._top = ir.InsertionPoint(block.operations[0])
         return self._top
 
-    def index(self, number: int) -> ir.Value:
-        return self.constant(ir.IntegerAttr.get(self.index_type, number))
-
-    def size(self, size: Size) -> ir.Value:
-        return self.index(size) if isinstance(size, int) else size
-
-    # Arithmetic on sizes and indices: folded where both sides are numbers.
-
-    def add(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return a + b
-        if b == 0 and isinstance(b, int):
-            return a
-        if a == 0 and isinstance(a, int):
-            return b
-        return self.value("arith.addi", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
-
-    def sub(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return a - b
-        return self.value("arith.subi", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
-
-    def mul(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return a * b
-        if isinstance(a, int):
-            a, b = b, a
-        if b == 1 and isinstance(b, int):
-            return a
-        return self.value("arith.muli", self.index_type, self.size(a), self.size(b), overflowFlags=self._nsw)
-
-    def div(self, a: Size, b: Size) -> Size:
-        """Quotient of numbers that are not negative."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a // b
-        if isinstance(b, int) and b == 1:
-            return a
-        return self.value("arith.divui", self.index_type, self.size(a), self.size(b))
-
-    def rem(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return a % b
-        return self.value("arith.remui", self.index_type, self.size(a), self.size(b))
-
-    def ceildiv(self, a: Size, b: int) -> Size:
-        return self.div(self.add(a, b - 1), b)
-
-    def min(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return min(a, b)
-        return self.value("arith.minsi", self.index_type, self.size(a), self.size(b))
-
-    def max(self, a: Size, b: Size) -> Size:
-        if isinstance(a, int) and isinstance(b, int):
-            return max(a, b)
-        return self.value("arith.maxsi", self.index_type, self.size(a), self.size(b))
-
-    def less(self, a: Size, b: Size, signed: bool = True) -> ir.Value:
-        return self._compare(arith.CmpIPredicate.slt if signed else arith.CmpIPredicate.ult, a, b)
-
-    def equal(self, a: Size, b: Size) -> ir.Value:
-        return self._compare(arith.CmpIPredicate.eq, a, b)
-
-    def _compare(self, how: arith.CmpIPredicate, a: Size, b: Size) -> ir.Value:
-        predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), int(how))
-        return self.value("arith.cmpi", self.i1, self.size(a), self.size(b), predicate=predicate)
+    # Indices.
 
     def compute(self, index: Index) -> ir.Value:
         """The index as a value; it holds no lane."""

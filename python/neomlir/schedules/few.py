@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Chunk, Size
 from neomlir.schedules.index import Index, Var, of
-from neomlir.schedules.kernel import point
+from neomlir.schedules.merged import point
 from neomlir.schedules.nest import blocks, lane_index
 from neomlir.schedules.root import linear
 

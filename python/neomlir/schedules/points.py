@@ -16,7 +16,8 @@ from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
-from neomlir.schedules.kernel import elementary, merge, point
+from neomlir.schedules.kernel import elementary
+from neomlir.schedules.merged import merge, point
 from neomlir.schedules.nest import blocks, joined, vectors
 from neomlir.schedules.quantised import TOGETHER, Quantised
 

@@ -10,7 +10,8 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.frame import static_shape
 from neomlir.schedules.index import MERGED, Index, Part, Var, apply, joined, of, split
-from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel, merge, point
+from neomlir.schedules.kernel import DYNAMIC, SAME, Generic, Kernel
+from neomlir.schedules.merged import merge, point
 
 
 def linear(access: Sequence[Index], shape: Sequence[int]) -> Index:
