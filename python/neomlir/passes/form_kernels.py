@@ -26,7 +26,8 @@ class FormKernels(ModulePass):
     """Group the operations of each function by fusion and outline every group as a kernel in destination style.
 
     The functions keep views, shape arithmetic and loads of weights, and call one private function a kernel; each kernel
-    stands in a nested module of its own, so that kernels are compiled apart. Equal kernels are one.
+    stands in a nested module of its own, so that kernels are compiled apart. Equal kernels are one, but those that
+    `@initialize` calls are its own: they run on the machine that compiles.
     """
 
     name = "neo-form-kernels"
@@ -85,16 +86,18 @@ def _outline(module: ir.Module, name: str, options: FormKernels, kernels: dict[s
                 continue
             body = KernelBody(block, members, groups.cloned)
             text = body.text()
-            if text not in kernels:
+            # What runs at compile time is code for another machine, which may lack what the target's is best done with.
+            key = text + name if name == "initialize" else text
+            if key not in kernels:
                 # Named after its text: the same kernel has the same name in every model, and so one place in the cache.
-                kernels[text] = f"{groups.kind[item]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-                _define(module, new, text, kernels[text])
+                kernels[key] = f"{groups.kind[item]}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+                _define(module, new, text, kernels[key])
             destinations = [destination(block, value, values, at) for value in body.outputs]
             call = ir.Operation.create(
                 "func.call",
                 results=[value.type for value in body.outputs],
                 operands=[values[value] for value in body.inputs] + destinations,
-                attributes={"callee": ir.FlatSymbolRefAttr.get(kernels[text])},
+                attributes={"callee": ir.FlatSymbolRefAttr.get(kernels[key])},
                 ip=at,
             )
             values.update(zip(body.outputs, call.results, strict=True))
