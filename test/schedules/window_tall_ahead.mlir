@@ -8,26 +8,26 @@
 // EIGHT-NOT:     memref.prefetch
 // CHECK-LABEL: func.func @parts
 // CHECK-SAME:    rows = 4
-// CHECK:         scf.forall (%{{.*}}) in (2)
-// CHECK:           scf.for %[[ROW:.*]] = %c0 to %c1024 step %c4
+// CHECK:         scf.forall (%{{.*}}) in (8)
+// CHECK:           scf.for %[[ROW:.*]] = %c0 to %c512 step %c4
 // CHECK:             scf.for %[[C:.*]] = %c0 to %c1024 step %c32
 // CHECK:               %[[NEXT:.*]] = arith.addi %[[ROW]], %c4
 // CHECK-NEXT:          memref.prefetch %[[X:.*]][%{{.*}}, %[[NEXT]], %[[C]]], read
 // CHECK:               vector.load %[[X]][%{{.*}}, %[[ROW]], %[[C]]]
 // CHECK-COUNT-7:       memref.prefetch %[[X]]
 // CHECK-NOT:           memref.prefetch
-func.func @parts(%x: tensor<2x1024x1024xf32>, %out: tensor<2x1024xf32>) -> tensor<2x1024xf32> {
+func.func @parts(%x: tensor<8x512x1024xf32>, %out: tensor<8x1024xf32>) -> tensor<8x1024xf32> {
   %zero = arith.constant 0.0 : f32
-  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<2x1024xf32>) -> tensor<2x1024xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%out : tensor<8x1024xf32>) -> tensor<8x1024xf32>
   %r = linalg.generic {
     indexing_maps = [affine_map<(p, i, k) -> (p, k, i)>, affine_map<(p, i, k) -> (p, i)>],
     iterator_types = ["parallel", "parallel", "reduction"]
-  } ins(%x : tensor<2x1024x1024xf32>) outs(%f : tensor<2x1024xf32>) {
+  } ins(%x : tensor<8x512x1024xf32>) outs(%f : tensor<8x1024xf32>) {
   ^bb0(%a: f32, %acc: f32):
     %s = arith.addf %acc, %a : f32
     linalg.yield %s : f32
-  } -> tensor<2x1024xf32>
-  return %r : tensor<2x1024xf32>
+  } -> tensor<8x1024xf32>
+  return %r : tensor<8x1024xf32>
 }
 
 // One matrix of few columns is cut into half pages, for two threads.

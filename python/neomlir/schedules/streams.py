@@ -29,13 +29,15 @@ def pays(frame: Frame) -> bool:
 
 def is_large(frame: Frame) -> bool:
     """Whether the tensors of a kernel come from behind the second-level cache."""
-    if frame.b.scalable:
-        return False
+    return not frame.b.scalable and size(frame) > frame.machine.l2
+
+
+def size(frame: Frame) -> int:
+    """Bytes of all tensors of a kernel; 0 where that is not known."""
     kinds = [a.type for a in frame.kernel.args if isinstance(a.type, ir.RankedTensorType)]
     if not all(kind.has_static_shape for kind in kinds):
-        return False
-    size = sum(math.prod(kind.shape) * _bits(kind.element_type) // 8 for kind in kinds)
-    return size > frame.machine.l2
+        return 0
+    return sum(math.prod(kind.shape) * _bits(kind.element_type) // 8 for kind in kinds)
 
 
 def fetch(frame: Frame, accesses: Iterable[Access], chunk: Chunk, least: int = 0, within: bool = False) -> None:

@@ -54,7 +54,7 @@ class Tall:
         self.buffers = [self.memory.scratch([self.size], r.type.element_type) for r in self.root.generic.results]
         ask, machine = nest.frame.kernel.parameter, nest.frame.machine
         size = self.extent * self.size * nest.frame.kernel.element_bits // 8
-        self.fetches = machine.next_row and size > 2 * machine.l2
+        self.fetches = machine.next_row and streams.size(nest.frame) > 2 * machine.l2
         """Whether the rows that pass by next are asked for."""
         self.rows = ask("rows", 2 * _ROWS if size > machine.l2 and not self.fetches else _ROWS, (2, 4, 8))
         self.vectors = ask("vectors", _VECTORS, (1, 2, 4))
