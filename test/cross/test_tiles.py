@@ -17,12 +17,16 @@ TOLERANCE = {"bf16": 1e-2, "fp16": 2e-3}
 
 @pytest.fixture
 def target(monkeypatch):
-    """The name of a processor with tiles and otherwise what many have: real ones have more, which this one may lack."""
-    made = replace(Target.named("x86-64-v4"), name="tiles", aliases=(), features=TILES)
-    emulate.emulator(made)
+    """The name of a processor with tiles and otherwise what many have: real ones have more, which this one may lack.
+
+    There is another with a small cache, whose name ends in `-small`.
+    """
+    base = replace(Target.named("x86-64-v4"), name="tiles", aliases=(), features=TILES)
+    small = replace(base, name="tiles-small", cache=replace(base.cache, l2=1 << 16))
+    emulate.emulator(base)
     known = targets._all()
-    monkeypatch.setattr(targets, "_all", lambda: (*known, made))
-    return made.name
+    monkeypatch.setattr(targets, "_all", lambda: (*known, base, small))
+    return base.name
 
 
 def test_products_and_convolutions(target, monkeypatch, tmp_path):
@@ -72,3 +76,12 @@ def test_attention(target, precision, tokens, keys, masked, own, tmp_path):
     options = {"inputs": inputs, "precision": precision}
     arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
     narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)
+
+
+def test_attention_of_fewer_rows_than_a_tile_has(target, tmp_path):
+    """So many keys that the scores of a full register tile do not fit the cache."""
+    pytest.importorskip("torch")
+    module, inputs, wanted = narrow.heads(58, 242)
+    options = {"inputs": inputs, "precision": "bf16"}
+    arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
+    narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE["bf16"], taken, f"{target}-small", **options)

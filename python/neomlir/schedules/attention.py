@@ -136,14 +136,15 @@ class _Heads:
         apart = (range(parts[0].roots[0].rank), _walked(parts[2], parts[2].args[len(frame.kernel.args)]))
         self.factors = [Product(part, target, loops) for part, loops in zip((parts[0], parts[2]), apart, strict=True)]
         self.outer = [self._first(self.factors[0]), self._second(self.factors[1])]
-        # Both products go by the same strips of rows.
-        self.strips = strips(self.b, shape[-2], self.factors)
         self.zeros = range(shape[-1], length)
         rows = [(shape[-1], parts[0].results[0].type.element_type)]
         if self.zeros or not _stays_in_place(parts[1]):
             rows.append((length, parts[1].results[0].type.element_type))
         # As neo-form-kernels counts them.
-        self.block = self._block(scores_bytes(target) // (shape[-1] * sum(e.width // 8 for e in {e for _, e in rows})))
+        fit = scores_bytes(target) // (shape[-1] * sum(e.width // 8 for e in {e for _, e in rows}))
+        # Both products go by the same strips of rows.
+        self.strips = strips(self.b, shape[-2], self.factors, fit)
+        self.block = self._block(fit)
         most = min(shape[-2], self.block * self.strips.tall)
         held = [frame.memory.scratch([most, size], element) for size, element in rows]
         self.held = held[-1]

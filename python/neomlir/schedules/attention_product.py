@@ -59,10 +59,10 @@ class Product:
         self.panels.origin = self.panels.at(self.root, 0, where, [Index()] * loops, Index())
 
 
-def strips(b: Builder, rows: int, products: list[Product]) -> Strips:
-    """The strips of rows by which all products go."""
+def strips(b: Builder, rows: int, products: list[Product], most: int) -> Strips:
+    """The strips of rows by which all products go, of `most` rows or fewer if tiles of the target are taller."""
     height = min(product.plan.height for product in products)
     if all(product.kind is matrix_tiles.TileNest for product in products):
-        height = matrix_tiles.even_height(rows)
+        height = max(1, min(matrix_tiles.even_height(rows), most))
     kind = mmla.Pairs if any(product.kind is mmla.BlockNest for product in products) else Strips
     return kind(b, rows, height)
