@@ -123,10 +123,13 @@ class Nest:
         free = max(2, (frame.machine.registers * 5 // 8) // results)
         reused = bool(self.sums.unrolled)
         height = max(1, free // 2) if reused and self.rows else 1
-        if self.rows and reused and (isinstance(self.sums, Largest) or not self._overlap()):
-            # Long runs of memory first; what windows share is little, and is held in few registers.
-            height, free = (2, 16) if self._overlap() else (1, free)
-        self.vectors = max(1, min(8, free // height))
+        alone = sum(root.generic.used[: len(root.generic.inputs)]) == 1
+        if self.rows and reused and (isinstance(self.sums, Largest) or not self._overlap(2 if alone else 1)):
+            # Long runs of memory first; what windows share is little.
+            height = 2 if self._overlap() else 1
+        # The largest of a window is held in few registers.
+        held = 16 if isinstance(self.sums, Largest) and height > 1 else free
+        self.vectors = max(v for v in (1, 2, 4, 8) if v * height <= max(held, height))
         if columns.size is not None:
             self.vectors = min(self.vectors, max(1, columns.size // self.usual))
         most = 8 if columns.size is None else max(1, columns.size // self.usual)
@@ -136,8 +139,8 @@ class Nest:
             tall = [r for r in (1, 2, 3, 4, 6, 8, 12) if r * self.vectors * results < frame.machine.registers]
             self.strips = Strips(b, self.size[id(self.rows[-1])], ask("rows", min(height, 8), tall))
 
-    def _overlap(self) -> bool:
-        """Whether neighbours along the rows of the result share elements of the first input."""
+    def _overlap(self, times: int = 1) -> bool:
+        """Whether a result shares elements of the first input with `times` that follow it along the rows, or more."""
         g, loop = self.root.generic, self.rows[-1].loops[-1]
         probes = [Var(None) for _ in range(g.rank)]
         for expr in g.maps[0].results:
@@ -146,7 +149,8 @@ class Nest:
             if taps and place.uses(probes[loop]):
                 if any(self.root.extents[d] is None for d, _ in taps):
                     return True
-                return sum(step * (self.root.extents[d] - 1) for d, step in taps) >= place.terms.get(probes[loop], 0)
+                reach = sum(step * (self.root.extents[d] - 1) for d, step in taps)
+                return reach >= times * place.terms.get(probes[loop], 0)
         return False
 
     def _written_out(self) -> frozenset[int]:
