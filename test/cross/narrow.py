@@ -12,6 +12,9 @@ from neomlir.mlir import context, ir
 from neomlir.targets import Target
 from test_scalable import Case
 
+TOLERANCE = {"bf16": 1e-2, "fp16": 2e-3}
+"""How far a model of a precision may be from PyTorch's in fp32, in the 2-norm."""
+
 
 def collector(found):
     """A `check` that leaves kernels, and what plain loops give for their inputs, in `found`."""

@@ -110,7 +110,7 @@ def test_a_model_in_16_bits(target, precision, taken, tmp_path):
     pytest.importorskip("torch")
     emulate.emulator(Target.named(target))
     module, x, wanted = narrow.layers()
-    tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
+    tolerance = narrow.TOLERANCE[precision]
     options = {"inputs": [x], "precision": precision}
     agrees(module, [x.numpy()], [wanted], tmp_path, tolerance, taken, target, **options)
 
@@ -145,7 +145,7 @@ def test_attention_in_16_bits(target, precision, tokens, tmp_path):
     pytest.importorskip("torch")
     emulate.emulator(Target.named(target))
     module, inputs, wanted = narrow.heads(tokens)
-    tolerance = {"bf16": 1e-2, "fp16": 2e-3}[precision]
+    tolerance = narrow.TOLERANCE[precision]
     options = {"inputs": inputs, "precision": precision}
     arrays = [x.numpy() for x in inputs]
     agrees(module, arrays, [wanted], tmp_path, tolerance, {"attention": 1}, target, **options)

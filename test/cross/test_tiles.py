@@ -12,7 +12,6 @@ from test_scalable import agree, program
 
 TILES = ("+amx-tile", "+amx-bf16", "+amx-fp16", "+amx-int8")
 KINDS = [("bf16", "bf16"), ("f16", "f16"), ("s8", "s8"), ("s8", "u8"), ("u8", "s8"), ("u8", "u8")]
-TOLERANCE = {"bf16": 1e-2, "fp16": 2e-3}
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_a_model_in_16_bits(target, precision, tmp_path):
     module, x, wanted = narrow.layers()
     options = {"inputs": [x], "precision": precision}
     taken = {"matrix_tiles": 4}
-    narrow.agrees(module, [x.numpy()], [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)
+    narrow.agrees(module, [x.numpy()], [wanted], tmp_path, narrow.TOLERANCE[precision], taken, target, **options)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_attention(target, precision, tokens, keys, masked, own, tmp_path):
     module, inputs, wanted = narrow.heads(tokens, keys, masked, own)
     options = {"inputs": inputs, "precision": precision}
     arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
-    narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE[precision], taken, target, **options)
+    narrow.agrees(module, arrays, [wanted], tmp_path, narrow.TOLERANCE[precision], taken, target, **options)
 
 
 def test_attention_of_fewer_rows_than_a_tile_has(target, tmp_path):
@@ -84,4 +83,4 @@ def test_attention_of_fewer_rows_than_a_tile_has(target, tmp_path):
     module, inputs, wanted = narrow.heads(58, 242)
     options = {"inputs": inputs, "precision": "bf16"}
     arrays, taken = [x.numpy() for x in inputs], {"attention": 1, "matrix_tiles": 0}
-    narrow.agrees(module, arrays, [wanted], tmp_path, TOLERANCE["bf16"], taken, f"{target}-small", **options)
+    narrow.agrees(module, arrays, [wanted], tmp_path, narrow.TOLERANCE["bf16"], taken, f"{target}-small", **options)
