@@ -92,7 +92,8 @@ def row(result: dict, peers: list[str]) -> list[str]:
     cells = side_by_side.beside(times, peers, "")
     difference = max(result["differences"].values(), default=0.0)
     off = result["errors"]
-    exact = [f"{off['neo']:.2e} ({off['neo'] / off['openvino']:.2f})"] if off else []
+    ratio = f"{off['neo'] / off['openvino']:.2f}" if off and off["openvino"] else "its 0"
+    exact = [f"{off['neo']:.2e} ({ratio})"] if off else []
     return [
         result["model"],
         f"{times['neo']:.2f} ms",
