@@ -55,7 +55,7 @@ class Product:
             return
         self.panels.origin = Index()
         where = {id(d): index for d, index in outer} | {id(self.plan.rows[-1]): low, id(self.plan.columns): Index()}
-        loops = len(self.panels.reduced) - len(self.panels.merged)
+        loops = len(self.panels.outer)
         self.panels.origin = self.panels.at(self.root, 0, where, [Index()] * loops, Index())
 
 

@@ -3,28 +3,32 @@
 It takes what `panels.py` describes. The loop nest is that of `contraction`; its register tile is up to 2 x 2 tiles of
 16 x 16 sums, held beside two tiles of each operand (Intel 64 and IA-32 optimisation manual, chapter 20).
 Rows are loaded as they lie in memory. The sums go through a scratch buffer in the first-level cache to the vector code
-of the epilogue: tiles know no arithmetic but the product. The epilogue of a register tile comes between the products of
-the next and their way into the buffer, so that the core does both at once.
+of the epilogue: tiles know no arithmetic but the product. The epilogue of a register tile is spread over the products
+of the next, which come into the buffer behind it, so that the core does both at once. All register tiles are of one
+height: where it does not divide the rows, the last one begins with rows that the one before has finished.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from neomlir.mlir import ir
 from neomlir.schedules import intrinsics
+from neomlir.schedules.accumulate import Row
 from neomlir.schedules.base import NotApplicable, Schedule
-from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.contraction import Nest
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import Strips, blocks, full_tile, lane_index
+from neomlir.schedules.nest import Strips, blocks, full_tile
 from neomlir.schedules.panels import Panels
 from neomlir.schedules.plan import Plan
-from neomlir.schedules.quantised import LANES, TOGETHER, Quantised, store_narrowed
+from neomlir.schedules.quantised import LANES, Quantised
 from neomlir.schedules.root import Root
+from neomlir.schedules.tile_ahead import NextTiles
+from neomlir.schedules.tile_finish import Finish
 from neomlir.schedules.tile_registers import LEFT, RIGHT, ROWS, SUMS, Part, Registers
 from neomlir.schedules.units import ROW_BYTES
 
@@ -32,11 +36,7 @@ _STAYS = 4
 """What share of the second-level cache weights may take that come again for every register tile of rows."""
 _ITEMS = 16
 """Work items, at least, where each is large enough."""
-_SHARES = 5
-"""The next panel is fetched by 2^5 register tiles at most."""
-_L2 = 2
-"""The locality hint of data for the second-level cache."""
-_ITEM = 4_000_000
+_ITEM = 16_000_000
 """Operations of a work item, at least: each configures the tiles."""
 
 
@@ -78,14 +78,16 @@ class TileNest(Nest):
         self.panels, self.unit = panels, panels.unit
         self.least = _ITEM
         self._even_strips()
+        self.own = self.strips if plan.rows else None
         self.step = self.unit.step(panels.depth)
         kind = root.generic.results[0].type.element_type
         self.scratch = frame.memory.scratch([2 * ROWS, plan.lanes * plan.vectors], kind)
-        self.shift: int | None = None
-        """The next panel is fetched in 2^shift shares, one a register tile; None where it is not."""
-        self.share: Index | None = None
+        self.next: NextTiles | None = None
+        self.number = Index()
+        """Which of the register tiles that use a panel is being emitted."""
         self.quantised = Quantised.of(frame.kernel) if plan.lanes == LANES else None
         """How the result is quantised, where it is."""
+        self.finish = Finish(frame, root, self.sums, self.scratch, self.quantised)
         self.registers = Registers(frame.b, self.unit, self.step)
         if plan.vectors > len(RIGHT):
             raise NotApplicable("a panel is wider than two tiles")
@@ -104,7 +106,7 @@ class TileNest(Nest):
         shape = ir.RankedTensorType(value.type).shape
         size = math.prod(shape) * self.unit.element_bytes
         if shape[0] > 1 and size > self.frame.machine.l2 // 4:
-            self.shift = min(tiles.bit_length() - 1, _SHARES)
+            self.next = NextTiles(self.frame, self._operand(1), tiles, self.panels.steps(self.root, self.step))
 
     def _rows_inside(self, tiles: list[Size], cut: int, block: int, panels: Size) -> bool:
         """All rows pass by a panel before the next where the rows stay in the second-level cache."""
@@ -131,9 +133,27 @@ class TileNest(Nest):
         if not plan.rows:
             return self._parts(1)
         strips = self.strips
-        if not isinstance(strips.size, int) or strips.size % strips.height:
+        if not isinstance(strips.size, int) or (strips.size % strips.height and not self._overlap()):
             return None
         return self._parts(strips.height)
+
+    def _overlap(self) -> bool:
+        """Whether the last strip begins so early that it is as high as the others, with rows that are multiplied twice.
+
+        They are finished once. Rows that are narrowed several at a time would be so twice.
+        """
+        return self.strips is self.own and self.quantised is None
+
+    def _place(self) -> tuple[Index, Size]:
+        """The first row of the strip that is being emitted, and how many rows of its sums belong to the one before."""
+        strips = self.strips
+        first = strips.number * strips.height
+        if not isinstance(strips.size, int) or strips.size % strips.height == 0:
+            return first, 0
+        start = self.b.compute(first)
+        low = self.b.size(self.b.min(start, strips.size - strips.height))
+        inner = self.plan.inner.size if self.plan.inner else 1
+        return of(Var(low, 1, 0, strips.size - strips.height)), self.b.mul(self.b.sub(start, low), inner)
 
     def _parts(self, height: int) -> tuple[Part, ...]:
         """How `height` rows (or as many of the short dimension) are spread over tiles."""
@@ -214,8 +234,10 @@ class TileNest(Nest):
         return {**fixed, **{id(d): i for d, i in zip(rows[depth:-1], indices, strict=False)}}
 
     def _sequence(self, count: Size, at: Callable[[Index], tuple[dict, Tile]]) -> None:
-        """`count` register tiles, each finished behind the products of the one after it.
+        """`count` register tiles, each finished beside the products of the one after it.
 
+        Each step of the reduction takes some rows along, since a core does not look ahead over all of them. Quantised
+        results are finished behind the products: their epilogue is long, and the loop around products a short one.
         `at` gives what is fixed of the one with a number, and its columns, and sets the number of its strip.
         """
         b, height = self.b, self.strips.height
@@ -223,25 +245,54 @@ class TileNest(Nest):
             b.loop(0, count, 1, lambda t: self._alone(*at(t)))
             return
 
+        rows = self._height(height)
+        share = -(-rows // self.panels.steps(self.root, self.step))
+
+        def placed(t: Index) -> tuple[dict, Tile, Row, Size]:
+            fixed, tile = at(t)
+            base, skip = self._place()
+            return fixed, tile, self.row(fixed, base), skip
+
         def step(t: Index) -> None:
-            def multiply() -> None:
-                fixed, tile = at(t)
-                self._share(fixed)
-                self._multiply(height, self.row(fixed, self.strips.number * height), tile)
+            _, ended, behind, skip = placed(of(Var(b.max(b.sub(b.compute(t), 1), 0))))
+            fixed, tile, row, _ = placed(t)
+            self._share(fixed)
+            follows = b.less(0, b.compute(t))
+            if self.quantised is None:
+                limit = b.value("arith.select", b.index_type, follows, b.index(rows), b.index(0))
+                self._multiply(height, row, tile, lambda n: self._finish_beside(n, share, skip, limit, behind, ended))
+            else:
+                self._multiply(height, row, tile)
+                b.when(follows, lambda: self._finish(height, behind, ended, skip))
+            self._keep(height, tile)
 
-            def finish() -> None:
-                fixed, tile = at(of(Var(b.size(b.sub(b.compute(t), 1)))))
-                self._finish(height, self.row(fixed, self.strips.number * height), tile)
+        b.loop(0, count, 1, step)
 
-            more = b.less(b.compute(t), count)
-            b.when(more, multiply)
-            b.when(b.less(0, b.compute(t)), finish)
-            b.when(more, lambda: self._keep(height, at(t)[1]))
+        def last() -> None:
+            _, tile, row, skip = placed(of(Var(b.size(b.sub(count, 1)))))
+            self._finish(height, row, tile, skip)
 
-        b.loop(0, b.add(count, 1), 1, step)
+        if isinstance(count, int):
+            last()
+        else:
+            b.when(b.less(0, count), last)
+
+    def _finish_beside(self, step: Index, share: int, skip: Size, limit: Size, row: Row, tile: Tile) -> None:
+        """The epilogue of the `share` rows, of those from `skip` to `limit`, that fall to a step of the reduction."""
+        b = self.b
+        low = b.add(b.compute(step * share), skip)
+        if share == 1:
+            b.when(b.less(low, limit), lambda: self.finish.row(of(Var(b.size(low))), row, tile))
+        else:
+            b.loop(low, b.min(b.add(low, share), limit), 1, lambda r: self.finish.row(r, row, tile))
 
     def _alone(self, fixed: dict, tile: Tile) -> None:
-        self._tile(fixed, self.strips.number * self.strips.height, self.strips.height, tile)
+        base, skip = self._place()
+        self._share(fixed)
+        height, row = self.strips.height, self.row(fixed, base)
+        self._multiply(height, row, tile)
+        self._keep(height, tile)
+        self._finish(height, row, tile, skip)
 
     # A register tile.
 
@@ -264,8 +315,11 @@ class TileNest(Nest):
         self._keep(height, tile)
         self._finish(height, row, tile)
 
-    def _multiply(self, height: int, row, tile: Tile) -> None:
-        """Sum products of `height` rows (of the short dimension, where there is one) and a tile of columns."""
+    def _multiply(self, height: int, row, tile: Tile, beside: Callable[[Index], None] = lambda n: None) -> None:
+        """Sum products of `height` rows (of the short dimension, where there is one) and a tile of columns.
+
+        `beside` emits what is done besides in a step of the reduction, whose number it takes.
+        """
         b, root, unit, plan = self.b, self.root, self.unit, self.plan
         parts = self._parts(height)
         first = tile[0][0].put_lane(0)
@@ -278,8 +332,10 @@ class TileNest(Nest):
                         self.registers.call("llvm.x86.tilezero", sums + j)
 
             def step(reduced: list[Index], along: Index) -> None:
-                if self.share is not None:
-                    self._fetch(reduced, along)
+                number = self.panels.number(b, root, reduced, along, self.step)
+                beside(number)
+                if self.next:
+                    self.next.fetch(self.panel, self.number, number)
                 for left, part in zip(LEFT, parts, strict=False):
                     place, stride = self._strided(part, row, first, reduced, along)
                     address = intrinsics.pointer(b, self._operand(0), b.compute(place * size))
@@ -318,74 +374,28 @@ class TileNest(Nest):
         operand = self.panels.rows if number == 0 else 1 - self.panels.rows
         return self.frame.memory.of(self.root.accesses[operand][0][0])
 
-    def _finish(self, height: int, row, tile: Tile) -> None:
-        """The epilogue of the sums in the scratch buffer, row by row."""
-        b, sums = self.b, self.sums
-        parts = self._parts(height)
-        count = parts[-1].start + parts[-1].count
+    def _finish(self, height: int, row: Row, tile: Tile, skip: Size = 0) -> None:
+        """The epilogue of the sums in the scratch buffer, but for the first `skip` rows."""
+        self.finish.rows(skip, self._height(height), row, tile)
 
-        def finish(r: Index) -> None:
-            for chunk, value, loops in self._sums_of(r, row, tile):
-                with b.scope():
-                    sums.finish(loops, chunk, [value])
-
-        with b.scope():
-            whole = 0
-            if self.quantised and all(chunk == Chunk(LANES) for _, chunk in tile) and len(tile) in (1, 2):
-                step = TOGETHER // len(tile)
-                whole = count // step * step
-                b.loop(0, whole, step, lambda r: self._narrow(r, step, row, tile))
-            b.loop(whole, count, 1, finish)
-
-    def _sums_of(self, r: Index, row, tile: Tile) -> Iterator[tuple[Chunk, ir.Value, list[Index]]]:
-        """Of a row in the scratch buffer: chunk, sums and loops of each vector."""
-        column = 0
-        for index, chunk in tile:
-            place = (r, lane_index(Index({}, column), chunk.width))
-            value = self.frame.memory.load(self.scratch, place, Chunk(chunk.width))
-            loops = self.root.loops(row(r, index))
-            yield chunk, self.sums.moved(value, loops, chunk), loops
-            column += chunk.width
-
-    def _narrow(self, first: Index, count: int, row, tile: Tile) -> None:
-        """The epilogue of `count` rows whose quantised results are narrowed together."""
-        rows = [first + r for r in range(count)]
-        points = ((loops, chunk, value) for r in rows for chunk, value, loops in self._sums_of(r, row, tile))
-        store_narrowed(self.frame, self.root, self.quantised, points, row, rows, tile)
-
-    def _fetch(self, outer: list[Index], along: Index) -> None:
-        """Fetch what falls to one step of the reduction of the panel behind the one in use."""
-        b, panels, buffer = self.b, self.panels, self._operand(1)
-        shape = ir.MemRefType(buffer.type).shape
-        size = math.prod(shape[1:])
-        place = self.share * size + along * panels.width
-        for d, index in zip(panels.reduced, outer, strict=False):
-            place = place + index * panels.places[1].terms[self.root.reduced_probes[d]]
-        element = b.size(b.compute(place))
-        if self.shift:
-            element = b.value("arith.shrui", b.index_type, element, b.index(self.shift))
-        following = b.min(b.add(b.compute(self.panel), 1), shape[0] - 1)
-        start = b.add(b.mul(following, size), element)
-        line = self.frame.machine.line // self.unit.element_bytes
-        for offset in range(0, max(1, self.step * panels.width >> self.shift), line):
-            b.fetch(self.frame.memory.flat(buffer), [b.size(b.add(start, offset))], _L2)
+    def _height(self, height: int) -> int:
+        """Rows of a register tile of `height` rows (of the short dimension, where there is one)."""
+        last = self._parts(height)[-1]
+        return last.start + last.count
 
     def _tile(self, fixed: dict, base: Index | None, height: int, tile: Tile) -> None:
         self._share(fixed)
         self.tile(height, self.row(fixed, base), tile)
 
     def _share(self, fixed: dict) -> None:
-        """Which share of the next panel the register tile at `fixed` and the strip that is being emitted fetches."""
-        self.share = None
-        if self.shift is not None:
-            number = Index()
-            for dim, count in zip(self.plan.rows[:-1], self._tiles(), strict=False):
-                number = number * count + fixed[id(dim)]
-            if self.plan.rows:
-                number = number * self.strips.count + self.strips.number
-            mask = self.b.index((1 << self.shift) - 1)
-            share = self.b.value("arith.andi", self.b.index_type, self.b.compute(number), mask)
-            self.share = of(Var(share)) if self.shift else Index()
+        """Say which of the register tiles that use a panel is at `fixed` and the strip that is being emitted."""
+        self.number = Index()
+        if self.next is None:
+            return
+        for dim, count in zip(self.plan.rows[:-1], self._tiles(), strict=False):
+            self.number = self.number * count + fixed[id(dim)]
+        if self.plan.rows:
+            self.number = self.number * self.strips.count + self.strips.number
 
 
 SCHEDULE = MatrixTiles()

@@ -16,13 +16,14 @@ not show: `[n floordiv r, batch…, k…, c, n mod r]`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.builder import Builder
-from neomlir.schedules.index import Index, Part
+from neomlir.schedules.index import Index, Part, Var, of
 from neomlir.schedules.kernel import Kernel
 from neomlir.schedules.plan import Plan
 from neomlir.schedules.root import Dim, Root, linear
@@ -117,7 +118,7 @@ class Panels:
 
         `rest` takes a group of what is left where `by` does not divide the depth.
         """
-        loops = self.reduced[: len(self.reduced) - len(self.merged)]
+        loops = self.outer
         by = by or self.unit.group
         whole = self.depth // by * by
 
@@ -132,13 +133,28 @@ class Panels:
 
         return inside([], held)
 
+    @property
+    def outer(self) -> list[int]:
+        """The loops of the reduction around the depth."""
+        return self.reduced[: len(self.reduced) - len(self.merged)]
+
+    def steps(self, root: Root, by: int) -> int:
+        """Steps of the reduction, of `by` elements each, which divide the depth."""
+        return self.depth // by * math.prod(root.extents[d] for d in self.outer)
+
+    def number(self, b: Builder, root: Root, outer: list[Index], along: Index, by: int) -> Index:
+        """The number of the step `along` elements into the depth."""
+        number = Index()
+        for d, index in zip(self.outer, outer, strict=True):
+            number = number * root.extents[d] + index
+        return number * (self.depth // by) + of(Var(b.size(b.div(b.compute(along), by))))
+
     def at(self, root: Root, operand: int, where: dict[int, Index], reduced: list[Index], along: Index) -> Index:
         """The element of an operand (0 the rows, 1 the columns) at a point, `along` elements into the depth."""
         place = self.places[operand]
         for dim in root.dims:
             place = place.put(dim.probe, where[id(dim)])
-        outer = self.reduced[: len(self.reduced) - len(self.merged)]
-        for d, index in zip(outer, reduced, strict=True):
+        for d, index in zip(self.outer, reduced, strict=True):
             place = place.put(root.reduced_probes[d], index)
         for d in self.merged[:-1]:
             place = place.put(root.reduced_probes[d], Index())
