@@ -96,6 +96,23 @@ def layers():
     return module, x, wanted
 
 
+def recurrent(batch: int, hidden: int = 64):
+    """A recurrent layer both ways, an input, and what PyTorch gives for it."""
+    import torch
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.GRU(10, hidden, batch_first=True, bidirectional=True)
+
+        def forward(self, x):
+            return self.layer(x)[0]
+
+    torch.manual_seed(0)
+    module, x = Layer().eval(), torch.randn(batch, 6, 10)
+    return module, x, module(x).detach().numpy()
+
+
 def heads(tokens: int, keys: int = 0, masked: bool = False, own: int = 3):
     """Three heads of attention, of keys of their own or the same (1), its inputs, and what PyTorch gives for them."""
     import torch

@@ -18,13 +18,14 @@ KINDS = [("bf16", "bf16"), ("f16", "f16"), ("s8", "s8"), ("s8", "u8"), ("u8", "s
 def target(monkeypatch):
     """The name of a processor with tiles and otherwise what many have: real ones have more, which this one may lack.
 
-    There is another with a small cache, whose name ends in `-small`.
+    There is another with a small cache, whose name ends in `-small`, and `dots` with dot products of vectors instead.
     """
     base = replace(Target.named("x86-64-v4"), name="tiles", aliases=(), features=TILES)
     small = replace(base, name="tiles-small", cache=replace(base.cache, l2=1 << 16))
+    dots = replace(base, name="dots", features=("+avx512bf16",))
     emulate.emulator(base)
     known = targets._all()
-    monkeypatch.setattr(targets, "_all", lambda: (*known, base, small))
+    monkeypatch.setattr(targets, "_all", lambda: (*known, base, small, dots))
     return base.name
 
 
@@ -57,6 +58,17 @@ def test_a_model_in_16_bits(target, precision, tmp_path):
     options = {"inputs": [x], "precision": precision}
     taken = {"matrix_tiles": 4}
     narrow.agrees(module, [x.numpy()], [wanted], tmp_path, narrow.TOLERANCE[precision], taken, target, **options)
+
+
+@pytest.mark.parametrize("unit", ["tiles", "dots"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_recurrent_layer_in_16_bits(target, unit, batch, tmp_path):
+    emulate.emulator(Target.named(unit))
+    pytest.importorskip("torch")
+    module, x, wanted = narrow.recurrent(batch)
+    options = {"inputs": [x], "precision": "bf16"}
+    taken = {"recurrence": 1}
+    narrow.agrees(module, [x.numpy()], [wanted], tmp_path, narrow.TOLERANCE["bf16"], taken, unit, **options)
 
 
 @pytest.mark.parametrize(

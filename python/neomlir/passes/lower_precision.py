@@ -14,8 +14,9 @@ from neomlir.passes.base import ModulePass, count, register
 from neomlir.passes.constants import Constants, bytes_of
 from neomlir.passes.contraction import Contraction
 from neomlir.passes.dataflow import indexing_maps, iterators, number_of_inputs
+from neomlir.passes.loops import with_loops
 from neomlir.passes.winograd import Convolution
-from neomlir.schedules.units import rate_of
+from neomlir.schedules.units import rate_of, step_unit
 from neomlir.schedules.winograd_plan import pays
 
 TYPES = ("f32", "bf16", "f16")
@@ -48,6 +49,9 @@ class LowerPrecision(ModulePass):
     memory, and a product widens what it loads; to round and to widen activations as well would cost time and accuracy
     for nothing.
 
+    In the loop of a recurrent layer products of states by weights are rounded where the target has such an instruction
+    and the states are whole steps of it: the weights, half as large then, are read again in every step.
+
     A convolution that is faster by Winograd's algorithm in f32 than directly with the target's instructions keeps its
     factors as they are.
     """
@@ -70,9 +74,10 @@ class LowerPrecision(ModulePass):
             target = targets.get(self.target)
             narrow = ir.BF16Type.get() if self.type == "bf16" else ir.F16Type.get()
             rate = rate_of(target, self.type)
+            in_steps = partial(_in_steps, target, self.type)
             wanted = partial(_factors if rate else _weights, left=self._left(target, rate or 1))
             for function in s.straight_line(module):
-                _Function(function, narrow, target.cache.l2 // 2, wanted).lower()
+                _Function(function, narrow, target.cache.l2 // 2, wanted, in_steps).lower()
 
     def _left(self, target: targets.Target, rate: int) -> Callable[[ir.Operation, Constants], bool]:
         """Whether a convolution is left to `neo-winograd`, rather than done directly at `rate` times f32's speed."""
@@ -93,10 +98,13 @@ class _Function:
         narrow: ir.Type,
         small: int,
         wanted: Callable[[ir.Operation, Constants], list[int]],
+        in_steps: Callable[[int], bool],
     ):
-        """`wanted` gives the numbers of the operands that an operation reads in the narrow type."""
-        self.function, self.narrow, self.small = function, narrow, small
-        self.wanted = partial(wanted, constants=Constants.of(function))
+        """`wanted` gives the numbers of the operands that an operation reads in the narrow type, `in_steps` whether
+        sums over so many products are of narrow numbers in the steps of a loop."""
+        self.function, self.narrow, self.small, self.in_steps = function, narrow, small, in_steps
+        self.constants = Constants.of(function)
+        self.wanted = partial(wanted, constants=self.constants)
         self.made: dict[ir.Value, ir.Value] = {}
         self.readers: list[ir.Operation] = []
         """The contractions and windows."""
@@ -104,8 +112,8 @@ class _Function:
         """The operations that do nothing but round."""
 
     def lower(self) -> None:
-        for op in s.operations(self.function):
-            if numbers := self.wanted(op):
+        for op in with_loops(self.function):
+            if numbers := self.wanted(op) if op.parent.operation == self.function else self._in_loop(op):
                 self.readers.append(op)
             for number in numbers:
                 self.lowered(op.operands[number])
@@ -115,6 +123,15 @@ class _Function:
         for op in self.rounded:
             self._join(op)
         _erase_dead(self.function)
+
+    def _in_loop(self, op: ir.Operation) -> list[int]:
+        """The factors of a product of what a step computes by a weight."""
+        found = Contraction.match(op) if op.name == "linalg.generic" else None
+        if found is None or found.depthwise or not all(_is_wide(v) for v in op.operands):
+            return []
+        depths = [found.extents[loop] for loop in found.reductions]
+        fits = len(depths) == 1 and depths[0] is not None and self.in_steps(depths[0])
+        return [found.a, found.b] if fits and self.constants.weights(op.operands[found.b]) else []
 
     def lowered(self, value: ir.Value) -> ir.Value:
         """The narrow value of a wide one, made behind it."""
@@ -164,7 +181,7 @@ class _Function:
 
     def _round(self, value: ir.Value) -> ir.Value:
         op = s.maker(value)
-        at = ir.InsertionPoint.at_block_begin(self.function.regions[0].blocks[0]) if op is None else None
+        at = ir.InsertionPoint.at_block_begin(value.owner) if op is None else None
         location = self.function.location if op is None else op.location
         with at or ir.InsertionPoint.after(op), location:
             rank = ir.RankedTensorType(value.type).rank
@@ -243,6 +260,10 @@ class _Function:
             if old != value:
                 old.replace_all_uses_with(result)
         s.erase(made)
+
+
+def _in_steps(target: targets.Target, type_: str, channels: int) -> bool:
+    return step_unit(target, type_, type_, channels) is not None
 
 
 def _is_wide(value: ir.Value) -> bool:

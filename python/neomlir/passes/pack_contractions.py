@@ -15,7 +15,7 @@ from neomlir.passes.contraction import Contraction
 from neomlir.passes.layouts import pad_zeros, pads_zeros, transpose
 from neomlir.passes.loops import LOOP, outside, with_loops
 from neomlir.schedules.tiles import panel_width, register_tile
-from neomlir.schedules.units import Unit, factor_types, unit_of
+from neomlir.schedules.units import Unit, factor_types, step_unit, unit_of
 
 _WIDEST = 1024
 """Columns of a panel, at most."""
@@ -67,10 +67,10 @@ class PackContractions(ModulePass):
                     found = Contraction.match(op)
                     if found is None or not isinstance(op.operands[found.b].type, ir.RankedTensorType):
                         continue
-                    # The loops of `recurrence` are those of plain products.
+                    # The loops of `recurrence` are those of products without anything around them.
                     in_loop = op.parent.operation.name == LOOP
                     if constants.weights(op.operands[found.b]):
-                        unit = None if in_loop else _unit(found, target)
+                        unit = _unit_in_loop(found, target) if in_loop else _unit(found, target)
                         _rows, columns = register_tile(target, width(s.element_type(op.results[0])))
                         _pack(found, columns, unit, int(told.get(found.signature, 0)))
                     elif not found.depthwise and (
@@ -89,6 +89,14 @@ def _unit(c: Contraction, target) -> Unit | None:
     if channels is None:
         return None
     return unit_of(target, types[c.a], types[c.b], channels, s.has_static_shape(c.op.operands[c.a]))
+
+
+def _unit_in_loop(c: Contraction, target) -> Unit | None:
+    """The same for a step of a loop, which reads its rows as they are, on the units that `recurrence` knows."""
+    types, rows = factor_types(c.op), s.positions(c.maps[c.a])
+    if _unit(c, target) is None or list(c.reductions) != rows[-1:]:
+        return None
+    return step_unit(target, types[c.a], types[c.b], c.extents[rows[-1]])
 
 
 def panel_choices(c: Contraction, target) -> tuple[int, ...]:

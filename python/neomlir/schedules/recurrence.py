@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import contraction
+from neomlir.schedules import contraction, dot_product, matrix_tiles
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import all_boxes
 from neomlir.schedules.builder import Size, Tile
@@ -27,6 +27,7 @@ from neomlir.schedules.step import Step, uses_first
 from neomlir.schedules.step_memory import StepFrame
 from neomlir.schedules.tiles import scores_bytes
 
+_UNITS = ((matrix_tiles.planned, matrix_tiles.TileNest), (dot_product.planned, dot_product.DotNest))
 _WHOLE = 1 << 62
 """Operations of a work item: no product of a step is cut into several."""
 
@@ -210,13 +211,24 @@ class _Loop:
             return
         frame = self._part([value], [place], {})
         try:
-            root = Root(frame.kernel)
-            nest = contraction.Nest(frame, root, Plan.folded(root, frame.kernel, self.target))
+            nest = self._nest(frame)
             nest.least = _WHOLE
             sizes, item = nest.main()
             self._around(sizes, [], item)
         finally:
             frame.kernel.func.erase()
+
+    def _nest(self, frame: StepFrame) -> contraction.Nest:
+        """The loops of a product, on the unit of the target for which its weights are packed."""
+        root = Root(frame.kernel)
+        for planned, kind in _UNITS:
+            try:
+                plan, panels = planned(root, frame.kernel, self.target)
+            except NotApplicable:
+                continue
+            if frame.is_whole(root.accesses[panels.rows][0][0]):
+                return kind(frame, root, plan, panels)
+        return contraction.Nest(frame, root, Plan.folded(root, frame.kernel, self.target))
 
     def _around(self, sizes: list[Size], indices: list[Index], item) -> None:
         """The work items of a product, one after the other."""

@@ -55,3 +55,8 @@ class StepFrame(Frame):
                 raise NotApplicable("a step reads two rows of a tensor")
         self.memory = _Rows(self.b, arguments, moving, shifted, base)
         self.evaluator = Evaluator(self.b, part, self.memory)
+
+    def is_whole(self, argument: ir.Value) -> bool:
+        """Whether the buffer of an argument begins with its first element, and not with that of another row."""
+        buffer = self.memory.of(argument)
+        return buffer not in self.memory.rows and buffer not in self.memory.shifted

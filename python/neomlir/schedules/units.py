@@ -83,6 +83,8 @@ class Unit:
         return min((wide, narrow), key=lambda r: -(-extent // r) * r * (_NARROW if r == narrow else _WIDE))
 
 
+_STEP = 32
+"""Sums in a step of a loop are over a multiple of this: whole steps of tiles of 16-bit numbers."""
 _TILE_RATE = 16
 """Products that a tile unit sums while two ports do one each in f32: 16 x 32 a cycle."""
 WORDS = {
@@ -134,6 +136,13 @@ def unit_of(target, rows: str, columns: str, channels: int, padded: bool) -> Uni
     """
     units = [u for u in units_of(target, rows, columns) if padded or channels % u.group == 0]
     return min(units, key=lambda u: (-(-channels // u.group), -channels % u.group), default=None)
+
+
+def step_unit(target, rows: str, columns: str, channels: int) -> Unit | None:
+    """The unit for sums over `channels` in a step of a loop, which reads its rows as they are; None: multiply-adds."""
+    unit = unit_of(target, rows, columns, channels, padded=False)
+    takes = unit is not None and (unit.tiles or unit.group_bits == 32) and unit.element_bytes == 2
+    return unit if takes and channels % _STEP == 0 else None
 
 
 def rate_of(target, type_: str) -> int:
