@@ -35,6 +35,9 @@ _TWICE = 5 / 4
 """How many times the second-level cache weights are at most that come from behind it twice."""
 _RATE = 1
 """Bytes of weights a cycle that come from memory without being waited for."""
+_ENOUGH = 64
+"""Rows that a panel serves, at least, where blocks of rows are outermost: one thread waits for weights then, but two
+would wait for rows in each other's cache."""
 
 
 class Contraction(Schedule):
@@ -282,7 +285,7 @@ class Nest:
             return False
         if rows + 2 * weights // panels <= l2 * 3 // 4:
             uses = block * self.plan.height * math.prod(t if isinstance(t, int) else 1 for t in tiles[cut + 1 :])
-            return weights > l2 // 4 and uses < self.rows_needed()
+            return weights > l2 // 4 and uses < min(_ENOUGH, self.rows_needed())
         return rows * (panels - 1) < weights * (blocked - 1)
 
     def rows_needed(self) -> int:
