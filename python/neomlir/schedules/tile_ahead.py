@@ -10,7 +10,7 @@ import math
 
 from neomlir.mlir import ir
 from neomlir.schedules.frame import Frame
-from neomlir.schedules.index import Index
+from neomlir.schedules.index import Index, Var, of
 
 _L2 = 2
 """The locality hint of data for the second-level cache."""
@@ -20,7 +20,7 @@ class NextTiles:
     """Fetches the next panel while `tiles` register tiles use one, in `steps` steps each."""
 
     def __init__(self, frame: Frame, buffer: ir.Value, tiles: int, steps: int):
-        self.b, self.frame, self.buffer, self.steps = frame.b, frame, buffer, steps
+        self.b, self.frame, self.buffer, self.tiles, self.steps = frame.b, frame, buffer, tiles, steps
         kind = ir.MemRefType(buffer.type)
         self.panels, self.size = kind.shape[0], math.prod(kind.shape[1:])
         self.line = frame.machine.line * 8 // kind.element_type.width
@@ -30,6 +30,8 @@ class NextTiles:
     def fetch(self, panel: Index, tile: Index, step: Index) -> None:
         """What falls to a step of the register tile with a number, of those that use `panel`."""
         b, share = self.b, self.count * self.line
+        # Blocks of rows that use the same panel fetch the same one behind it.
+        tile = of(Var(b.size(b.rem(b.compute(tile), self.tiles)), 1, 0, self.tiles - 1))
         following = b.min(b.add(b.compute(panel), 1), self.panels - 1)
         within = b.min(b.compute((tile * self.steps + step) * share), max(0, self.size - share))
         start = b.add(b.mul(following, self.size), within)
