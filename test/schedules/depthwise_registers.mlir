@@ -1,5 +1,5 @@
 // RUN: neo-opt --neo-schedule=target=znver2 --split-input-file %s | FileCheck %s
-// RUN: neo-opt --neo-schedule=target=sapphirerapids --split-input-file %s | FileCheck %s --check-prefix=LARGE
+// RUN: neo-opt --neo-schedule=target=icelake-server --split-input-file %s | FileCheck %s --check-prefix=LARGE
 
 // Rows of 14 points: 64 channels of the four rows under a window are half of the first-level cache of 32 KB, in whole
 // lines. Sixteen registers hold a strip of seven results of one vector with a row of weights; of two it would be four.

@@ -50,6 +50,8 @@ class Accumulator:
         """What is called in every step, with the indices of the reduction in `order`, before anything is loaded."""
         self.foreseen = False
         """Whether results are written from end to end."""
+        self.near = False
+        """Whether results are asked for where they are in the second-level cache, too."""
         self.part: tuple[Index, Size] | None = None
         """Where the reduction of one loop starts and ends, if not at its ends."""
         self.first: ir.Value | None = None
@@ -158,7 +160,7 @@ class Accumulator:
         for number, (loops, chunk) in enumerate(places):
             last = number % vectors == vectors - 1
             for i, place in enumerate(stored_at(kernel, self.generic, loops)):
-                if not self.foreseen and self.frame.is_large(kernel.destinations[i]):
+                if not self.foreseen and (self.near or self.frame.is_large(kernel.destinations[i])):
                     memory.fetch(self.frame.destination(i), place, _L1, write=True)
                     if last and self._is_ragged(kernel.destinations[i]):
                         memory.fetch(self.frame.destination(i), place, _L1, write=True, lane=chunk.width - 1)

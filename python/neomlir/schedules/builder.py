@@ -291,6 +291,16 @@ class Builder(Sizes):
                 body()
                 self.op("scf.yield", [], [])
 
+    def where(
+        self, condition: ir.Value, body: Callable[[], Sequence[ir.Value]], otherwise: Sequence[ir.Value]
+    ) -> list[ir.Value]:
+        """`scf.if`: what `body` gives, or else these values."""
+        op = self.op("scf.if", [value.type for value in otherwise], [condition], regions=2)
+        for region, values in zip(op.regions, (body, lambda: otherwise), strict=True):
+            with self.scope(region.blocks.append()):
+                self.op("scf.yield", [], list(values()))
+        return list(op.results)
+
     def items(self, groups: Sequence[tuple[Sequence[Size], Callable[[list[Index]], None]]]) -> None:
         """One work item for each point of each group's sizes (the last fastest), in one `scf.forall` of one dimension.
 

@@ -1,30 +1,28 @@
 """The schedule of depthwise convolutions: channels in vectors, neighbouring results of a row in registers.
 
-A register tile is a strip of one row of the result. It passes by the rows of the window; of each it loads an input once
-and adds its products to all the results that it belongs to before it loads the next, so that sums and one row of
-weights are all that is held. The same strip of the next row follows, so that the rows under a window are in the
-first-level cache from the row before, but for the last, which is fetched meanwhile where it comes from memory; channels
-are cut into blocks for which that cache is large enough. A border of zeros that no other kernel has written is never
-read: taps that would are left out.
+A register tile is a strip of one row of the result, or of two. It passes by the rows under its windows; of each it
+loads an input once and adds its products to all the results that it belongs to before it loads the next, so that sums
+and one row of weights, or all of them, are all that is held. The same strip of the next rows follows, so that the rows
+under its windows are in the first-level cache from before, but for the last, which are fetched meanwhile where they
+come from memory; channels are cut into blocks for which that cache is large enough. A border of zeros that no other
+kernel has written is never read: taps that would are left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
 
 from neomlir.mlir import ir
-from neomlir.schedules.accumulate import Accumulator
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
 from neomlir.schedules.depthwise_ahead import NextRow
-from neomlir.schedules.depthwise_form import TAPS, Border, Form, Window, pad_of
+from neomlir.schedules.depthwise_form import Border, Form, Window, pad_of
+from neomlir.schedules.depthwise_sums import Sums
 from neomlir.schedules.frame import Frame, static_shape
-from neomlir.schedules.index import Index
+from neomlir.schedules.index import Index, split
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.mixed import mixed_factors
 from neomlir.schedules.nest import USES, amid, even, vectors
 from neomlir.schedules.parts import PartFrame, cut
 from neomlir.schedules.points import Points
@@ -34,6 +32,10 @@ _TALL = 8
 """Results of a strip, at most."""
 _SHORT = 4
 """Strips of two vectors that are shorter are made of one: each weight is loaded for too few results."""
+_PAIR = 2
+"""Rows of a register tile where the first-level cache is what is busy."""
+_PIECE = 4
+"""Lines of a row's piece in a block of channels of such tiles, at least: hardware fetches what lies behind as well."""
 _RUN = 4096
 """Bytes of a row under a strip that are worth a jump to the next one in memory: hardware foresees what is in a page."""
 _ITEM = 100_000
@@ -107,6 +109,13 @@ class Nest:
         self.taps = math.prod(w.taps for w in form.others)
         self.down = bool(form.others) and form.others[-1].loop == form.outer[-1]
         """Whether rows under a window are met again by the window below."""
+        self.rows = _PAIR if self._is_paired() else 1
+        """Rows of a register tile."""
+        self.under = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
+        """Rows of the input under it."""
+        if self.rows > 1:
+            last = form.others[-1]
+            self.under += (self.rows - 1) * last.stride * (self.under // ((last.taps - 1) * last.dilation + 1))
         self.along = self._is_along(target, bits)
         # Sums, a row of weights, and the input in use.
         taps = form.row.taps
@@ -118,6 +127,8 @@ class Nest:
             # Compilers load inputs as early as they can: each tap has one on its way.
             free = machine.registers - 2 * taps
         tall = _TALL
+        if self.rows > 1:
+            free = min(free, self._free())
         if form.mix:
             free, tall = max(machine.registers - taps * min(self.mixed, 4), machine.registers // 2) - 2, _TALL_MIXED
         height = max(1, min(tall, free, self.width))
@@ -128,47 +139,67 @@ class Nest:
         self.block, self.wide = self._block(target, bits)
         self.units = -(-self.strips // self.wide)
         self.next = NextRow.of(frame, form, border) if self.units > 1 else None
-        if self.next is not None:
+        self.sums.near = self.rows > 1
+        if self.next is not None and self.rows == 1:
             # The lines that are written would displace those that were fetched.
             self.sums.foreseen = True
+
+    def _is_paired(self) -> bool:
+        """Whether a register tile has two rows, of one vector of channels: half of what is loaded is loaded for both.
+
+        Where a core multiplies two vectors a cycle that are as long as a line of the cache, its first-level cache is
+        busy with loads, with lines that come and with lines that go; of narrower vectors a tile would use a part of
+        each line. The tile pays together with fetches of the lines that it writes, so where those pay.
+        """
+        form, machine = self.form, self.frame.machine
+        if not self.down or form.mix or self.b.scalable or machine.ports < 2 or not machine.ahead:
+            return False
+        whole = self.lanes * self.frame.kernel.element_bits // 8 >= machine.line
+        return whole and form.generic.extents[form.others[-1].loop] > 1 and self._free() >= min(_TALL, self.width)
+
+    def _free(self) -> int:
+        """Results of a row for which there are registers beside all weights, in tiles of two rows."""
+        return (self.frame.machine.registers - self.taps * self.form.row.taps - 2) // _PAIR
 
     def _is_along(self, target, bits: int) -> bool:
         """Whether rows are read from end to end, as hardware foresees it.
 
         They are where they come from memory, and the row under a strip is short, or few of them are under the next
-        window as well and what is not foreseen is late.
+        tile as well and what is not foreseen is late. Then tiles of two rows gain by it where something is not in the
+        second-level cache.
         """
         form, g = self.form, self.form.generic
-        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
-        again = rows - form.others[-1].stride if self.down else 0
+        again = self.under - self.rows * form.others[-1].stride if self.down else 0
         run = _TALL * form.row.stride * self.channels * bits // 8
         moved = sum(math.prod(n or 1 for n in static_shape(v)) for v in (g.inputs[0], g.results[0])) * bits // 8
-        late = again * 2 <= rows and target.cache.ahead > 0
-        return moved > 2 * target.cache.l2 and (late or run < _RUN)
+        late = again * 2 <= self.under and target.cache.ahead > 0
+        return moved > target.cache.l2 * (1 if self.rows > 1 else 2) and (late or run < _RUN)
 
     def _block(self, target, bits: int) -> tuple[int, int]:
         """Channels of a block, and strips that go down the rows together.
 
-        What the rows under their windows, one more, weights and results take is half of the first-level cache. Channels
-        of several register tiles are two blocks at least: between bounds that it knows LLVM loads the tiles' weights
-        early, and has no registers for them.
+        What the rows under their windows, one more, weights and results take is half of the first-level cache, or all
+        of it where tiles have two rows, of which half are not met again. Channels of several register tiles are two
+        blocks at least: between bounds that it knows LLVM loads the tiles' weights early, and has no registers for
+        them.
         """
         form, step = self.form, self.usual * self.vectors
         most = -(-self.channels // step) * step
-        fit = target.cache.l1d // 2 // (bits // 8)
+        fit = target.cache.l1d // (1 if self.rows > 1 else 2) // (bits // 8)
         line = math.lcm(step, max(1, target.cache.line * 8 // bits))
-        rows = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
+        least = most if self.rows == 1 else min(most, _PIECE * target.cache.line * 8 // bits)
 
         def each(strips: int) -> int:
             """Elements of a channel."""
             width = min(self.width, strips * self.height)
             points = (width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
-            return points * (rows + 1) + width + self.taps * form.row.taps * self.mixed
+            return points * (self.under + 1) + width * self.rows + self.taps * form.row.taps * self.mixed
 
         wide, block = self.strips, most
         if not self.along:
             if self.down:
-                wide = max((n for n in range(1, self.strips + 1) if each(n) * most <= fit), default=1)
+                wide = max((n for n in range(1, self.strips + 1) if each(n) * least <= fit), default=1)
+                wide = -(-self.strips // -(-self.strips // wide)) if self.rows > 1 else wide
             count = max(-(-most // max(step, fit // each(wide) // line * line)), 2 if most > step else 1)
             block = min(most, -(-most // (count * line)) * line)
         others = [n * step for n in (1, 2, 4, 8) if n * step < most]
@@ -191,6 +222,7 @@ class Nest:
         if isinstance(rows, int):
             number = -(-rows // min(tall, rows))
             tall = -(-rows // even(max(number, 2) if self.units > 1 and rows_outside else number, rows))
+            tall = -(-tall // self.rows) * self.rows
         bands = b.ceildiv(rows, tall)
 
         def item(indices: list[Index]) -> None:
@@ -202,7 +234,7 @@ class Nest:
 
             def go(strips: Strips) -> None:
                 if outer:
-                    b.loop(low, high, 1, lambda y: self._row([*before, y], strips, start, end))
+                    self._rows(before, low, high, strips, start, end)
                 else:
                     self._row([], strips, start, end)
 
@@ -255,28 +287,42 @@ class Nest:
             elif n == first:
                 b.loop(first * height, last * height, height, lambda x: strip(x, height))
 
-    def _row(self, outer: list[Index], strips: Strips, start: Size, end: Size) -> None:
-        """Strips of a row; where the window meets no border above or below, its rows are written out."""
+    def _rows(self, before: list[Index], low: Size, high: Size, strips: Strips, start: Size, end: Size) -> None:
+        """Strips of the rows of a band, as many together as a register tile has, and of one that is left."""
+        b, rows = self.b, self.rows
+        middle = high
+        if rows > 1 and self.form.generic.extents[self.form.outer[-1]] % rows:
+            middle = b.add(low, b.mul(b.div(b.sub(high, low), rows), rows))
+        b.loop(low, middle, rows, lambda y: self._row([*before, y], strips, start, end, rows))
+        if middle is not high:
+            b.loop(middle, high, 1, lambda y: self._row([*before, y], strips, start, end))
+
+    def _row(self, outer: list[Index], strips: Strips, start: Size, end: Size, rows: int = 1) -> None:
+        """Strips of a row, or of `rows`; where the window meets no border above or below, its rows are written out."""
         b, masks = self.b, self.frame.machine.masks
-        others = self.form.others
+        others, paired = self.form.others, self.rows > 1
 
         def each(inside: bool) -> None:
-            bounds = [self._taps(window, outer) for window in (others[:-1] if inside else others)]
-            if inside:
+            bounds = [self._taps(window, outer) for window in (others[:-1] if inside or paired else others)]
+            if inside and not paired:
                 bounds.append((0, others[-1].taps))
 
             def strip(base: Index, height: int) -> None:
                 vectors(
-                    b, start, end, self.channels, self.lanes, self.vectors, masks,
-                    lambda tile: self._tile(outer, base, height, tile, bounds),
+                    b, start, end, self.channels, self.lanes, 1 if rows > 1 else self.vectors, masks,
+                    lambda tile: self._tile(outer, base, height, tile, bounds, rows, inside),
                 )  # fmt: skip
 
             strips(strip)
 
         low, high = self._inside(others[-1]) if self.down else (0, 0)
-        if self.border is None or low >= high:
+        high -= rows - 1
+        if self.border is None or low >= high or rows < self.rows:
             each(False)
-        elif outer[-1].constant is not None or (low, high) == (0, self.form.generic.extents[others[-1].loop]):
+        elif outer[-1].constant is not None or (low, high) == (
+            0,
+            self.form.generic.extents[others[-1].loop] - rows + 1,
+        ):
             each(outer[-1].constant is None or low <= outer[-1].const < high)
         else:
             # One comparison: what is less than zero is a large number.
@@ -318,78 +364,32 @@ class Nest:
         reach = (extent - 1) * window.stride + (window.taps - 1) * window.dilation + 1
         return max(0, reach - self.border.low[window.place] - (self.border.sizes[window.place] or 0))
 
-    def _tile(self, outer, base: Index, height: int, tile: Tile, bounds: list[tuple[Size, Size]]) -> None:
-        """A strip of one row times some vectors of channels."""
+    def _tile(
+        self,
+        outer: list[Index],
+        base: Index,
+        height: int,
+        tile: Tile,
+        bounds: list[tuple[Size, Size]],
+        rows: int,
+        inside: bool,
+    ) -> None:
+        """A strip of `rows` times some vectors of channels."""
         form = self.form
         fixed = dict(zip(form.outer, outer, strict=True))
 
         def row(r: Index, index: Index) -> list[Index]:
-            where = {**fixed, form.row.loop: base + r, form.channels: index}
+            below, along = split(r, height) if rows > 1 else (Index(), r)
+            where = {**fixed, form.row.loop: base + along, form.channels: index}
+            if rows > 1:
+                where[form.outer[-1]] += below
             return [where[dim.loops[0]] for dim in form.root.dims]
 
-        self.sums.bounds, self.sums.vectors = bounds, len(tile)
+        sums = self.sums
+        sums.bounds, sums.vectors, sums.rows, sums.inside = bounds, len(tile), rows, inside
         if self.next is not None:
-            self.next.fetch(fixed, base, height, tile)
-        self.sums.tile(height, row, tile)
-
-
-class Sums(Accumulator):
-    """Sums over a window, in the order in which its inputs lie in memory."""
-
-    def __init__(self, frame: Frame, form: Form, border: Border | None):
-        super().__init__(frame, form.root)
-        self.form, self.border = form, border
-        self.bounds: list[tuple[Size, Size]] = []
-        """The first tap and the one behind the last, of each loop of the window but the row's."""
-        self.vectors = 1
-        """Vectors of a tile's row."""
-        if form.mix:
-            self.made_wide = mixed_factors(frame, form, self.product[:2])
-
-    def _reduce(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
-        """The loops over the rows of the window inside `inner`."""
-        form, number = self.form, len(inner)
-        if number == len(form.others):
-            return self._slide(places, inner, held)
-        low, high = self.bounds[number]
-        mixed = form.mix.size if form.mix else 1
-
-        def body(k: Index, *held: ir.Value) -> list[ir.Value]:
-            return self._reduce(places, [*inner, k], list(held))
-
-        if isinstance(low, int) and isinstance(high, int) and high * form.row.taps * mixed <= 2 * TAPS:
-            for k in range(low, high):
-                held = body(Index({}, k), *held)
-            return held
-        return self.frame.b.loop(low, high, 1, body, held)
-
-    def _slide(self, places, inner: list[Index], held: list[ir.Value]) -> list[ir.Value]:
-        """One row of the window: each input is met once, by all the sums that it belongs to."""
-        row, held = self.form.row, list(held)
-        meets: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for number, (loops, _) in enumerate(places):
-            for k in range(row.taps):
-                at = loops[row.loop] * row.stride + k * row.dilation
-                if not self._is_zero(at):
-                    meets.setdefault((at.const, number % self.vectors), []).append((number, k))
-        mix = self.form.mix
-        for where, c in product(sorted(meets), range(mix.size if mix else 1)):
-            for number, k in meets[where]:
-                loops, chunk = list(places[number][0]), places[number][1]
-                for window, tap in zip(self.form.others, inner, strict=True):
-                    loops[window.tap] = tap
-                loops[row.tap] = Index({}, k)
-                if mix:
-                    loops[mix.tap] = Index({}, c)
-                held[number] = self.add(loops, chunk, [held[number]])[0]
-        return held
-
-    def _is_zero(self, at: Index) -> bool:
-        """Whether an input of a strip that stands for itself is of the border."""
-        if self.border is None or at.constant is None:
-            return False
-        place = self.form.row.place
-        return not 0 <= at.const - self.border.low[place] < self.border.sizes[place]
+            self.next.fetch(fixed, base, height, tile, rows)
+        sums.tile(rows * height, row, tile)
 
 
 SCHEDULE = Depthwise()

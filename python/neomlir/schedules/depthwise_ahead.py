@@ -45,8 +45,8 @@ class NextRow:
         low = [0] * len(sizes) if border is None else border.low
         return NextRow(frame, form, frame.memory.of(source) if border is None else border.buffer, low, sizes)
 
-    def fetch(self, outer: dict[int, Index], base: Index, height: int, tile: Tile) -> None:
-        """Of the strip of `height` results from `base` on, below the place `outer` of the loops outside.
+    def fetch(self, outer: dict[int, Index], base: Index, height: int, tile: Tile, rows: int = 1) -> None:
+        """Of the strip of `height` results from `base` on, `rows` below the place `outer` of the loops outside.
 
         A line of the cache holds the channels of several tiles: each fetches those of every so many points.
         """
@@ -68,8 +68,9 @@ class NextRow:
         points = [place[row.place] + common + i for i in range(0, height * row.stride, share)]
         if base.constant is not None:
             points = [p for p in points if 0 <= p.const < self.sizes[row.place]]
-        reach = (window.taps - 1) * window.dilation + 1
-        for k in range(min(window.stride, reach)):
+        step = rows * window.stride
+        reach = step - window.stride + (window.taps - 1) * window.dilation + 1
+        for k in range(min(step, reach)):
             below = b.compute(place[window.place] + reach + k)
             place_below = self._within(below, self.sizes[window.place])
             for point in points:
