@@ -17,7 +17,7 @@ from neomlir.mlir import ir
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.boxes import borders
 from neomlir.schedules.builder import Size, Tile
-from neomlir.schedules.depthwise_ahead import NextRow
+from neomlir.schedules.depthwise_ahead import NextRow, fetch_weights
 from neomlir.schedules.depthwise_form import Border, Form, Window, pad_of
 from neomlir.schedules.depthwise_sums import Sums
 from neomlir.schedules.frame import Frame, static_shape
@@ -36,6 +36,8 @@ _PAIR = 2
 """Rows of a register tile where the first-level cache is what is busy."""
 _PIECE = 4
 """Lines of a row's piece in a block of channels of such tiles, at least: hardware fetches what lies behind as well."""
+_PAGE = 4096
+"""Bytes of memory that all have places of their own in the first-level cache, where each has several."""
 _RUN = 4096
 """Bytes of a row under a strip that are worth a jump to the next one in memory: hardware foresees what is in a page."""
 _ITEM = 100_000
@@ -139,7 +141,8 @@ class Nest:
         self.block, self.wide = self._block(target, bits)
         self.units = -(-self.strips // self.wide)
         self.next = NextRow.of(frame, form, border) if self.units > 1 else None
-        self.sums.near = self.rows > 1
+        # A producer that writes the border makes rows often a page apart: lines fetched among them are in the way.
+        self.sums.near = self.rows > 1 and (self.along or border is not None)
         if self.next is not None and self.rows == 1:
             # The lines that are written would displace those that were fetched.
             self.sums.foreseen = True
@@ -149,13 +152,16 @@ class Nest:
 
         Where a core multiplies two vectors a cycle that are as long as a line of the cache, its first-level cache is
         busy with loads, with lines that come and with lines that go; of narrower vectors a tile would use a part of
-        each line. The tile pays together with fetches of the lines that it writes, so where those pay.
+        each line. Pieces of fewer lines than `_PIECE` lose more by what is fetched for nothing, and few results a plane
+        by weights that come from memory, a line of each for a tile. The tile pays together with fetches, so where those
+        pay.
         """
         form, machine = self.form, self.frame.machine
         if not self.down or form.mix or self.b.scalable or machine.ports < 2 or not machine.ahead:
             return False
-        whole = self.lanes * self.frame.kernel.element_bits // 8 >= machine.line
-        return whole and form.generic.extents[form.others[-1].loop] > 1 and self._free() >= min(_TALL, self.width)
+        size, often = self.frame.kernel.element_bits // 8, form.generic.extents[form.others[-1].loop] * self.width
+        whole = self.lanes * size >= machine.line and self.channels * size >= _PIECE * machine.line
+        return whole and often >= USES and self._free() >= min(_TALL, self.width)
 
     def _free(self) -> int:
         """Results of a row for which there are registers beside all weights, in tiles of two rows."""
@@ -181,7 +187,7 @@ class Nest:
         What the rows under their windows, one more, weights and results take is half of the first-level cache, or all
         of it where tiles have two rows, of which half are not met again. Channels of several register tiles are two
         blocks at least: between bounds that it knows LLVM loads the tiles' weights early, and has no registers for
-        them.
+        them. Lines of a block of such tiles that would be in the same places of the cache are no block.
         """
         form, step = self.form, self.usual * self.vectors
         most = -(-self.channels // step) * step
@@ -202,6 +208,9 @@ class Nest:
                 wide = -(-self.strips // -(-self.strips // wide)) if self.rows > 1 else wide
             count = max(-(-most // max(step, fit // each(wide) // line * line)), 2 if most > step else 1)
             block = min(most, -(-most // (count * line)) * line)
+            if self.rows > 1:
+                # Points are so many bytes apart, but for whole pages.
+                block = min(block, max(least, math.gcd(self.channels * bits // 8, _PAGE) * 8 // bits))
         others = [n * step for n in (1, 2, 4, 8) if n * step < most]
         return self.frame.kernel.parameter("channels", block, [*others, most]), wide
 
@@ -231,6 +240,9 @@ class Nest:
             high = b.min(b.add(low, tall), rows)
             start = b.compute(block * self.block) if block.terms else 0
             end = b.min(b.add(start, self.block), self.channels)
+            if self.rows > 1 and not self.along:
+                # Of tiles half as wide only half as many are asked for by what a core sees ahead.
+                fetch_weights(self.frame, form, start, end)
 
             def go(strips: Strips) -> None:
                 if outer:

@@ -1,4 +1,5 @@
-"""The rows of the input that the next row of results reads first are fetched while the one before is computed.
+"""The rows of the input that the next row of results reads first are fetched while the one before is computed, and
+the weights of a block of channels before it is begun.
 
 Of a strip they are short pieces, one a row of the tensor, which hardware does not foresee.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 from neomlir.mlir import ir
 from neomlir.schedules.builder import Size, Tile
@@ -84,3 +86,21 @@ class NextRow:
         """The row, or the nearest that there is."""
         b = self.frame.b
         return of(Var(b.size(b.max(b.min(row, size - 1), 0))))
+
+
+def fetch_weights(frame: Frame, form: Form, low: Size, high: Size) -> None:
+    """Ask for the weights of the channels from `low` to `high`, a line of each tap in turn."""
+    b, g, memory = frame.b, form.generic, frame.memory
+    if not isinstance(g.inputs[1].owner, ir.Block):
+        return
+    taps = [*(window.tap for window in form.others), form.row.tap]
+
+    def line(c: Index) -> None:
+        for place in product(*(range(g.extents[d]) for d in taps)):
+            loops = [Index() for _ in range(g.rank)]
+            for d, k in zip(taps, place, strict=True):
+                loops[d] = Index({}, k)
+            loops[form.channels] = c
+            memory.fetch(memory.of(g.inputs[1]), tuple(apply(e, loops) for e in g.maps[1].results), _L2)
+
+    b.loop(low, high, frame.machine.line * 8 // frame.kernel.element_bits, line)
