@@ -5,7 +5,8 @@ It takes what `panels.py` describes. The loop nest is that of `contraction`; its
 Rows are loaded as they lie in memory. The sums go through a scratch buffer in the first-level cache to the vector code
 of the epilogue: tiles know no arithmetic but the product. The epilogue of a register tile is spread over the products
 of the next, which come into the buffer behind it, so that the core does both at once. All register tiles are of one
-height: where it does not divide the rows, the last one begins with rows that the one before has finished.
+height: where it does not divide the rows, the last one begins with rows that the one before has finished. Quantised
+results are narrowed several rows at a time: they come behind the products, and tiles may differ by a row.
 """
 
 from __future__ import annotations
