@@ -67,3 +67,38 @@ func.func @part(%h: tensor<24xf32>) -> tensor<24xf32> {
   }
   return %r : tensor<24xf32>
 }
+
+// Nothing but the product reads a rounded state, where its extent is not known, too.
+// CHECK-LABEL: func.func @open
+// CHECK:         scf.for {{.*}} iter_args(%[[STATE:.*]] = %{{.*}}) -> (tensor<?x32xf32>)
+// CHECK:           linalg.generic {{.*}} : tensor<?x32xbf16>, tensor<32x32xbf16>)
+// CHECK:           linalg.generic {{.*}} ins(%{{.*}}, %[[STATE]] : tensor<?x32xf32>, tensor<?x32xf32>)
+#rows = affine_map<(m, n, k) -> (m, k)>
+#columns = affine_map<(m, n, k) -> (n, k)>
+#both = affine_map<(m, n, k) -> (m, n)>
+#same = affine_map<(m, n) -> (m, n)>
+func.func @open(%h: tensor<?x32xf32>) -> tensor<?x32xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c7 = arith.constant 7 : index
+  %zero = arith.constant 0.0 : f32
+  %w = ml_program.global_load_const @w : tensor<32x32xf32>
+  %m = tensor.dim %h, %c0 : tensor<?x32xf32>
+  %e = tensor.empty(%m) : tensor<?x32xf32>
+  %r = scf.for %t = %c0 to %c7 step %c1 iter_args(%old = %h) -> tensor<?x32xf32> {
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?x32xf32>) -> tensor<?x32xf32>
+    %sum = linalg.generic {indexing_maps = [#rows, #columns, #both], iterator_types = ["parallel", "parallel", "reduction"]} ins(%old, %w : tensor<?x32xf32>, tensor<32x32xf32>) outs(%f : tensor<?x32xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %0 = arith.mulf %a, %b : f32
+      %1 = arith.addf %o, %0 : f32
+      linalg.yield %1 : f32
+    } -> tensor<?x32xf32>
+    %new = linalg.generic {indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]} ins(%sum, %old : tensor<?x32xf32>, tensor<?x32xf32>) outs(%e : tensor<?x32xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %0 = arith.addf %a, %b : f32
+      linalg.yield %0 : f32
+    } -> tensor<?x32xf32>
+    scf.yield %new : tensor<?x32xf32>
+  }
+  return %r : tensor<?x32xf32>
+}

@@ -199,7 +199,9 @@ class _Function:
     def _redirect(self, wide: ir.Value, value: ir.Value) -> None:
         """Let the generics that read the wide value read the narrow one, and widen it."""
         users = [use.owner.operation for use in wide.uses]
-        small = 0 < bytes_of(wide) <= self.small
+        block = wide.owner if isinstance(wide.owner, ir.Block) else wide.owner.operation.block
+        # What a step leaves to the next stays exact.
+        small = 0 < bytes_of(wide) <= self.small or block != self.function.regions[0].blocks[0]
         for op in users:
             if op.name != "linalg.generic" or op in self.rounded or (s.is_copy(op) and op.results[0] in self.made):
                 continue
