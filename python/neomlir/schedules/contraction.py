@@ -341,16 +341,20 @@ class Nest:
         plan = self.plan
         inner = plan.inner.size if plan.inner else 1
         if self.next_panel:
-            number = Index()
-            for dim, count in zip(plan.rows[:-1], self._tiles(), strict=False):
-                number = number * count + fixed[id(dim)]
-            self.next_panel.tile(self.panel, number * self.strips.count + self.strips.number)
+            self.next_panel.tile(self.panel, self._number(fixed))
         for ahead in (self.next_rows, self.next_results):
             if ahead:
                 where = {d.probe: fixed[id(d)] for d in (*plan.rows[:-1], *plan.batch)}
                 ahead.tile({**where, plan.rows[-1].probe: base + height}, self.panel)
 
         self.sums.tile(height * inner, self.row(fixed, base), tile)
+
+    def _number(self, fixed: dict) -> Index:
+        """Which of the register tiles that use a panel is at `fixed` and the strip that is being emitted."""
+        number = Index()
+        for dim, count in zip(self.plan.rows[:-1], self._tiles(), strict=False):
+            number = number * count + fixed[id(dim)]
+        return number * self.strips.count + self.strips.number if self.plan.rows else number
 
     def row(self, fixed: dict, base: Index | None) -> Row:
         """One index a dimension of the root, from the number of a row of the register tile at `base`, and a column."""

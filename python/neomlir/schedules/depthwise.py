@@ -113,11 +113,11 @@ class Nest:
         """Whether rows under a window are met again by the window below."""
         self.rows = _PAIR if self._is_paired() else 1
         """Rows of a register tile."""
-        self.under = math.prod((w.taps - 1) * w.dilation + 1 for w in form.others)
-        """Rows of the input under it."""
+        reaches = [w.reach for w in form.others]
         if self.rows > 1:
-            last = form.others[-1]
-            self.under += (self.rows - 1) * last.stride * (self.under // ((last.taps - 1) * last.dilation + 1))
+            reaches[-1] += (self.rows - 1) * form.others[-1].stride
+        self.under = math.prod(reaches)
+        """Rows of the input under it."""
         self.along = self._is_along(target, bits)
         # Sums, a row of weights, and the input in use.
         taps = form.row.taps
@@ -198,7 +198,7 @@ class Nest:
         def each(strips: int) -> int:
             """Elements of a channel."""
             width = min(self.width, strips * self.height)
-            points = (width - 1) * form.row.stride + (form.row.taps - 1) * form.row.dilation + 1
+            points = (width - 1) * form.row.stride + form.row.reach
             return points * (self.under + 1) + width * self.rows + self.taps * form.row.taps * self.mixed
 
         wide, block = self.strips, most
@@ -348,7 +348,7 @@ class Nest:
             return 0, extent
         low, size = self.border.low[window.place], self.border.sizes[window.place] or 0
         first = -(-low // window.stride)
-        return first, min(extent, (size + low - (window.taps - 1) * window.dilation - 1) // window.stride + 1)
+        return first, min(extent, (size + low - window.reach) // window.stride + 1)
 
     def _clear(self) -> tuple[int, int]:
         """The first strip that no border touches and the first behind those."""
@@ -373,7 +373,7 @@ class Nest:
     def _high(self, window: Window) -> int:
         """Rows of zeros behind the input that the window reaches."""
         extent = self.form.generic.extents[window.loop]
-        reach = (extent - 1) * window.stride + (window.taps - 1) * window.dilation + 1
+        reach = (extent - 1) * window.stride + window.reach
         return max(0, reach - self.border.low[window.place] - (self.border.sizes[window.place] or 0))
 
     def _tile(

@@ -66,12 +66,12 @@ class NextRow:
         if share > 1:
             number = of(Var(b.size(b.rem(b.div(b.compute(loops[form.channels]), lanes), share)), 1, 0, share - 1))
         # What a strip has in common with the one before is near.
-        common = max(0, (row.taps - 1) * row.dilation + 1 - row.stride)
+        common = max(0, row.reach - row.stride)
         points = [place[row.place] + common + i for i in range(0, height * row.stride, share)]
         if base.constant is not None:
             points = [p for p in points if 0 <= p.const < self.sizes[row.place]]
         step = rows * window.stride
-        reach = step - window.stride + (window.taps - 1) * window.dilation + 1
+        reach = step - window.stride + window.reach
         for k in range(min(step, reach)):
             below = b.compute(place[window.place] + reach + k)
             place_below = self._within(below, self.sizes[window.place])

@@ -72,6 +72,11 @@ class Window:
     """The dimension of the input."""
     taps: int
 
+    @property
+    def reach(self) -> int:
+        """Elements of the input from the first tap to the last."""
+        return (self.taps - 1) * self.dilation + 1
+
 
 @dataclass
 class Mix:

@@ -290,10 +290,7 @@ class TileNest(Nest):
     def _alone(self, fixed: dict, tile: Tile) -> None:
         base, skip = self._place()
         self._share(fixed)
-        height, row = self.strips.height, self.row(fixed, base)
-        self._multiply(height, row, tile)
-        self._keep(height, tile)
-        self._finish(height, row, tile, skip)
+        self.tile(self.strips.height, self.row(fixed, base), tile, skip)
 
     # A register tile.
 
@@ -308,15 +305,18 @@ class TileNest(Nest):
             raise NotApplicable("the rows of a tile do not lie at equal distances")
         return places[0], stride
 
-    def tile(self, height: int, row, tile: Tile) -> None:
-        """Sum, finish and store `height` rows (of the short dimension, where there is one) of a tile of columns."""
+    def tile(self, height: int, row: Row, tile: Tile, skip: Size = 0) -> None:
+        """Sum, finish and store `height` rows (of the short dimension, where there is one) of a tile of columns.
+
+        The first `skip` rows of the sums are not finished.
+        """
         if self._uniform() is None:
             self.registers.configure(self._parts(height))
         self._multiply(height, row, tile)
         self._keep(height, tile)
-        self._finish(height, row, tile)
+        self._finish(height, row, tile, skip)
 
-    def _multiply(self, height: int, row, tile: Tile, beside: Callable[[Index], None] = lambda n: None) -> None:
+    def _multiply(self, height: int, row, tile: Tile, beside: Callable[[Index], None] | None = None) -> None:
         """Sum products of `height` rows (of the short dimension, where there is one) and a tile of columns.
 
         `beside` emits what is done besides in a step of the reduction, whose number it takes.
@@ -333,8 +333,10 @@ class TileNest(Nest):
                         self.registers.call("llvm.x86.tilezero", sums + j)
 
             def step(reduced: list[Index], along: Index) -> None:
-                number = self.panels.number(b, root, reduced, along, self.step)
-                beside(number)
+                if beside or self.next:
+                    number = self.panels.number(b, root, reduced, along, self.step)
+                if beside:
+                    beside(number)
                 if self.next:
                     self.next.fetch(self.panel, self.number, number)
                 for left, part in zip(LEFT, parts, strict=False):
@@ -390,13 +392,8 @@ class TileNest(Nest):
 
     def _share(self, fixed: dict) -> None:
         """Say which of the register tiles that use a panel is at `fixed` and the strip that is being emitted."""
-        self.number = Index()
-        if self.next is None:
-            return
-        for dim, count in zip(self.plan.rows[:-1], self._tiles(), strict=False):
-            self.number = self.number * count + fixed[id(dim)]
-        if self.plan.rows:
-            self.number = self.number * self.strips.count + self.strips.number
+        if self.next:
+            self.number = self._number(fixed)
 
 
 SCHEDULE = MatrixTiles()
