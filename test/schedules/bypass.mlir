@@ -1,4 +1,5 @@
 // RUN: neo-opt --neo-schedule="target=znver4" %s | FileCheck %s
+// RUN: neo-opt --neo-schedule="target=znver2" %s | FileCheck %s --check-prefix=HALF
 // RUN: neo-opt --neo-schedule="target=x86-64-v4" %s | FileCheck %s --check-prefix=NOT
 
 // A result of 16 MB on a target that says from which size on caches are passed by: where it starts at a line, whole
@@ -18,6 +19,10 @@
 // CHECK-NEXT:    bufferization.to_tensor
 // NOT-NOT:       nontemporal
 // NOT-NOT:       sfence
+// Where a vector is half a line, two are written together.
+// HALF-LABEL: func.func @large
+// HALF:          vector.store {{.*}} {alignment = 64 : i64, nontemporal = true} {{.*}} vector<16xf32>
+// HALF:        call @llvm.x86.sse.sfence()
 #at = affine_map<(i, j) -> (i, j)>
 #turned = affine_map<(i, j) -> (j, i)>
 func.func @large(%x: tensor<4096x1024xf32>, %out: tensor<4096x1024xf32>) -> tensor<4096x1024xf32> {
@@ -33,6 +38,12 @@ func.func @large(%x: tensor<4096x1024xf32>, %out: tensor<4096x1024xf32>) -> tens
 // A transpose into rows that start at lines fills these, one row after the other.
 // CHECK-LABEL: func.func @turned
 // CHECK-COUNT-16:  vector.store {{.*}} {alignment = 64 : i64, nontemporal = true} {{.*}} vector<16xf32>
+// Of two squares of 8 x 8 that are transposed in registers come the halves of 8 lines.
+// HALF-LABEL: func.func @turned
+// HALF-COUNT-16:   vector.load {{.*}} vector<8xf32>
+// HALF-NOT:        vector.load
+// HALF-COUNT-8:    vector.store {{.*}} {alignment = 64 : i64, nontemporal = true} {{.*}} vector<16xf32>
+// HALF:            vector.load {{.*}} vector<8xf32>
 func.func @turned(%x: tensor<4096x1024xf32>, %out: tensor<1024x4096xf32>) -> tensor<1024x4096xf32> {
   %r = linalg.generic {indexing_maps = [#turned, #at], iterator_types = ["parallel", "parallel"]}
       ins(%x : tensor<4096x1024xf32>) outs(%out : tensor<1024x4096xf32>) {
@@ -111,4 +122,17 @@ func.func @small_of_large(%x: tensor<8x1024x1024xf32>, %out: tensor<1024x1024xf3
     linalg.yield %e : f32
   } -> tensor<1024x1024xf32>
   return %r : tensor<1024x1024xf32>
+}
+
+// Few rows of a transposed result are far from each other: lines of each in turn take as long to write past the caches.
+// CHECK-LABEL: func.func @few_rows
+// HALF-LABEL: func.func @few_rows
+// HALF-NOT:      nontemporal
+func.func @few_rows(%x: tensor<65536x64xf32>, %out: tensor<64x65536xf32>) -> tensor<64x65536xf32> {
+  %r = linalg.generic {indexing_maps = [#turned, #at], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<65536x64xf32>) outs(%out : tensor<64x65536xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  } -> tensor<64x65536xf32>
+  return %r : tensor<64x65536xf32>
 }

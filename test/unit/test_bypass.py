@@ -17,9 +17,9 @@ def small(target, size, **own):
     return dataclasses.replace(found, cache=dataclasses.replace(found.cache, bypass=size), **own)
 
 
-def machine():
+def machine(target="znver4"):
     """A target of which any cache is small."""
-    return small("znver4", 64)
+    return small(target, 64)
 
 
 def turned(rows, columns):
@@ -37,17 +37,19 @@ def sums(rows, columns):
 
 
 # The arrays of these tests end at a page: those of whole lines start at one, the others do not.
-@pytest.mark.parametrize("shape", [(64, 32), (64, 48), (17, 16), (48, 5), (33, 35), (20, 100)])
-def test_results_that_start_anywhere(shape):
+@pytest.mark.parametrize("target", ["znver4", "znver2"])
+@pytest.mark.parametrize("shape", [(64, 32), (64, 48), (17, 16), (48, 5), (33, 35), (20, 100), (32, 272), (16, 259)])
+def test_results_that_start_anywhere(shape, target):
     rows, columns = shape
     x = np.random.default_rng(0).standard_normal(shape).astype("f4")
-    check(turned(*shape), [x], [np.zeros((columns, rows), "f4")], machine(), "elementwise")
-    check(sums(*shape), [x, x[0].copy()], [np.zeros(shape, "f4")], machine(), "elementwise")
+    check(turned(*shape), [x], [np.zeros((columns, rows), "f4")], machine(target), "elementwise")
+    check(sums(*shape), [x, x[0].copy()], [np.zeros(shape, "f4")], machine(target), "elementwise")
 
 
 def test_lines_are_written_past_the_caches():
     assert "nontemporal" in scheduled(turned(64, 32), machine())[1]
     assert "nontemporal" not in scheduled(turned(64, 32), targets.get("znver4"))[1]
+    assert "nontemporal" in scheduled(turned(32, 272), machine("znver2"))[1]
 
 
 def test_what_is_read_is_not_written_past_the_caches():

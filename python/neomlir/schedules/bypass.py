@@ -2,7 +2,8 @@
 
 A store reads the line that it writes to first, and puts it in the place of another. Where a result is larger than what
 the caches keep for whoever reads it next, both are for nothing: a non-temporal store sends the line to memory. How
-large that is says the target (`bypass` of its cache).
+large that is says the target (`bypass` of its cache). Where a vector is a part of a line, those of a line are computed
+and written together: what waits for the rest of its line is sent as it is when lines of other places come.
 
 Such a store of a vector faults unless its place is a multiple of the vector's size. The arena and what the runtime
 allocates start at a line; a caller's buffer, or a part of a larger one, need not. So each work item is written twice,
@@ -29,7 +30,7 @@ Group = tuple[Sequence[Size], Callable[[list[Index]], None]]
 
 def items(frame: Frame, groups: Sequence[Group]) -> None:
     """`Builder.items` that write large results past the caches, where these start at a line."""
-    b, past = frame.b, [frame.destination(i) for i in range(len(frame.kernel.results)) if _is_large(frame, i)]
+    b, past = frame.b, [frame.destination(i) for i in range(len(frame.kernel.results)) if is_large(frame, i)]
     if not past:
         b.items(groups)
         return
@@ -61,7 +62,7 @@ def items(frame: Frame, groups: Sequence[Group]) -> None:
     call(b, "llvm.x86.sse.sfence", [], [])
 
 
-def _is_large(frame: Frame, i: int) -> bool:
+def is_large(frame: Frame, i: int) -> bool:
     """Whether a result is larger than the caches keep, and is written without being read.
 
     What is kept of a result as large as what it is computed from is a half of what is read and written. Where there is

@@ -25,8 +25,9 @@ class Memory:
         self.b = builder
         self._of = dict(arguments)
         self._views: dict = {}
-        self.block: tuple[Index, int] | None = None
-        """(base index, width) of a second dimension tiled by the vector's width, along which blocks are transposed."""
+        self.block: tuple[Index, int, int] | None = None
+        """(base index, width, side) of a second dimension tiled by the vector's width, along which blocks are
+        transposed, by squares of that side."""
         self.past: dict[ir.Value, int] = {}
         """Buffers that start at a line of the cache, of so many bytes, and are written past it."""
         self.passed = 0
@@ -151,7 +152,7 @@ class Memory:
         return self.b.value("vector.extract", ir.VectorType(vector.type).element_type, vector, static_position=position)
 
     def _transposable(self, indices: tuple[Index, ...], chunk: Chunk) -> bool:
-        base, width = self.block
+        base, width, _ = self.block
         moving = [i for i in indices if i.lane]
         if chunk.width != width or chunk.mask is not None or len(moving) != 1 or indices[-1].lane:
             return False
@@ -159,19 +160,22 @@ class Memory:
         return lane_like(moving[0]) and offset.constant is not None and 0 <= offset.constant < width
 
     def _transposed(self, buffer: ir.Value, indices: tuple[Index, ...], chunk: Chunk, element: ir.Type) -> ir.Value:
-        base, width = self.block
+        base, width, side = self.block
         b = self.b
-        offset = (indices[-1] + base * -1).const
-        start = (*indices[:-1], base)
+        part, offset = divmod((indices[-1] + base * -1).const, side)
+        start = (*indices[:-1], base + part * side)
         key = ("transposed", buffer, start, width)
         columns = b.known(key)
         if columns is None:
-            vector = b.vector(width, element)
-            rows = []
-            for lane in range(width):
-                places = [b.compute(i.put_lane(lane)) for i in start]
-                rows.append(b.value("vector.load", vector, buffer, *places))
-            columns = b.remember(key, transpose(b, rows))
+            vector = b.vector(side, element)
+            squares = []
+            for low in range(0, width, side):
+                rows = []
+                for lane in range(low, low + side):
+                    places = [b.compute(i.put_lane(lane)) for i in start]
+                    rows.append(b.value("vector.load", vector, buffer, *places))
+                squares.append(transpose(b, rows))
+            columns = b.remember(key, [b.join(column) for column in zip(*squares, strict=True)])
         return columns[offset]
 
     # Writing.

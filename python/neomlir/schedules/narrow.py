@@ -85,7 +85,7 @@ def _emit(frame: Frame, root: Root, rows: list[Dim], columns: list[Dim], depth: 
             held = [sums.start(loops, chunk)[0] for loops in places]
             for k in range(depth):
                 if width > 1:
-                    memory.block = (Index({}, min(k // lanes * lanes, depth - lanes)), lanes)
+                    memory.block = (Index({}, min(k // lanes * lanes, depth - lanes)), lanes, lanes)
                 for number, loops in enumerate(places):
                     here = list(loops)
                     here[loop] = Index({}, k)

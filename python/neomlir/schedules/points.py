@@ -14,6 +14,7 @@ from neomlir.schedules import few, streams
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
+from neomlir.schedules.bypass import is_large
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import elementary
@@ -26,6 +27,11 @@ _ITEM = 16384
 _STRIP = 128
 """Rows that a transposed block of a work item is high where a vector is a cache line, and fewer where it is a part of
 one: each row is on a page of its own, and TLB and cache know so many."""
+_PAGE = 4096
+"""Bytes of a row of the operand that a block goes along where lines are written past the caches: what hardware reads
+ahead. Those lines need no room in a cache."""
+_FAR = 1024
+"""Bytes of such a row, at least: memory takes lines of few rows, each far from the last, no faster than caches do."""
 
 _LONG = 8
 """Operations for an element that hold up the loads of later ones."""
@@ -50,6 +56,8 @@ class Points:
         self.lanes = frame.machine.lanes(kernel.element_bits)
         self.elementary = elementary(name for g in kernel.generics for name in g.names)
         self.turned = self._turned()
+        self.square = min(self.lanes, 16)
+        """The side of a block that is transposed in registers."""
         self.fetches = (self.elementary or self._steps() >= _LONG) and self.turned is None and streams.pays(frame)
         self.ends = self._ends()
         heavy = sum(name.startswith("math.") for g in kernel.generics for name in g.names)
@@ -59,13 +67,32 @@ class Points:
         if self.turned is not None:
             if frame.b.scalable:
                 raise NotApplicable("blocks are transposed in registers of one length")
-            self.lanes = min(self.lanes, 16)
+            self.lanes = self.square
             self.unroll = 1
         elif self.ends is not None:
             self.lanes, self.unroll = TOGETHER * frame.machine.lanes(32), 1
+        self.lines = self._fills_lines()
+        if self.lines:
+            self.lanes, self.unroll = self._line(), max(1, self.unroll * self.lanes // self._line())
         if self.turned is None and ask:
             self.unroll = kernel.parameter("unroll", self.unroll, (1, 2, 4, 8))
         self.usual = frame.machine.usual_lanes(kernel.element_bits) if frame.b.scalable else self.lanes
+
+    def _line(self) -> int:
+        """Elements of a cache line."""
+        return self.frame.machine.line * 8 // self.frame.kernel.element_bits
+
+    def _fills_lines(self) -> bool:
+        """Whether vectors are made as long as a line, since a result is written past the caches: parts of lines that
+        are written one by one, others between them, reach memory one by one."""
+        if self.ends is not None or not self.sizes or self.lanes >= self._line():
+            return False
+        size = self.sizes[-1]
+        whole = isinstance(size, int) and size % self._line() == 0
+        if self.turned is not None:
+            along = self.sizes[self.turned]
+            whole = whole and isinstance(along, int) and along * self.frame.kernel.element_bits >= _FAR * 8
+        return whole and any(is_large(self.frame, w.result) for w in self.box.writes)
 
     def outputs(self, indices: list[Index]):
         """What is computed (None for a fill) at which indices, into which destination at which."""
@@ -150,9 +177,9 @@ class Points:
         b, sizes = self.frame.b, self.sizes
         tall, wide = sizes[-2], sizes[-1]
         side = max(1, self.frame.machine.line * 8 // (self.lanes * self.frame.kernel.element_bits))
-        strip = max(_STRIP // side, self.lanes)
+        strip = max(_PAGE * 8 // self.frame.kernel.element_bits if self.lines else _STRIP // side, self.lanes)
         if self.ask:
-            strip = self.frame.kernel.parameter("strip", strip, (32, 64, 128, 256))
+            strip = self.frame.kernel.parameter("strip", strip, (32, 64, 128, 256, 1024))
         width = self.lanes * side
         high = min(strip, tall)
         long = max(width, size // high // width * width)
@@ -168,7 +195,7 @@ class Points:
                     ends.append((low, b.min(b.add(low, block), whole)))
             masks = self.frame.machine.masks
             columns, rows = ends
-            if wide > tall:
+            if wide > tall and not self.lines:
                 self._stacked(
                     *rows,
                     lambda i: vectors(
@@ -223,7 +250,7 @@ class Points:
         frame = self.frame
         rows = self.lanes if self.turned is not None else 1
         if self.turned is not None:
-            frame.memory.block = (outer[self.turned], self.lanes)
+            frame.memory.block = (outer[self.turned], self.lanes, self.square)
         together = self.elementary and self.turned is None and self.ends is None and not frame.b.scalable
         for index, chunk in joined(tile) if together else tile:
             with frame.b.scope():

@@ -21,7 +21,7 @@ from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kept import Kept, Scratch
 from neomlir.schedules.kernel import Generic, Kernel, elementary
-from neomlir.schedules.nest import blocks, vectors
+from neomlir.schedules.nest import blocks, joined, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
@@ -328,7 +328,7 @@ class Nest:
                 return
 
             def emit(tile: Tile) -> None:
-                for index, piece in tile:
+                for index, piece in joined(tile) if frame.memory.past else tile:
                     store(filled(index), piece)
 
             vectors(b, 0, sizes[d], sizes[d], self.lanes, 2, frame.machine.masks, emit)
