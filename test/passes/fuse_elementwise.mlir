@@ -130,3 +130,23 @@ func.func @transposed_and_wider(%x: tensor<8x5x3x7xf32>) -> tensor<3x8x7x1xf32> 
   } -> tensor<3x8x7x1xf32>
   return %r : tensor<3x8x7x1xf32>
 }
+
+// The numbers of a group's channels are read as they were, whichever way the sum may be written.
+// CHECK-LABEL: func.func @group
+// CHECK-NOT:     tensor.collapse_shape
+// CHECK:         linalg.generic
+// CHECK-SAME:      ins(%{{.*}}, %{{.*}} : tensor<9x6xf32>, tensor<6x1x2xf32>)
+func.func @group(%x: tensor<9x6xf32>, %w: tensor<6x1x2xf32>, %init: tensor<9x6xf32>) -> tensor<9x6xf32> {
+  %e = tensor.collapse_shape %w [[0, 1], [2]] : tensor<6x1x2xf32> into tensor<6x2xf32>
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(n, c, k) -> (n, (c floordiv 2) * 2 + k)>, affine_map<(n, c, k) -> (c, k)>,
+                       affine_map<(n, c, k) -> (n, c)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %e : tensor<9x6xf32>, tensor<6x2xf32>) outs(%init : tensor<9x6xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<9x6xf32>
+  return %r : tensor<9x6xf32>
+}

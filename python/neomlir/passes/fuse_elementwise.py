@@ -270,7 +270,9 @@ class _Consumer:
             arguments = part.regions[0].blocks[0].arguments
             mapping: dict[ir.Value, ir.Value] = {}
             for number in range(number_of_inputs(part)):
-                map_ = s.substitute(indexing_maps(part)[number], exprs, self.loops)
+                # As `find` has them: an expression that is simplified again may be written another way.
+                own = part == self.op
+                map_ = self.maps[number] if own else s.substitute(indexing_maps(part)[number], exprs, self.loops)
                 mapping[arguments[number]] = at(part.operands[number], map_)
             if part == self.op:
                 for number in range(len(outputs)):
