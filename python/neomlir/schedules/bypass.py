@@ -12,7 +12,6 @@ and the address that a run gives decides which of the two is taken.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from neomlir.mlir import ir
@@ -20,6 +19,7 @@ from neomlir.schedules.builder import Size
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.intrinsics import call
+from neomlir.schedules.streams import bytes_of
 
 _LEAST = 2
 """How often a result would have to be there to be as large as what the caches keep, at most."""
@@ -30,7 +30,7 @@ Group = tuple[Sequence[Size], Callable[[list[Index]], None]]
 
 def items(frame: Frame, groups: Sequence[Group]) -> None:
     """`Builder.items` that write large results past the caches, where these start at a line."""
-    b, past = frame.b, [frame.destination(i) for i in range(len(frame.kernel.results)) if is_large(frame, i)]
+    b, past = frame.b, [frame.destination(i) for i in range(len(frame.kernel.results)) if pays(frame, i)]
     if not past:
         b.items(groups)
         return
@@ -62,8 +62,8 @@ def items(frame: Frame, groups: Sequence[Group]) -> None:
     call(b, "llvm.x86.sse.sfence", [], [])
 
 
-def is_large(frame: Frame, i: int) -> bool:
-    """Whether a result is larger than the caches keep, and is written without being read.
+def pays(frame: Frame, i: int) -> bool:
+    """Whether result `i` of a kernel is larger than the caches keep, and is written without being read.
 
     What is kept of a result as large as what it is computed from is a half of what is read and written. Where there is
     more of that, less of it is result, down to a quarter: of smaller ones the time that a reader loses is more than
@@ -73,19 +73,10 @@ def is_large(frame: Frame, i: int) -> bool:
     value = kernel.destinations[i]
     if not machine.bypass or frame.b.scalable:
         return False
-    sizes = [_bytes(a.type) for a in kernel.args]
-    size = _bytes(value.type)
+    sizes = [bytes_of(a.type) for a in kernel.args]
+    size = bytes_of(value.type)
     read = any(used and o == value for g in kernel.generics for o, used in zip(g.operands, g.used, strict=True))
     if read or size is None:
         return False
     moved = sum(n or 0 for n in sizes)
     return max(size, min(moved // 2, _LEAST * size)) >= machine.bypass
-
-
-def _bytes(kind: ir.Type) -> int | None:
-    """Of a tensor of static shape, of numbers."""
-    if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
-        return None
-    if not isinstance(kind.element_type, ir.FloatType | ir.IntegerType):
-        return None
-    return math.prod(kind.shape) * kind.element_type.width // 8

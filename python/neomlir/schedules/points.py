@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neomlir.mlir import ir
-from neomlir.schedules import few, streams
+from neomlir.schedules import bypass, few, streams
 from neomlir.schedules.base import NotApplicable
 from neomlir.schedules.boxes import Box
 from neomlir.schedules.builder import Chunk, Size, Tile
-from neomlir.schedules.bypass import is_large
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import elementary
@@ -92,7 +91,7 @@ class Points:
         if self.turned is not None:
             along = self.sizes[self.turned]
             whole = whole and isinstance(along, int) and along * self.frame.kernel.element_bits >= _FAR * 8
-        return whole and any(is_large(self.frame, w.result) for w in self.box.writes)
+        return whole and any(bypass.pays(self.frame, w.result) for w in self.box.writes)
 
     def outputs(self, indices: list[Index]):
         """What is computed (None for a fill) at which indices, into which destination at which."""

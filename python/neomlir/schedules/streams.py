@@ -34,10 +34,15 @@ def is_large(frame: Frame) -> bool:
 
 def size(frame: Frame) -> int:
     """Bytes of all tensors of a kernel; 0 where that is not known."""
-    kinds = [a.type for a in frame.kernel.args if isinstance(a.type, ir.RankedTensorType)]
-    if not all(kind.has_static_shape for kind in kinds):
-        return 0
-    return sum(math.prod(kind.shape) * _bits(kind.element_type) // 8 for kind in kinds)
+    sizes = [bytes_of(a.type) for a in frame.kernel.args if isinstance(a.type, ir.RankedTensorType)]
+    return 0 if None in sizes else sum(sizes)
+
+
+def bytes_of(kind: ir.Type) -> int | None:
+    """Of a tensor of static shape; None of anything else."""
+    if not isinstance(kind, ir.RankedTensorType) or not kind.has_static_shape:
+        return None
+    return math.prod(kind.shape) * _bits(kind.element_type) // 8
 
 
 def fetch(frame: Frame, accesses: Iterable[Access], chunk: Chunk, least: int = 0, within: bool = False) -> None:
