@@ -230,6 +230,16 @@ class _Consumer:
             return False
         return True
 
+    def _maps_of(self, part: ir.Operation) -> list[ir.AffineMap]:
+        """How the inputs of an operation that is taken in, or of this one, are read over the loops of this one.
+
+        An expression that is simplified again may be written another way, so this one's are left as they are.
+        """
+        if part == self.op:
+            return self.maps[: self.inputs]
+        maps = indexing_maps(part)[: number_of_inputs(part)]
+        return [s.substitute(map_, self.merged[part], self.loops) for map_ in maps]
+
     def _rebuild(self) -> None:
         sources: dict[tuple[ir.Value, ir.AffineMap], int] = {}
 
@@ -240,13 +250,15 @@ class _Consumer:
                 source, back = self.through[value]
                 find(source, s.substitute(back, list(map_.results), self.loops))
             elif maker in self.merged:
-                for inner, inner_map in zip(list(maker.operands)[:-1], indexing_maps(maker), strict=False):
-                    find(inner, s.substitute(inner_map, self.merged[maker], self.loops))
+                find_all(maker)
             elif value not in self.scalars:
                 sources.setdefault((value, map_), len(sources))
 
-        for value, map_ in zip(list(self.op.operands)[: self.inputs], self.maps, strict=False):
-            find(value, map_)
+        def find_all(part: ir.Operation) -> None:
+            for value, map_ in zip(part.operands, self._maps_of(part), strict=False):
+                find(value, map_)
+
+        find_all(self.op)
         outputs = list(self.op.operands)[self.inputs :]
         inputs = [value for value, _ in sources]
         maps = [map_ for _, map_ in sources] + self.maps[self.inputs :]
@@ -269,10 +281,7 @@ class _Consumer:
             exprs = self.merged[part]
             arguments = part.regions[0].blocks[0].arguments
             mapping: dict[ir.Value, ir.Value] = {}
-            for number in range(number_of_inputs(part)):
-                # As `find` has them: an expression that is simplified again may be written another way.
-                own = part == self.op
-                map_ = self.maps[number] if own else s.substitute(indexing_maps(part)[number], exprs, self.loops)
+            for number, map_ in enumerate(self._maps_of(part)):
                 mapping[arguments[number]] = at(part.operands[number], map_)
             if part == self.op:
                 for number in range(len(outputs)):

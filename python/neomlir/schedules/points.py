@@ -175,7 +175,7 @@ class Points:
         """
         b, sizes = self.frame.b, self.sizes
         tall, wide = sizes[-2], sizes[-1]
-        side = max(1, self.frame.machine.line * 8 // (self.lanes * self.frame.kernel.element_bits))
+        side = max(1, self._line() // self.lanes)
         strip = max(_PAGE * 8 // self.frame.kernel.element_bits if self.lines else _STRIP // side, self.lanes)
         if self.ask:
             strip = self.frame.kernel.parameter("strip", strip, (32, 64, 128, 256, 1024))
