@@ -11,6 +11,7 @@ from neomlir.passes.dataflow import is_tensor, iterators, loop_extents, number_o
 from neomlir.passes.functions import functions
 from neomlir.passes.loops import LOOP
 from neomlir.passes.places import type_bytes
+from neomlir.schedules.sparing import sparing
 from neomlir.schedules.winograd_math import operations
 from neomlir.trees import Trees
 
@@ -50,9 +51,9 @@ def work(op: ir.Operation) -> int:
 def kernel_costs(nested: ir.Operation) -> tuple[int | None, int | None]:
     """(operations, bytes) of one call of a kernel at level `kernels`; None where extents are dynamic.
 
-    Operations count every arithmetic operation of every body once an iteration, those of trees as `work` says, and
-    those of Winograd's transforms as they are done, by rows and columns; those in a loop once a step. Bytes are those
-    of all arguments, tables of trees among them.
+    Operations count every arithmetic operation of every body once an iteration, or once an update of a scatter and an
+    element of a scan or a rank, those of trees as `work` says, and those of Winograd's transforms as they are done, by
+    rows and columns; those in a loop once a step. Bytes are those of all arguments, tables of trees among them.
     """
     block = functions(nested)[0].regions[0].blocks[0]
     flops, size = _operations(block), 0
@@ -74,13 +75,19 @@ def _operations(block: ir.Block) -> int | None:
             each, extents = _operations(op.regions[0].blocks[0]), [_steps(op)]
         else:
             each = work(op)
-            extents = loop_extents(op) if op.name == "linalg.generic" else _rows(op) if each else []
+            extents = walked(op, loop_extents(op)) if op.name == "linalg.generic" else _rows(op) if each else []
         if is_transform(op):
             each, extents = _transform_work(op, extents)
         if each is None or (each and None in extents):
             return None
         total += each * math.prod(extents) if each else 0
     return total
+
+
+def walked(op: ir.Operation, extents: list[int | None]) -> list[int | None]:
+    """The extents of a generic's loops, of those as 1 that scatters, scans and ranks leave out."""
+    found = sparing(op)
+    return extents if found is None else [1 if d in found[1] else extent for d, extent in enumerate(extents)]
 
 
 def _steps(loop: ir.Operation) -> int | None:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from neomlir.costs import work
+from neomlir.costs import walked, work
 from neomlir.mlir import ir
 from neomlir.passes.functions import functions, kernel_modules, main_of, name_of
 from neomlir.passes.loops import LOOP
@@ -92,7 +92,8 @@ def _operations(block: ir.Block, values: _Values) -> int | None:
             extents = [None if None in (low, high, by) else max(0, -(-(high - low) // by))]
         else:
             each = work(op)
-            extents = values.loops(op) if op.name == "linalg.generic" else values.of(op.operands[0])[:1] if each else []
+            generic = op.name == "linalg.generic"
+            extents = walked(op, values.loops(op)) if generic else values.of(op.operands[0])[:1] if each else []
         if total is None or each is None or (each and None in extents):
             total = None
         elif each:

@@ -42,30 +42,38 @@ func.func @scatter(%updates: tensor<3xf32>, %indices: tensor<3x2xi64>, %x: tenso
   return %0 : tensor<4x5xf32>
 }
 
-// A long sum is one over blocks of 8, one over the sums of the blocks before, and both together. 60 elements are filled
-// up with zeros, which no element of the result counts.
-// CHECK-LABEL: func.func @blocks
-// CHECK-SAME:    (%[[X:[^:]*]]: tensor<60x3xf32>
-func.func @blocks(%x: tensor<60x3xf32>, %out: tensor<60x3xf32>) -> tensor<60x3xf32> {
-  // CHECK: %[[PAD:.*]] = tensor.pad %[[X]] low[0, 0] high[4, 0]
-  // CHECK: %[[WIDE:.*]] = tensor.expand_shape %[[PAD]] {{.*}} into tensor<8x8x3xf32>
-  // CHECK: %[[INNER:.*]] = linalg.generic {{.*}} ins(%[[WIDE]] :
-  // CHECK: arith.cmpi sle
-  // CHECK: %[[LAST:.*]] = tensor.extract_slice %[[INNER]][0, 7, 0] [8, 1, 3]
-  // CHECK: %[[WHOLE:.*]] = tensor.collapse_shape %[[LAST]] {{.*}} into tensor<8x3xf32>
-  // CHECK: %[[BEFORE:.*]] = linalg.generic {{.*}} ins(%[[WHOLE]] :
-  // CHECK: arith.cmpi slt
-  // CHECK: linalg.generic {{.*}} ins(%[[BEFORE]], %[[INNER]] : tensor<8x3xf32>, tensor<8x8x3xf32>)
-  // CHECK: arith.addf
-  // CHECK: tensor.extract_slice {{.*}} [60, 3] [1, 1] : tensor<64x3xf32> to tensor<60x3xf32>
-  %zero = arith.constant 0.0 : f32
-  %e = tensor.empty() : tensor<3xf32>
-  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<3xf32>) -> tensor<3xf32>
-  %0:2 = tm_tensor.scan dimension(0) inclusive(true) ins(%x : tensor<60x3xf32>)
-      outs(%out, %init : tensor<60x3xf32>, tensor<3xf32>) {
-  ^bb0(%a: f32, %b: f32):
-    %sum = arith.addf %a, %b : f32
-    tm_tensor.yield %sum : f32
-  } -> tensor<60x3xf32>, tensor<3xf32>
-  return %0#0 : tensor<60x3xf32>
+// A sort of values and of their numbers: floats become integers in the order wanted, NaN the greatest, both zeros the
+// same; each is counted how many come before it; its number is scattered there; and the values are read by number.
+// CHECK-LABEL: func.func @sort
+// CHECK-SAME:    (%[[X:[^:]*]]: tensor<2x200xf32>)
+// CHECK: %[[KEYS:.*]] = linalg.generic {{.*}} ins(%[[X]] : tensor<2x200xf32>) outs({{.*}} : tensor<2x200xi32>)
+// CHECK:   %[[NAN:.*]] = arith.cmpf uno
+// CHECK:   arith.addf {{.*}}, %cst
+// CHECK:   arith.bitcast
+// CHECK:   %[[KEY:.*]] = arith.select %[[NAN]], %c2147483647_i32
+// CHECK:   arith.xori %[[KEY]], %c-1_i32
+// CHECK: %[[RANKS:.*]] = linalg.generic {{.*}} ["parallel", "parallel", "reduction"]} ins(%[[KEYS]], %[[KEYS]]
+// CHECK:   arith.minsi {{.*}}, %c3_i32
+// CHECK: %[[INDICES:.*]] = linalg.generic {{.*}} ["parallel", "parallel", "reduction"]} ins(%[[RANKS]] : tensor<2x200xi32>) outs({{.*}} : tensor<2x3xi64>)
+// CHECK:   arith.cmpi eq
+// CHECK: %[[VALUES:.*]] = linalg.generic {{.*}} ins(%[[INDICES]] : tensor<2x3xi64>)
+// CHECK:   tensor.extract %[[X]]
+// CHECK: return %[[VALUES]], %[[INDICES]]
+func.func @sort(%x: tensor<2x200xf32>) -> (tensor<2x3xf32>, tensor<2x3xi64>) {
+  %e = tensor.empty() : tensor<2x200xi64>
+  %n = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      outs(%e : tensor<2x200xi64>) {
+  ^bb0(%o: i64):
+    %j = linalg.index 1 : index
+    %c = arith.index_cast %j : index to i64
+    linalg.yield %c : i64
+  } -> tensor<2x200xi64>
+  %0:2 = tm_tensor.sort dimension(1) outs(%x, %n : tensor<2x200xf32>, tensor<2x200xi64>) {
+  ^bb0(%a: f32, %b: f32, %m: i64, %k: i64):
+    %first = arith.cmpf oge, %a, %b : f32
+    tm_tensor.yield %first : i1
+  } -> tensor<2x200xf32>, tensor<2x200xi64>
+  %v = tensor.extract_slice %0#0[0, 0] [2, 3] [1, 1] : tensor<2x200xf32> to tensor<2x3xf32>
+  %i = tensor.extract_slice %0#1[0, 0] [2, 3] [1, 1] : tensor<2x200xi64> to tensor<2x3xi64>
+  return %v, %i : tensor<2x3xf32>, tensor<2x3xi64>
 }

@@ -13,6 +13,8 @@ from neomlir.passes.contraction import is_product
 from neomlir.passes.dataflow import captured_values, indexing_maps, iterators, number_of_inputs
 from neomlir.passes.gathers import gathers_rows
 from neomlir.passes.layouts import RESHAPES, unit_reshape
+from neomlir.schedules.kernel import Generic
+from neomlir.schedules.scatter_form import ScatterForm
 
 
 @register
@@ -22,7 +24,8 @@ class FuseElementwise(ModulePass):
 
     A producer is merged if all its loops are parallel, it has one result, all its readers are merged too, and no
     element of it is computed twice (a reader that broadcasts it does not merge it). What reads rows at computed
-    places, as a resized picture does, is not merged into what walks them across. Contractions merge no
+    places, as a resized picture does, is not merged into what walks them across. A scatter takes each update once,
+    although its loops pass by them for each element of the result. Contractions merge no
     arithmetic, but read through copies and through reshapes that only add or drop dimensions of extent 1. A
     transpose of a contraction's or reduction's result becomes the map of that result, if its innermost dimension
     stays innermost. What depends on weights alone is not merged into what does not, so that it can be hoisted.
@@ -85,6 +88,8 @@ class _Consumer:
         self.is_parallel = s.is_parallel(op)
         self.is_contraction = is_product(op)
         self.constant = all(result in constants for result in op.results)
+        scatter = None if self.is_parallel else ScatterForm.of(Generic(op))
+        self.scattered = set(scatter.places) if scatter else set()
         self.merged: dict[ir.Operation, list[ir.AffineExpr]] = {op: s.dims(range(self.loops))}
         self.reads: dict[ir.Value, list[ir.AffineMap]] = {}
         # Read elsewhere instead: a view or a copy, or a scalar.
@@ -183,7 +188,7 @@ class _Consumer:
             return False
         loops = [p for p in s.positions(maps[0]) if p is not None]
         extents = s.shape(value)
-        moving = {p for p in range(self.loops) if self._extent(p) != 1}
+        moving = {p for p in range(self.loops) if self._extent(p) != 1} - self.scattered
         if not moving <= set(loops) or len(set(loops)) != len(loops) or len(loops) + extents.count(1) < len(extents):
             return False
         out = s.positions(indexing_maps(maker)[-1])
@@ -192,7 +197,7 @@ class _Consumer:
         exprs = s.permuted(list(maps[0].results), s.inverse(out))
         if any(not isinstance(e, ir.AffineDimExpr | ir.AffineConstantExpr) for e in exprs):
             return False
-        if out and s.uses_of(exprs[out[-1]]) != {self.loops - 1} and gathers_rows(maker):
+        if out and s.uses_of(exprs[out[-1]]) != {self._along()} and gathers_rows(maker):
             return False
         inputs = list(zip(list(maker.operands)[: number_of_inputs(maker)], indexing_maps(maker), strict=False))
         if any(not isinstance(v.type, ir.RankedTensorType) for v, _ in inputs):
@@ -213,6 +218,11 @@ class _Consumer:
         self.merged[maker] = exprs
         self.narrows |= sums
         return True
+
+    def _along(self) -> int:
+        """The loop that is walked in vectors: the innermost, or, where updates are scattered, that along the result."""
+        along = s.positions(self.maps[-1]) if self.scattered else []
+        return self.loops - 1 if not along or along[-1] is None else along[-1]
 
     def _extent(self, loop: int) -> int:
         for value, map_ in zip(self.op.operands, self.maps, strict=True):

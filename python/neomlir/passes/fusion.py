@@ -26,6 +26,7 @@ from neomlir.passes.join_loops import join_loops
 from neomlir.passes.join_parts import join_parts
 from neomlir.passes.loops import LOOP
 from neomlir.schedules.bordered import loses
+from neomlir.schedules.sparing import sparing
 
 Domain = tuple[int | None, ...]
 
@@ -35,7 +36,7 @@ class Role:
     """What one operation is to fusion.
 
     `kind`: `elementwise`, `row` (reduces its input's innermost loop), `window` (reduces others), `contraction`,
-    `loop` or `other`.
+    `scatter`, `scan`, `rank`, `loop` or `other`.
     `domain`: the extents of its loops; `kept`: those of its result, reduced loops as 1.
     """
 
@@ -55,6 +56,8 @@ def role(op: ir.Operation) -> Role:
     if "reduction" not in loops:
         return Role("elementwise" if all(is_identity(m) for m in outputs) else "other", domain, domain)
     kept = tuple(1 if kind == "reduction" else extent for extent, kind in zip(domain, loops, strict=True))
+    if found := sparing(op):
+        return Role(found[0], domain, kept)
     if is_contraction(op) and number_of_inputs(op) > 1:
         return Role("contraction", domain, kept)
     innermost = {results_of(m)[-1] for m in maps[: number_of_inputs(op)] if len(m.results)}

@@ -1,31 +1,27 @@
-"""Rewrite the scans and scatters of the `tm_tensor` dialect as structured operations."""
+"""Rewrite the scans, scatters and sorts of the `tm_tensor` dialect as structured operations."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from neomlir.errors import PassFailure
-from neomlir.mlir import arith, ir, linalg, tensor
+from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
-from neomlir.passes.layouts import pad_zeros
-from neomlir.passes.slices import take
-
-_LONG = 32
-"""A scan of so many elements is one of blocks, and one of what whole blocks give."""
+from neomlir.passes.sorts import sort
 
 
 @register
 @dataclass(frozen=True)
 class LowerTmTensor(ModulePass):
-    """Write `tm_tensor.scan` and `tm_tensor.scatter` as `linalg.generic`.
+    """Write `tm_tensor.scan`, `tm_tensor.scatter` and `tm_tensor.sort` as `linalg.generic`.
 
     Each element of a result becomes a masked reduction: over the elements up to its own for a scan, over all updates
-    for a scatter. That is a quadratic amount of arithmetic, all of it parallel. A sum of n elements, 32 or more, is
-    taken in blocks of the root of n, and over the sums of whole blocks: each result is made of some two roots of n
-    elements. Updates are applied in order, so the last of equal indices stays.
-    Raises PassFailure for the other operations of the dialect (`sort`, `topk`, `attention`), which have no lowering.
+    for a scatter. Updates are applied in order, so the last of equal indices stays. A sort is stable, NaN the greatest
+    of all numbers: elements become integers in the same order, each is counted how many come before it, and its number
+    is scattered there. The schedules `scan`, `scatter` and `rank` do only what is needed; plain loops do a quadratic
+    amount of arithmetic.
+    Raises PassFailure for the other operations of the dialect (`topk`, `attention`), which have no lowering.
     """
 
     name = "neo-lower-tm-tensor"
@@ -45,6 +41,8 @@ class LowerTmTensor(ModulePass):
                     _scan(op)
                 elif op.name == "tm_tensor.scatter":
                     _scatter(op)
+                elif op.name == "tm_tensor.sort":
+                    sort(op)
                 else:
                     raise PassFailure(f"{op.name} has no lowering (at {op.location})")
 
@@ -58,14 +56,14 @@ def _scan(op: ir.Operation) -> None:
     rank = len(s.shape(source))
     identity = ir.AffineMap.get_identity(rank)
     rest = ir.AffineMap.get(rank, 0, s.dims(d for d in range(rank) if d != dimension))
-    neutral = _neutral(op)
-    if inclusive and neutral and s.has_static_shape(source) and s.shape(source)[dimension] >= _LONG:
-        total = _in_blocks(op, source, dimension, neutral)
+    fill = s.maker(initial)
+    if fill is not None and fill.name == "linalg.fill":
+        start = linalg.fill(fill.operands[0], outs=[output])
     else:
-        start, block = s.build_generic([initial], [output], [rest, identity], [s.PARALLEL] * rank, op.location)
+        broadcast, block = s.build_generic([initial], [output], [rest, identity], [s.PARALLEL] * rank, op.location)
         s.yield_(block, [block.arguments[0]])
-        total = _up_to(op, source, start.results[0], dimension, inclusive)
-    op.results[0].replace_all_uses_with(total)
+        start = broadcast.results[0]
+    op.results[0].replace_all_uses_with(_up_to(op, source, start, dimension, inclusive))
     op.erase()
 
 
@@ -82,67 +80,12 @@ def _up_to(op: ir.Operation, source: ir.Value, start: ir.Value, dimension: int, 
         predicate = arith.CmpIPredicate.sle if inclusive else arith.CmpIPredicate.slt
         counts = arith.cmpi(predicate, here, there)
     element, old = block.arguments
-    new = _combined(op, block, old, element)
+    body = op.regions[0].blocks[0]
+    (new,) = s.copy_body(op, block, {body.arguments[0]: old, body.arguments[1]: element})
     with ir.InsertionPoint(block):
         chosen = arith.select(counts, new, old)
     s.yield_(block, [chosen])
     return total.results[0]
-
-
-def _in_blocks(op: ir.Operation, source: ir.Value, dimension: int, neutral: ir.Value) -> ir.Value:
-    """The scan of blocks of some root of the extent each, and behind it the scan of what whole blocks give."""
-    shape, element = s.shape(source), s.element_type(source)
-    extent = shape[dimension]
-    block = math.isqrt(extent - 1) + 1
-    number = -(-extent // block)
-    behind = [number * block - extent if d == dimension else 0 for d in range(len(shape))]
-    if any(behind):
-        # What stands there changes no result that is kept.
-        source = pad_zeros(source, [0] * len(shape), behind)
-    apart = [*shape[:dimension], number, block, *shape[dimension + 1 :]]
-    groups = [[d + (d > dimension)] for d in range(len(shape))]
-    groups[dimension] = [dimension, dimension + 1]
-    wide = tensor.expand_shape(ir.RankedTensorType.get(apart, element), source, groups, [], apart)
-
-    def filled(extents: list[int]) -> ir.Value:
-        return linalg.fill(neutral, outs=[tensor.empty(extents, element)])
-
-    inner = _up_to(op, wide, filled(apart), dimension + 1, inclusive=True)
-    at, one = [0] * len(apart), list(apart)
-    at[dimension + 1], one[dimension + 1] = block - 1, 1
-    blocks = [*shape[:dimension], number, *shape[dimension + 1 :]]
-    whole = tensor.collapse_shape(ir.RankedTensorType.get(blocks, element), take(inner, at, one), groups)
-    before = _up_to(op, whole, filled(blocks), dimension, inclusive=False)
-    rank = len(apart)
-    identity = ir.AffineMap.get_identity(rank)
-    rest = ir.AffineMap.get(rank, 0, s.dims(d for d in range(rank) if d != dimension + 1))
-    both, body = s.build_generic(
-        [before, inner], [tensor.empty(apart, element)], [rest, identity, identity], [s.PARALLEL] * rank, op.location
-    )
-    s.yield_(body, [_combined(op, body, body.arguments[0], body.arguments[1])])
-    full = [n + more for n, more in zip(shape, behind, strict=True)]
-    flat = tensor.collapse_shape(ir.RankedTensorType.get(full, element), both.results[0], groups)
-    return take(flat, [0] * len(shape), shape) if any(behind) else flat
-
-
-def _combined(op: ir.Operation, block: ir.Block, old: ir.Value, new: ir.Value) -> ir.Value:
-    """What the body of a scan makes of what was before and of an element, at the end of `block`."""
-    body = op.regions[0].blocks[0]
-    (made,) = s.copy_body(op, block, {body.arguments[0]: old, body.arguments[1]: new})
-    return made
-
-
-def _neutral(op: ir.Operation) -> ir.Value | None:
-    """Zero, where a scan adds, and starts from that."""
-    fill = s.maker(op.operands[2])
-    total = s.maker(s.yielded(op)[0])
-    if fill is None or fill.name != "linalg.fill" or total is None or total.name not in ("arith.addf", "arith.addi"):
-        return None
-    if {*total.operands} != {*op.regions[0].blocks[0].arguments}:
-        return None
-    value = s.constant_of(fill.operands[0])
-    zero = isinstance(value, ir.FloatAttr | ir.IntegerAttr) and value.value == 0
-    return fill.operands[0] if zero else None
 
 
 def _scatter(op: ir.Operation) -> None:

@@ -108,15 +108,21 @@ def combinations(root: Generic) -> list[Combination] | None:
     found = []
     accumulators = list(root.body.arguments)[len(root.inputs) :]
     for accumulator, total in zip(accumulators, root.yields, strict=True):
-        op = total.owner
-        if isinstance(op, ir.Block) or op.name not in _KINDS:
+        each = combination(total, accumulator)
+        if each is None or len(list(accumulator.uses)) != 1 or _reads(each.value, accumulators):
             return None
-        x, y = op.operands
-        value = y if x == accumulator else x if y == accumulator else None
-        if value is None or len(list(accumulator.uses)) != 1 or _reads(value, accumulators):
-            return None
-        found.append(Combination(op.name, value))
+        found.append(each)
     return found
+
+
+def combination(total: ir.Value, accumulator: ir.Value) -> Combination | None:
+    """How a value of a body combines the accumulator and something that does not read it, or None."""
+    op = total.owner
+    if isinstance(op, ir.Block) or op.name not in _KINDS:
+        return None
+    x, y = op.operands
+    value = y if x == accumulator else x if y == accumulator else None
+    return None if value is None or _reads(value, [accumulator]) else Combination(op.name, value)
 
 
 def _reads(value: ir.Value, accumulators: list[ir.Value]) -> bool:
