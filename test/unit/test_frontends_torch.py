@@ -258,8 +258,6 @@ def test_scans_and_scatters():
 
 @pytest.mark.parametrize(("shape", "dim"), [((2, 64, 3), 1), ((77,), 0), ((3, 100), -1), ((33, 4), 0)])
 def test_long_sums(shape, dim):
-    """They are taken in blocks."""
-
     class Sum(nn.Module):
         def forward(self, x, n):
             return x.cumsum(dim), n.cumsum(dim)
@@ -298,20 +296,95 @@ def test_equal_elements_keep_their_order():
 
     agree(Sort(), torch.randint(0, 3, (4, 30)).float())
     agree(Sort(), torch.randint(0, 3, (30,)))
+    agree(Sort(), torch.randint(0, 2, (30,)).bool())
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.uint8, torch.bool])
 @pytest.mark.parametrize("largest", [True, False])
 def test_the_few_first_of_many(kind, largest):
     """One taken after the other they are those of a sort, equal ones, NaN and infinities in its order."""
-    from neomlir.frontends.torch_topk import _indices, _taken
+    from neomlir.frontends.torch_topk import _taken
 
     x = torch.randint(0, 9, (20, 30)).float()
     if kind.is_floating_point:
         for number in (torch.nan, torch.inf, -torch.inf):
             x = x.masked_fill(torch.rand(20, 30) < 0.2, number)
     for k, d in ((1, 0), (5, 1), (20, 0)):
-        assert torch.equal(_taken(x.to(kind), k, d, largest), _indices(x.to(kind), k, d, largest))
+        wanted = torch.sort(x.to(kind), dim=d, descending=largest, stable=True)[1].narrow(d, 0, k)
+        assert torch.equal(_taken(x.to(kind), k, d, largest), wanted)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.int64, torch.int16, torch.uint8])
+def test_sorts_of_long_rows(kind):
+    """Those that are sorted by their bytes: numbers of both signs, equal ones, zeros of both, NaN and infinities."""
+
+    class Sort(nn.Module):
+        def forward(self, x):
+            down = x.sort(dim=1, descending=True, stable=True)
+            found = (*x.sort(dim=0, stable=True), *down, x.topk(20, 0)[0], x.topk(9, 0, largest=False)[0])
+            return tuple(each.int() if kind == torch.uint8 else each for each in found)
+
+    x = torch.randn(200, 130) * 50
+    if kind.is_floating_point:
+        for number in (torch.nan, torch.inf, -torch.inf, 0.0, -0.0):
+            x = x.masked_fill(torch.rand(x.shape) < 0.05, number)
+    agree(Sort(), (x.abs() if kind == torch.uint8 else x * 1e15 if kind == torch.int64 else x).to(kind))
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_scatters_along_a_dimension(dim):
+    """Into a part of the dimensions, at equal places too; where several are set the last one stays, as in a loop."""
+
+    class Scatter(nn.Module):
+        def forward(self, x, index, updates):
+            sums = (
+                x.scatter_add(dim, index, updates),
+                x.scatter(dim, index.argsort(dim), updates),
+                x.scatter(dim, index, 7),
+            )
+            kinds = ("amax", "amin", "prod", "mean", "sum")
+            return *sums, *(x.scatter_reduce(dim, index, updates, kind, include_self=kind != "amin") for kind in kinds)
+
+    agree(Scatter(), torch.randn(6, 7, 8), torch.randint(0, 5, (5, 6, 7)), torch.randn(6, 6, 7))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_one_index_a_row(dim):
+    """An index that is the same for all elements of a row is read once a row, and whole rows are added."""
+
+    class Rows(nn.Module):
+        def forward(self, x, index, updates):
+            shape = [1, 1, 1]
+            shape[dim] = -1
+            return x.scatter_add(dim, index.reshape(shape).expand_as(updates), updates)
+
+    x, updates = torch.randn(5, 6, 7), torch.randn([9 if d == dim else n for d, n in enumerate((5, 6, 7))])
+    made = agree(Rows(), x, torch.randint(0, 5, (9,)), updates)
+    assert f"tensor<{'x'.join(map(str, updates.shape))}xi64>" not in str(made.module)
+
+
+def test_messages_between_nodes():
+    """A layer of a graph network: rows are gathered, weighed, and added where they are sent."""
+
+    class Messages(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(16, 24)
+
+        def forward(self, x, source, target, weight):
+            sent = self.layer(x)[source] * weight[:, None]
+            return torch.relu(torch.zeros(50, 24).index_add(0, target, sent))
+
+    edges = torch.randint(0, 50, (2, 400))
+    agree(Messages(), torch.randn(50, 16), *edges, torch.rand(400))
+
+
+def test_many_rows_are_written_at_once():
+    class Write(nn.Module):
+        def forward(self, x, index, rows):
+            return x.index_put((index,), rows), torch.index_copy(x, 0, index, rows)
+
+    agree(Write(), torch.randn(300, 7), torch.randperm(300)[:100], torch.randn(100, 7))
 
 
 def test_all_operators_without_a_lowering_are_listed():

@@ -13,6 +13,9 @@ from torch._prims_common import compute_elementwise_output_logical_to_physical_p
 
 aten = torch.ops.aten
 
+_MANY = 16384
+"""Comparisons of positions with indices that take longer than a scatter."""
+
 
 def table() -> dict[Any, Callable]:
     """What `ExportedProgram.run_decompositions` takes, with the `DECOMPOSITIONS` of the files that have some, and their
@@ -45,8 +48,8 @@ def _registered(others: dict[str, Callable]) -> dict[Any, Callable]:
 def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: bool = False):
     """Writing along one dimension (a cache at a position) as a choice between the old and the new for each element.
 
-    One row index a position, found by comparing positions with indices; of equal indices the last one stays. Anything
-    else is left to the importer.
+    One row index a position, found by comparing positions with indices, or, of many, by writing their numbers where
+    they belong; of equal indices the last one stays. Anything else is left to the importer.
     """
     given = [(d, index) for d, index in enumerate(indices) if index is not None]
     if accumulate or len(given) != 1:
@@ -64,10 +67,14 @@ def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: boo
     # Indices count from the end where negative, as everywhere in PyTorch.
     index = torch.where(index < 0, index + extent, index)
     values = values.expand(shape)
-    match = torch.arange(extent).unsqueeze(1) == index.unsqueeze(0)
-    if count == 1:
-        return torch.where(match.reshape(column), values, self)
-    order = torch.where(match, torch.arange(1, count + 1).unsqueeze(0), 0).amax(1)
+    numbers = torch.arange(1, count + 1)
+    if isinstance(extent, int) and count * extent >= _MANY:
+        order = torch.zeros(extent, dtype=torch.int64).scatter(0, index.to(torch.int64), numbers)
+    else:
+        match = torch.arange(extent).unsqueeze(1) == index.unsqueeze(0)
+        if count == 1:
+            return torch.where(match.reshape(column), values, self)
+        order = torch.where(match, numbers.unsqueeze(0), 0).amax(1)
     rows = torch.index_select(values, dimension, (order - 1).clamp(min=0))
     return torch.where((order > 0).reshape(column), rows, self)
 

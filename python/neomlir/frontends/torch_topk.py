@@ -1,4 +1,4 @@
-"""`topk`, `sort` and `argsort` of PyTorch by comparing every two elements, or by taking one after another."""
+"""`topk` and its kin of PyTorch by the importer's `sort`, or by taking one element after another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 aten = torch.ops.aten
 
-_FEW = 64
-"""As many elements are taken one after another at most: each is some operations of the program."""
+_FEW = 2
+"""As many elements are taken one after another at most."""
 _PASSES = 8
-"""Comparisons of every two elements that one of those costs, an element."""
+"""Extent of a dimension, at least, for each of those."""
 
 
 def topk(self: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True):
@@ -18,24 +18,32 @@ def topk(self: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted
         return self.clone(), torch.zeros((), dtype=torch.int64)
     dim %= self.dim()
     extent = self.shape[dim]
-    few = isinstance(extent, int) and 0 < k <= _FEW and k * _PASSES <= extent
-    index = (_taken if few else _indices)(self, k, dim, largest)
-    return torch.gather(self, dim, index), index
+    if isinstance(extent, int) and 0 < k <= _FEW and k * _PASSES <= extent:
+        index = _taken(self, k, dim, largest)
+        return torch.gather(self, dim, index), index
+    values, index = torch.sort(self, dim=dim, descending=largest)
+    return values.narrow(dim, 0, k), index.narrow(dim, 0, k)
 
 
 def sort(self: torch.Tensor, dim: int = -1, descending: bool = False):
-    """Values and indices, equal elements in their order."""
-    return topk(self, self.shape[dim] if self.dim() else 1, dim, descending)
+    """The importer's `sort`, which `neo-lower-tm-tensor` makes stable; it takes unsigned numbers for signed ones, and
+    knows tensors of one dimension and more."""
+    if not self.dim():
+        return self.clone(), torch.zeros((), dtype=torch.int64)
+    if self.dtype not in (torch.uint8, torch.bool):
+        return NotImplemented
+    values, index = torch.sort(self.to(torch.int16), dim=dim, descending=descending)
+    return values.to(self.dtype), index
 
 
 def sort_stable(self: torch.Tensor, *, stable: bool | None = None, dim: int = -1, descending: bool = False):
-    """`sort` is stable anyway."""
-    return sort(self, dim, descending)
+    """The same."""
+    return aten.sort.default(self, dim, descending)
 
 
 def argsort(self: torch.Tensor, dim: int = -1, descending: bool = False):
     """The indices of `sort`."""
-    return sort(self, dim, descending)[1]
+    return torch.sort(self, dim=dim, descending=descending)[1]
 
 
 def _taken(x: torch.Tensor, k: int, dim: int, largest: bool) -> torch.Tensor:
@@ -78,27 +86,6 @@ def _ends(dtype: torch.dtype) -> tuple[int, int]:
     if dtype == torch.bool:
         return False, True
     return torch.iinfo(dtype).min, torch.iinfo(dtype).max
-
-
-def _indices(x: torch.Tensor, k: int, dim: int, largest: bool) -> torch.Tensor:
-    """Which element is at each of the first k places along `dim`.
-
-    An element's place is the number of those that come before it: greater ones, and equal ones on its left. The index
-    at a place is the sum over all elements of their number where that is their place.
-    """
-    behind = [1] * (x.dim() - 1 - dim)
-    here, there = x.unsqueeze(dim + 1), x.unsqueeze(dim)
-    ahead, equal = (there > here if largest else there < here), there == here
-    if x.dtype.is_floating_point:
-        here_nan, there_nan = here != here, there != there
-        first, last = (there_nan, here_nan) if largest else (here_nan, there_nan)
-        ahead, equal = ahead | (first & ~last), equal | (first & last)
-    number = torch.arange(x.shape[dim])
-    here_number, there_number = number.reshape([-1, 1, *behind]), number.reshape([-1, *behind])
-    before = ahead | (equal & (there_number < here_number))
-    place = before.to(torch.int64).sum(dim + 1, keepdim=True)
-    wanted = torch.arange(k).reshape([-1, *behind])
-    return torch.where(place == wanted, here_number, 0).sum(dim)
 
 
 DECOMPOSITIONS = {

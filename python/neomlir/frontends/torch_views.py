@@ -73,21 +73,22 @@ def _rewrite(graph: torch.fx.Graph, value: torch.fx.Node, sizes: list[Any], new:
             continue
         if not before:
             for _ in after:
-                value = _call(graph, aten.unsqueeze.default, value, before.start)
+                value = call(graph, aten.unsqueeze.default, value, before.start)
         elif not after:
             for _ in before:
-                value = _call(graph, aten.squeeze.dim, value, before.start)
+                value = call(graph, aten.squeeze.dim, value, before.start)
         else:
             if len(before) > 1:
-                value = _call(graph, aten.flatten.using_ints, value, before.start, before.stop - 1)
+                value = call(graph, aten.flatten.using_ints, value, before.start, before.stop - 1)
             if len(after) > 1:
                 # A static extent is better than a -1 that must be inferred.
                 chosen = [new[d] if isinstance(new[d], int) else sizes[d] for d in after]
-                value = _call(graph, aten.unflatten.int, value, before.start, chosen)
+                value = call(graph, aten.unflatten.int, value, before.start, chosen)
     return value
 
 
-def _call(graph: torch.fx.Graph, target: Any, *arguments: Any) -> torch.fx.Node:
+def call(graph: torch.fx.Graph, target: Any, *arguments: Any) -> torch.fx.Node:
+    """A call of an operator where the graph is written, with what its result is like."""
     node = graph.call_function(target, arguments)
     known = torch.fx.node.map_arg(arguments, lambda n: n.meta["val"])
     node.meta["val"] = target(*known)
