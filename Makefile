@@ -5,6 +5,7 @@
 #                and the pages that are followed
 #   make bench   Neo beside its peers, one core, interleaved; bench-layers: single layers beside the machine's roofs;
 #                bench-scaling: two threads; bench-streams: what moves data beside copies of as many bytes;
+#                bench-indexed: scatters, running sums and sorts beside the peers;
 #                bench-forest: decision trees; bench-compile: time to the first result, and memory;
 #                bench-int8: quantised models; bench-weights: weights as integers; bench-bf16: whole models in bf16
 #   make docs    write the generated reference pages under docs/
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.neo-setup
 JOBS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: setup demo test test-fast lint bench bench-layers bench-scaling bench-streams bench-forest bench-compile bench-int8 bench-weights bench-bf16 docs emulators
+.PHONY: setup demo test test-fast lint bench bench-layers bench-scaling bench-streams bench-indexed bench-forest bench-compile bench-int8 bench-weights bench-bf16 docs emulators
 
 setup: $(STAMP)
 
@@ -59,6 +60,9 @@ bench-scaling: setup
 
 bench-streams: setup
 	$(BIN)/python benchmarks/streams.py
+
+bench-indexed: setup
+	$(BIN)/python benchmarks/indexed.py
 
 bench-forest: setup
 	$(BIN)/python benchmarks/forest.py

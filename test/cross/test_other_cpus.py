@@ -21,6 +21,7 @@ SMALL = [name for name in MODELS if name.endswith("_small")] + ["mlp"]
 FAST = [
     ("resnet_small", "cortex-a72"),
     ("bert_small", "neoverse-v1"),
+    ("graph_small", "cortex-a72"),
     ("mobilenet_small", "armv7-neon"),
     ("lstm_small", "riscv64-v"),
 ]

@@ -16,7 +16,7 @@ import neomlir
 from models import MODELS
 
 LARGE = {"resnet50", "mobilenet_v2", "unet", "vit", "convnext", "dcgan", "srresnet", "lstm", "bilstm", "gru"}
-LARGE |= {"bert", "gpt2", "llama", "whisper"}
+LARGE |= {"bert", "gpt2", "graph", "llama", "whisper"}
 TOLERANCE = 1e-5
 
 

@@ -61,6 +61,8 @@ MODELS: dict[str, Model] = {
     "bilstm_small": _torch("lstm", "build", features=8, hidden=20, layers=1, steps=5, both=True),
     "gru": _torch("lstm", "build", kind="GRU", features=80, hidden=256, layers=2, steps=100),
     "gru_small": _torch("lstm", "build", kind="GRU", features=8, hidden=20, layers=2, steps=5, batch=3),
+    "graph": _torch("graph", "build"),
+    "graph_small": _torch("graph", "build", nodes=150, edges=600, features=12, hidden=20, kept=30),
     "lstm_small": _torch("lstm", "build", features=8, hidden=16, layers=1, steps=4),
     "bert": _torch("transformer", "bert"),
     "bert_small": _torch("transformer", "bert", layers=1, width=32, heads=2, tokens=16, vocabulary=100),
