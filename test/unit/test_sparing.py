@@ -197,3 +197,21 @@ def test_they_are_taken(threads):
     assert {"scatter", "scan", "rank"} <= {*taken} and not {"affine", "window"} & {*taken}
     for found, wanted in zip(model(*(x.numpy() for x in inputs)), Model()(*inputs), strict=True):
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("single", [True, False])
+def test_elements_along_a_dimension(dim, single):
+    """One kernel, whether there is an index for each element or one for each row, and no copy of that an element."""
+    torch = pytest.importorskip("torch")
+    shape = [90 if d == dim else n for d, n in enumerate((15, 16, 17))]
+
+    class Model(torch.nn.Module):
+        def forward(self, x, index, updates):
+            return x.scatter_add(dim, index.expand(shape), updates)
+
+    places = torch.randint(0, 15, [n if d == dim or not single else 1 for d, n in enumerate(shape)])
+    inputs = (torch.randn(15, 16, 17), places, torch.randn(shape))
+    model = neomlir.compile(Model(), inputs=inputs)
+    assert [kernel["schedule"] for kernel in model.report["kernels"]] == ["scatter"]
+    np.testing.assert_allclose(model(*(x.numpy() for x in inputs)), Model()(*inputs).numpy(), rtol=1e-5, atol=1e-5)

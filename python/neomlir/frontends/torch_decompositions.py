@@ -49,7 +49,8 @@ def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: boo
     """Writing along one dimension (a cache at a position) as a choice between the old and the new for each element.
 
     One row index a position, found by comparing positions with indices, or, of many, by writing their numbers where
-    they belong; of equal indices the last one stays. Anything else is left to the importer.
+    they belong; of equal indices the last one stays. Anything else, many rows of the first dimension among it, is left
+    to the importer.
     """
     given = [(d, index) for d, index in enumerate(indices) if index is not None]
     if accumulate or len(given) != 1:
@@ -69,6 +70,8 @@ def index_put(self: torch.Tensor, indices, values: torch.Tensor, accumulate: boo
     values = values.expand(shape)
     numbers = torch.arange(1, count + 1)
     if isinstance(extent, int) and count * extent >= _MANY:
+        if dimension == 0:
+            return NotImplemented
         order = torch.zeros(extent, dtype=torch.int64).scatter(0, index.to(torch.int64), numbers)
     else:
         match = torch.arange(extent).unsqueeze(1) == index.unsqueeze(0)

@@ -11,7 +11,6 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from neomlir.errors import ImportFailure
 from neomlir.frontends.module import weight_name
 from neomlir.frontends.torch_batchnorm import fold
-from neomlir.frontends.torch_selects import select_before_expanding
 from neomlir.frontends.torch_views import split_views
 
 # Constants of up to this many elements stand in the program, where lowerings can see them.
@@ -71,7 +70,6 @@ def prepare(program: torch.export.ExportedProgram) -> Prepared:
     _outputs(program, result)
     fold(graph, holders, values)
     split_views(graph)
-    select_before_expanding(graph)
     _tie(holders, values)
     taken: set[str] = {name for name, _ in result.inputs}
     kept: list[torch.fx.Node] = []

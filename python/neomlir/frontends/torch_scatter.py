@@ -1,6 +1,7 @@
-"""`scatter` and its kind of PyTorch, along one dimension of several, as a scatter into one row.
+"""`scatter` and its kind of PyTorch into a part of the other dimensions, as a scatter into one row.
 
-The importer's own makes a matrix of the indices along every dimension, one row an element; a number each will do.
+The importer's own makes a matrix of the indices along every dimension, one row an element; a number each will do. Those
+into whole other dimensions are left to it: `neo-lower-tm-tensor` knows them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ aten = torch.ops.aten
 
 
 def _flat(x: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor):
-    """What is written to, the number of each place in it, and what is put there, all in one row; None where `x` has
-    one anyway, or extents that are not known."""
+    """What is written to, the number of each place in it, and what is put there, all in one row; None where that is
+    left to the importer, or extents are not known."""
     if x.dim() < 2 or not all(isinstance(n, int) for n in (*x.shape, *index.shape)) or not index.numel():
         return None
     dim %= x.dim()
+    if all(d == dim or index.shape[d] == x.shape[d] == source.shape[d] for d in range(x.dim())):
+        return None
     places = None
     for d in range(x.dim()):
         step = math.prod(x.shape[d + 1 :])
@@ -29,39 +32,30 @@ def _flat(x: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor):
     return x.reshape(-1), places.reshape(-1), source.reshape(-1)
 
 
-def _rows(x: torch.Tensor, dim: int, index: torch.Tensor) -> torch.Tensor | None:
-    """One index a row, where `index` is an `expand` of those, as graph networks have it, over all other dimensions."""
-    others = [d for d in range(x.dim()) if d != dim]
-    if not others or not all(index.stride(d) == 0 and index.shape[d] == x.shape[d] for d in others):
-        return None
-    for d in reversed(others):
-        index = index.select(d, 0)
-    return index
+def _left(operator, x: torch.Tensor, dim: int, *arguments, **options):
+    """To the importer, which ends the process where a dimension counts from the end."""
+    return operator(x, dim % x.dim(), *arguments, **options) if dim < 0 and x.dim() else NotImplemented
 
 
 def scatter_src(self: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor):
     """Of equal indices the last one stays."""
     found = _flat(self, dim, index, src)
     if found is None:
-        return NotImplemented
+        return _left(aten.scatter.src, self, dim, index, src)
     row, places, source = found
     return row.scatter(0, places, source).reshape(self.shape)
 
 
 def scatter_value(self: torch.Tensor, dim: int, index: torch.Tensor, value: float):
     """The same of one number."""
-    return scatter_src(self, dim, index, torch.full(index.shape, value, dtype=self.dtype))
+    return torch.scatter(self, dim, index, torch.full(index.shape, value, dtype=self.dtype))
 
 
 def scatter_add(self: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor):
-    """Sums at equal indices; of whole rows where all elements of one have the same."""
-    dim %= max(1, self.dim())
-    rows = _rows(self, dim, index)
-    if rows is not None:
-        return self.index_add(dim, rows, src[tuple(slice(0, n) for n in index.shape)])
+    """Sums at equal indices."""
     found = _flat(self, dim, index, src)
     if found is None:
-        return NotImplemented
+        return _left(aten.scatter_add.default, self, dim, index, src)
     row, places, source = found
     return row.index_put((places,), source, accumulate=True).reshape(self.shape)
 
@@ -72,7 +66,7 @@ def scatter_reduce(
     """Products, extremes or means at equal indices."""
     found = _flat(self, dim, index, src)
     if found is None:
-        return NotImplemented
+        return _left(aten.scatter_reduce.two, self, dim, index, src, reduce, include_self=include_self)
     row, places, source = found
     return torch.scatter_reduce(row, 0, places, source, reduce, include_self=include_self).reshape(self.shape)
 

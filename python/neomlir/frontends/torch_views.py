@@ -73,22 +73,21 @@ def _rewrite(graph: torch.fx.Graph, value: torch.fx.Node, sizes: list[Any], new:
             continue
         if not before:
             for _ in after:
-                value = call(graph, aten.unsqueeze.default, value, before.start)
+                value = _call(graph, aten.unsqueeze.default, value, before.start)
         elif not after:
             for _ in before:
-                value = call(graph, aten.squeeze.dim, value, before.start)
+                value = _call(graph, aten.squeeze.dim, value, before.start)
         else:
             if len(before) > 1:
-                value = call(graph, aten.flatten.using_ints, value, before.start, before.stop - 1)
+                value = _call(graph, aten.flatten.using_ints, value, before.start, before.stop - 1)
             if len(after) > 1:
                 # A static extent is better than a -1 that must be inferred.
                 chosen = [new[d] if isinstance(new[d], int) else sizes[d] for d in after]
-                value = call(graph, aten.unflatten.int, value, before.start, chosen)
+                value = _call(graph, aten.unflatten.int, value, before.start, chosen)
     return value
 
 
-def call(graph: torch.fx.Graph, target: Any, *arguments: Any) -> torch.fx.Node:
-    """A call of an operator where the graph is written, with what its result is like."""
+def _call(graph: torch.fx.Graph, target: Any, *arguments: Any) -> torch.fx.Node:
     node = graph.call_function(target, arguments)
     known = torch.fx.node.map_arg(arguments, lambda n: n.meta["val"])
     node.meta["val"] = target(*known)

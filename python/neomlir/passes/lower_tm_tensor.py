@@ -8,6 +8,7 @@ from neomlir.errors import PassFailure
 from neomlir.mlir import arith, ir, linalg
 from neomlir.passes import structured as s
 from neomlir.passes.base import ModulePass, register
+from neomlir.passes.scatter_elements import Elements
 from neomlir.passes.sorts import sort
 
 
@@ -17,10 +18,11 @@ class LowerTmTensor(ModulePass):
     """Write `tm_tensor.scan`, `tm_tensor.scatter` and `tm_tensor.sort` as `linalg.generic`.
 
     Each element of a result becomes a masked reduction: over the elements up to its own for a scan, over all updates
-    for a scatter. Updates are applied in order, so the last of equal indices stays. A sort is stable, NaN the greatest
-    of all numbers: elements become integers in the same order, each is counted how many come before it, and its number
-    is scattered there. The schedules `scan`, `scatter` and `rank` do only what is needed; plain loops do a quadratic
-    amount of arithmetic.
+    for a scatter. Updates are applied in order, so the last of equal indices stays. One of elements along a dimension,
+    which importers write as a row of elements with all their indices, goes along that dimension again. A sort is
+    stable, NaN the greatest of all numbers: elements become integers in the same order, each is counted how many come
+    before it, and its number is scattered there. The schedules `scan`, `scatter` and `rank` do only what is needed;
+    plain loops do a quadratic amount of arithmetic.
     Raises PassFailure for the other operations of the dialect (`topk`, `attention`), which have no lowering.
     """
 
@@ -89,6 +91,11 @@ def _up_to(op: ir.Operation, source: ir.Value, start: ir.Value, dimension: int, 
 
 
 def _scatter(op: ir.Operation) -> None:
+    elements = Elements.of(op)
+    if elements is not None:
+        op.results[0].replace_all_uses_with(elements.scattered(op))
+        op.erase()
+        return
     updates, indices, original = op.operands
     mapped = list(ir.DenseI64ArrayAttr(op.attributes["dimension_map"]))
     rank, depth = len(s.shape(original)), len(mapped)

@@ -89,7 +89,7 @@ class _Nest:
         size = self.extents[first]
         long = 1
         for d in self.inner:
-            long *= 1 if d in self.form.places else self.generic.extents[d] or 1
+            long *= 1 if d in self.form.places or d in self.form.outer else self.generic.extents[d] or 1
         if long < _LONG or self._updates() < 2 * _ITEM or not isinstance(size, int) or size < 2:
             self._part({}, {})
             return
