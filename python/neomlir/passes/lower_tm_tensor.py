@@ -72,10 +72,7 @@ def _scan(op: ir.Operation) -> None:
 def _up_to(op: ir.Operation, source: ir.Value, start: ir.Value, dimension: int, inclusive: bool) -> ir.Value:
     """Each result of the elements before it along a dimension: one more loop, innermost, walks those up to its own."""
     rank = len(s.shape(source))
-    loops = list(range(rank))
-    read = ir.AffineMap.get(rank + 1, 0, s.dims(rank if d == dimension else d for d in loops))
-    write = ir.AffineMap.get(rank + 1, 0, s.dims(loops))
-    kinds = [s.PARALLEL] * rank + [s.REDUCTION]
+    read, write, kinds = s.along(rank, dimension)
     total, block = s.build_generic([source], [start], [read, write], kinds, op.location)
     with ir.InsertionPoint(block):
         here, there = linalg.IndexOp(rank).result, linalg.IndexOp(dimension).result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from neomlir.mlir import arith, ir, linalg
@@ -52,10 +53,7 @@ class Elements:
         """The result of the scatter `op`, whose body says what becomes of old and new, as a generic."""
         original = op.operands[2]
         rank = len(s.shape(original))
-        loops = list(range(rank))
-        read = ir.AffineMap.get(rank + 1, 0, s.dims(rank if d == self.dimension else d for d in loops))
-        write = ir.AffineMap.get(rank + 1, 0, s.dims(loops))
-        kinds = [s.PARALLEL] * rank + [s.REDUCTION]
+        read, write, kinds = s.along(rank, self.dimension)
         inputs = [self.updates, self.index]
         made, block = s.build_generic(inputs, [original], [read, read, write], kinds, op.location)
         element, place, old = block.arguments
@@ -85,10 +83,7 @@ def _column(indices: ir.Value, k: int) -> ir.Value:
 
 def _counts(places: list[ir.Value], extents: list[int], count: int) -> bool:
     """Whether `places` are those of the number of an element, among elements of these extents, in their order."""
-    whole = 1
-    for extent in extents:
-        whole *= extent
-    if whole != count:
+    if math.prod(extents) != count:
         return False
     left: ir.Value | None = None
     for d in range(len(extents) - 1, -1, -1):

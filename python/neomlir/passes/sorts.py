@@ -156,10 +156,7 @@ def _ranks(keys: ir.Value, dimension: int, limit: int | None) -> ir.Value:
     i32 = ir.IntegerType.get_signless(32)
     rank = len(s.shape(keys))
     start = linalg.fill(_constant(i32, 0), outs=[_empty(keys, i32)])
-    loops = list(range(rank))
-    mine = ir.AffineMap.get(rank + 1, 0, s.dims(loops))
-    other = ir.AffineMap.get(rank + 1, 0, s.dims(rank if d == dimension else d for d in loops))
-    kinds = [s.PARALLEL] * rank + [s.REDUCTION]
+    other, mine, kinds = s.along(rank, dimension)
     made, block = s.build_generic([keys, keys], [start], [mine, other, mine], kinds, ir.Location.current)
     with ir.InsertionPoint(block):
         here, there, old = block.arguments
@@ -178,10 +175,7 @@ def _placed(numbers: ir.Value, ranks: ir.Value, dimension: int, wanted: int | No
     rank, element = len(s.shape(ranks)), s.element_type(numbers)
     changed = {} if wanted is None else {dimension: wanted}
     start = linalg.fill(_constant(element, 0), outs=[_empty(ranks, element, changed)])
-    loops = list(range(rank))
-    write = ir.AffineMap.get(rank + 1, 0, s.dims(loops))
-    read = ir.AffineMap.get(rank + 1, 0, s.dims(rank if d == dimension else d for d in loops))
-    kinds = [s.PARALLEL] * rank + [s.REDUCTION]
+    read, write, kinds = s.along(rank, dimension)
     counted = _counted(numbers)
     inputs = [ranks] if counted == dimension else [ranks, numbers]
     made, block = s.build_generic(inputs, [start], [*[read] * len(inputs), write], kinds, ir.Location.current)

@@ -164,6 +164,14 @@ def build_generic(
     return op, op.regions[0].blocks.append(*types, arg_locs=[location] * len(types))
 
 
+def along(rank: int, dimension: int) -> tuple[ir.AffineMap, ir.AffineMap, list[str]]:
+    """How a generic, with a reduction as its last loop, passes by all elements along a dimension for each of its
+    results: the map of what it reads, that of what it writes, and the kinds of its loops."""
+    loops = list(range(rank))
+    read = ir.AffineMap.get(rank + 1, 0, dims(rank if d == dimension else d for d in loops))
+    return read, ir.AffineMap.get(rank + 1, 0, dims(loops)), [PARALLEL] * rank + [REDUCTION]
+
+
 def clone_into(ops: Iterable[ir.Operation], mapping: dict[ir.Value, ir.Value], ip: ir.InsertionPoint) -> None:
     """Clone `ops` at `ip`, reading `mapping[v]` for v (also inside their regions); adds their results to `mapping`."""
     for op in ops:

@@ -76,28 +76,30 @@ class Combination:
         kind = _KINDS[self.name][0]
         if loses_nan and self.name in _PASSES_OVER:
             # What was gathered is no NaN.
-            return _reduced(b, kind, vector, _ordered(b))
+            return reduced(b, kind, vector, _ordered(b))
         if not (loses_nan and self.is_extreme):
-            return _reduced(b, kind, vector)
+            return reduced(b, kind, vector)
         # Asked for once, and not at each of the steps, which wait for each other.
-        odd = _reduced(b, "or", compared(b, arith.CmpFPredicate.UNO, vector, vector))
-        found = _reduced(b, _EXTREMES[self.name], vector, _ordered(b))
+        odd = reduced(b, "or", compared(b, arith.CmpFPredicate.UNO, vector, vector))
+        found = reduced(b, _EXTREMES[self.name], vector, _ordered(b))
         nan = b.constant(number(ir.VectorType(vector.type).element_type, float("nan")))
         return b.value("arith.select", found.type, odd, nan, found)
 
 
-def compared(b: Builder, predicate: arith.CmpFPredicate, x: ir.Value, y: ir.Value) -> ir.Value:
-    """`arith.cmpf` of two floats, or vectors of them."""
+def compared(b: Builder, predicate: arith.CmpFPredicate | arith.CmpIPredicate, x: ir.Value, y: ir.Value) -> ir.Value:
+    """`arith.cmpf` or `arith.cmpi`, as the predicate is, of two numbers or vectors of them."""
     attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(predicate))
     kind = ir.VectorType.get(x.type.shape, b.i1) if isinstance(x.type, ir.VectorType) else b.i1
-    return b.value("arith.cmpf", kind, x, y, predicate=attribute)
+    name = "arith.cmpf" if isinstance(predicate, arith.CmpFPredicate) else "arith.cmpi"
+    return b.value(name, kind, x, y, predicate=attribute)
 
 
 def _ordered(b: Builder) -> ir.Attribute:
     return ir.Attribute.parse("#arith.fastmath<nnan,nsz>", b.context)
 
 
-def _reduced(b: Builder, kind: str, vector: ir.Value, fastmath: ir.Attribute | None = None) -> ir.Value:
+def reduced(b: Builder, kind: str, vector: ir.Value, fastmath: ir.Attribute | None = None) -> ir.Value:
+    """The lanes of a vector combined to one by `vector.reduction` of a kind."""
     options = {"fastmath": fastmath} if fastmath else {}
     kind = ir.Attribute.parse(f"#vector.kind<{kind}>", b.context)
     return b.value("vector.reduction", ir.VectorType(vector.type).element_type, vector, kind=kind, **options)

@@ -121,6 +121,40 @@ def blocks(sizes: Sequence[Size], target: int, step: int) -> tuple[int, int]:
     return 0, sizes[0] if sizes else 1
 
 
+def shares(
+    b: Builder, sizes: Sequence[Size], target: int, step: int
+) -> tuple[list[Size], Callable[[list[Index]], tuple[list[Index], Size, Size]]]:
+    """The sizes of the work items that `blocks` cuts a nest into, and what an item has: the indices of the dimensions
+    before the one that is cut, and from where to where that goes."""
+    cut, block = blocks(sizes, target, step)
+    blocked = b.ceildiv(sizes[cut], block)
+
+    def share(indices: list[Index]) -> tuple[list[Index], Size, Size]:
+        if isinstance(blocked, int) and blocked == 1:
+            return indices[:-1], 0, sizes[cut]
+        low = b.compute(indices[-1] * block)
+        return indices[:-1], low, b.min(b.add(low, block), sizes[cut])
+
+    return [*sizes[:cut], blocked], share
+
+
+def walk(
+    b: Builder,
+    loops: Sequence[int],
+    extents: Sequence[Size],
+    at: dict[int, Index],
+    body: Callable[[dict[int, Index]], None],
+    ranges: dict[int, tuple[Size, Size]],
+) -> None:
+    """Loops, one inside the other, with their indices in `at`; those in `ranges` go from there to there."""
+    if not loops:
+        body(at)
+        return
+    d, *rest = loops
+    low, high = ranges.get(d, (0, extents[d]))
+    b.loop(low, high, 1, lambda i: walk(b, rest, extents, {**at, d: i}, body, ranges))
+
+
 def _alike(outer: Sequence[Size], size: int, block: int, step: int) -> int:
     """A block, at most as large, that leaves as much for the last one, and an even number of them in all."""
     number = -(-size // block)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from neomlir.mlir import arith, ir
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Size
+from neomlir.schedules.combine import compared, reduced
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import blocks
+from neomlir.schedules.nest import shares, walk
 from neomlir.schedules.rank_form import LEAST, RankForm
 
 _DIGIT = 8
@@ -77,26 +78,16 @@ class _Nest:
         if not sizes:
             self._row({})
             return
-        cut, block = blocks(sizes, max(1, _ITEM // self.extent), 1)
-        blocked = b.ceildiv(sizes[cut], block)
-        whole = isinstance(blocked, int) and blocked == 1
+        counts, share = shares(b, sizes, max(1, _ITEM // self.extent), 1)
 
         def item(indices: list[Index]) -> None:
-            low: Size = 0 if whole else b.compute(indices[-1] * block)
-            high = sizes[cut] if whole else b.min(b.add(low, block), sizes[cut])
-            self._walk(dict(zip(self.outer, indices[:-1], strict=False)), cut, low, high)
+            before, low, high = share(indices)
+            cut = len(before)
+            ranges = {self.outer[cut]: (low, high)}
+            at = dict(zip(self.outer, before, strict=False))
+            walk(b, self.outer[cut:], self.extents, at, self._row, ranges)
 
-        b.items([([*sizes[:cut], blocked], item)])
-
-    def _walk(self, at: dict[int, Index], depth: int, low: Size, high: Size) -> None:
-        def inside(i: Index) -> None:
-            here = {**at, self.outer[depth]: i}
-            if depth == len(self.outer) - 1:
-                self._row(here)
-            else:
-                self._walk(here, depth + 1, 0, self.extents[self.outer[depth + 1]])
-
-        self.b.loop(low, high, 1, inside)
+        b.items([(counts, item)])
 
     def _row(self, at: dict[int, Index]) -> None:
         """Sort a row, or those of its elements that can be among the first, and write the ranks."""
@@ -197,7 +188,7 @@ class _Nest:
             self._write(limit, self.frame.destination(0), *self._place(at, place))
             # Written at any rate: without a branch, and no further than the row is long.
             self._store(place, self.numbers[0], found)
-            chosen = self._at_most(self._key(at, place), last)
+            chosen = compared(b, arith.CmpIPredicate.sle, self._key(at, place), last)
             return [b.add(found, b.value("arith.index_castui", b.index_type, chosen))]
 
         wide = _BESIDE * self.frame.machine.lanes(self.key.width)
@@ -208,8 +199,8 @@ class _Nest:
             place = self._place(at, i)
             keys = self._read(self.frame.memory.of(self.form.keys), *place, width=wide)
             b.op("vector.store", [], [b.splat(limit, wide), self.frame.destination(0), *place])
-            low = self._at_most(keys, b.splat(last, wide))
-            some = b.value("vector.reduction", b.i1, low, kind=ir.Attribute.parse("#vector.kind<or>", b.context))
+            low = compared(b, arith.CmpIPredicate.sle, keys, b.splat(last, wide))
+            some = reduced(b, "or", low)
             start = b.compute(i)
             return b.where(some, lambda: b.loop(start, b.add(start, wide), 1, choose, [found]), [found])
 
@@ -219,11 +210,6 @@ class _Nest:
 
     def _constant(self, number: int) -> ir.Value:
         return self.b.constant(ir.IntegerAttr.get(self.key, number))
-
-    def _at_most(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        kind = ir.VectorType.get(x.type.shape, self.b.i1) if isinstance(x.type, ir.VectorType) else self.b.i1
-        predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.b.context), int(arith.CmpIPredicate.sle))
-        return self.b.value("arith.cmpi", kind, x, y, predicate=predicate)
 
     def _clear(self, slots: int) -> None:
         b, zero = self.b, self.b.zero(self.i32)

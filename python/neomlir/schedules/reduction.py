@@ -21,7 +21,7 @@ from neomlir.schedules.frame import Frame, static_shape
 from neomlir.schedules.index import Index, Var, apply, of
 from neomlir.schedules.kept import Kept, Scratch
 from neomlir.schedules.kernel import Generic, Kernel, elementary
-from neomlir.schedules.nest import blocks, joined, vectors
+from neomlir.schedules.nest import joined, shares, vectors
 from neomlir.schedules.rows import Rows
 
 _ITEM = 16384
@@ -115,18 +115,13 @@ class Nest:
             self.row([], Chunk(1))
             return
         step = self.usual if self.across else self.together
-        cut, block = blocks(sizes, max(1, _ITEM // row), step)
-        blocked = b.ceildiv(sizes[cut], block)
+        counts, share = shares(b, sizes, max(1, _ITEM // row), step)
 
         def item(indices: list[Index]) -> None:
-            low: Size = 0
-            high = sizes[cut]
-            if not isinstance(blocked, int) or blocked != 1:
-                low = b.compute(indices[-1] * block)
-                high = b.min(b.add(low, block), high)
-            self._outer(indices[:-1], sizes, low, high)
+            before, low, high = share(indices)
+            self._outer(before, sizes, low, high)
 
-        items(self.frame, [([*sizes[:cut], blocked], item)])
+        items(self.frame, [(counts, item)])
 
     def _outer(self, indices: list[Index], sizes: list[Size], low: Size, high: Size) -> None:
         b, d = self.b, len(indices)

@@ -15,7 +15,7 @@ from neomlir.schedules.builder import Chunk, Size, Tile
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import blocks, lane_index, rest_tile, vectors
+from neomlir.schedules.nest import lane_index, rest_tile, shares, vectors
 from neomlir.schedules.scan_form import ScanForm
 
 _ITEM = 16384
@@ -69,16 +69,13 @@ class _Nest:
             return
         sizes = [self.extents[d] for d in self.outer]
         length = self.generic.extents[self.form.here] or 256
-        cut, block = blocks(sizes, max(1, _ITEM // length), self.lanes * _UNROLL if self.across else 1)
-        blocked = b.ceildiv(sizes[cut], block)
-        whole = isinstance(blocked, int) and blocked == 1
+        counts, share = shares(b, sizes, max(1, _ITEM // length), self.lanes * _UNROLL if self.across else 1)
 
         def item(indices: list[Index]) -> None:
-            low: Size = 0 if whole else b.compute(indices[-1] * block)
-            high = sizes[cut] if whole else b.min(b.add(low, block), sizes[cut])
-            self._walk(dict(zip(self.outer, indices[:-1], strict=False)), cut, low, high)
+            before, low, high = share(indices)
+            self._walk(dict(zip(self.outer, before, strict=False)), len(before), low, high)
 
-        b.items([([*sizes[:cut], blocked], item)])
+        b.items([(counts, item)])
 
     def _walk(self, at: dict[int, Index], depth: int, low: Size, high: Size) -> None:
         """The loops over all dimensions but the scanned one, from `depth` on, the first from `low` to `high`."""

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from neomlir.mlir import arith, ir
 from neomlir.schedules.base import NotApplicable, Schedule
 from neomlir.schedules.builder import Chunk, Size, Tile, number
+from neomlir.schedules.combine import compared, reduced
 from neomlir.schedules.frame import Frame
 from neomlir.schedules.index import Index, Var, of
 from neomlir.schedules.kernel import Kernel
-from neomlir.schedules.nest import blocks, lane_index, vectors
+from neomlir.schedules.nest import lane_index, shares, vectors, walk
 from neomlir.schedules.scatter_form import ScatterForm
 
 _ITEM = 16384
@@ -63,17 +64,16 @@ class _Nest:
             self._ranges()
             return
         sizes = [self.extents[d] for d in self.items]
-        cut, block = blocks(sizes, max(1, _ITEM // self._updates()), 1)
-        blocked = b.ceildiv(sizes[cut], block)
-        whole = isinstance(blocked, int) and blocked == 1
+        counts, share = shares(b, sizes, max(1, _ITEM // self._updates()), 1)
 
         def item(indices: list[Index]) -> None:
-            low: Size = 0 if whole else b.compute(indices[-1] * block)
-            high = sizes[cut] if whole else b.min(b.add(low, block), sizes[cut])
-            places = dict(zip(self.items, indices[:-1], strict=False))
-            self._walk(self.items[cut:], places, lambda at: self._part(at, {}), {self.items[cut]: (low, high)})
+            before, low, high = share(indices)
+            cut = len(before)
+            ranges = {self.items[cut]: (low, high)}
+            at = dict(zip(self.items, before, strict=False))
+            walk(b, self.items[cut:], self.extents, at, lambda at: self._part(at, {}), ranges)
 
-        b.items([([*sizes[:cut], blocked], item)])
+        b.items([(counts, item)])
 
     def _updates(self) -> int:
         """The elements of all updates for one point of the leading loops, or as many as some hundred if unknown."""
@@ -101,20 +101,11 @@ class _Nest:
 
         b.items([([2], item)])
 
-    def _walk(self, loops: list[int], at: dict, body: Callable[[dict], None], ranges: dict) -> None:
-        """Loops, one inside the other, with their place in `at`."""
-        if not loops:
-            body(at)
-            return
-        d, *rest = loops
-        low, high = ranges.get(d, (0, self.extents[d]))
-        self.b.loop(low, high, 1, lambda i: self._walk(rest, {**at, d: i}, body, ranges))
-
     def _along(self, loops: list[int], at: dict, body: Callable[[dict, Chunk], None], ranges: dict) -> None:
-        """The same, the last one in vectors if it lies contiguous in the result."""
+        """Loops, the last one in vectors if it lies contiguous in the result."""
         b = self.b
         if not loops or loops[-1] != self.order[-1]:
-            self._walk(loops, at, lambda at: body(at, Chunk(1)), ranges)
+            walk(b, loops, self.extents, at, lambda at: body(at, Chunk(1)), ranges)
             return
         d = loops[-1]
         low, high = ranges.get(d, (0, self.extents[d]))
@@ -128,7 +119,7 @@ class _Nest:
 
             vectors(b, low, high, self.extents[d], lanes, _UNROLL, self.frame.machine.masks, emit)
 
-        self._walk(loops[:-1], at, row, ranges)
+        walk(b, loops[:-1], self.extents, at, row, ranges)
 
     def _part(self, at: dict[int, Index], ranges: dict[int, tuple[Size, Size]]) -> None:
         """Fill a part of the result, and put the updates there that are at home in it."""
@@ -155,7 +146,7 @@ class _Nest:
             b.when(inside, lambda: self._along(free, places, self._put, {}))
 
         if len(reduced) > 1 or outer or ranges or not self._is_rare(reduced[0]):
-            self._walk([*reduced, *outer], at, update, {})
+            walk(b, [*reduced, *outer], self.extents, at, update, {})
             return
         (d,), wide = reduced, _UNROLL * self.lanes
         whole = self.extents[d] // wide * wide
@@ -189,10 +180,9 @@ class _Nest:
             element = ir.VectorType(value.type).element_type
             # Counted from zero without a sign, those before the start are the largest.
             high = b.splat(b.constant(number(element, self.extents[d])), wide)
-            predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), int(arith.CmpIPredicate.ult))
-            here = b.value("arith.cmpi", b.vector(wide, b.i1), value, high, predicate=predicate)
+            here = compared(b, arith.CmpIPredicate.ult, value, high)
             inside = here if inside is None else b.value("arith.andi", here.type, inside, here)
-        return b.value("vector.reduction", b.i1, inside, kind=ir.Attribute.parse("#vector.kind<or>", b.context))
+        return reduced(b, "or", inside)
 
     def _result(self, at: dict) -> tuple[Index, ...]:
         return tuple(at[d] for d in self.order)
